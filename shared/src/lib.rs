@@ -1,0 +1,14 @@
+//! What operators write ([`model`]), what the proxy reads ([`table`]), and what survives a change of either
+//! ([`state`]).
+//!
+//! Nothing here performs I/O, reads a clock or draws a random number: `now` and the like are arguments, so that
+//! every rule can be tested with made-up times. Reading order: [`id`], [`units`], [`model`], [`table`], [`state`].
+#![doc = include_str!("../README.md")]
+
+pub mod error;
+pub mod id;
+pub mod model;
+pub mod state;
+pub mod table;
+pub mod time;
+pub mod units;

@@ -1,0 +1,303 @@
+//! Whether what was written makes sense: every fault is found, not only the first.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt::Display,
+    ops::RangeInclusive,
+};
+
+use serde_json::Value;
+
+use super::{
+    Config, HealthCheck, HealthCheckType, OutlierDetection, Retries, Server, Upstream, address::Address,
+};
+use crate::{
+    error::{FieldError, FieldErrorCode, Pointer},
+    id,
+    units::Span,
+};
+
+/// Most upstreams in one configuration.
+pub const MAX_UPSTREAMS: usize = 10_000;
+/// Most servers in one upstream.
+pub const MAX_SERVERS_PER_UPSTREAM: usize = 10_000;
+/// Most servers in one configuration.
+pub const MAX_SERVERS: usize = 100_000;
+
+const HOUR: Span = Span::from_secs(3600);
+const DAY: Span = Span::from_secs(24 * 3600);
+
+/// Checks an upstream and its servers, adding every fault found below `at` to `errors`.
+///
+/// An empty server id is one still to be derived from the address.
+pub fn upstream(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldError>) {
+    upstream_spec(upstream, at, errors);
+    let refs: Vec<&Server> = upstream.servers.iter().collect();
+    servers(&refs, &at.at("servers"), errors);
+}
+
+/// Checks an upstream without its servers.
+pub fn upstream_spec(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldError>) {
+    check_id(&upstream.id, &at.at("id"), errors);
+    description(&upstream.description, &at.at("description"), errors);
+    labels(&upstream.labels, &at.at("labels"), errors);
+    health_check(&upstream.health_check, &at.at("health_check"), errors);
+    outlier_detection(&upstream.outlier_detection, &at.at("outlier_detection"), errors);
+    retries(&upstream.retries, &at.at("retries"), errors);
+    number(upstream.panic_threshold_percent, 0..=100, &at.at("panic_threshold_percent"), errors);
+    number(upstream.keepalive_connections, 0..=65_536, &at.at("keepalive_connections"), errors);
+    span(
+        upstream.connect_timeout,
+        Span::from_millis(10)..=Span::from_secs(60),
+        &at.at("connect_timeout"),
+        errors,
+    );
+    if upstream.response_timeout != Span::default() {
+        span(upstream.response_timeout, Span::from_millis(10)..=HOUR, &at.at("response_timeout"), errors);
+    }
+    span(upstream.stream_idle_timeout, Span::from_secs(1)..=DAY, &at.at("stream_idle_timeout"), errors);
+    span(upstream.idle_timeout, Span::from_secs(1)..=HOUR, &at.at("idle_timeout"), errors);
+    span(upstream.keepalive_time, Span::from_secs(1)..=DAY, &at.at("keepalive_time"), errors);
+}
+
+/// Checks servers that form, or join, one upstream: each by itself, then for names and addresses used twice.
+pub fn servers(servers: &[&Server], at: &Pointer, errors: &mut Vec<FieldError>) {
+    if servers.len() > MAX_SERVERS_PER_UPSTREAM {
+        errors.push(at.error(
+            FieldErrorCode::TooMany,
+            format!("an upstream holds at most {MAX_SERVERS_PER_UPSTREAM} servers"),
+        ));
+        return;
+    }
+    let mut ids = HashSet::with_capacity(servers.len());
+    let mut addresses = HashSet::with_capacity(servers.len());
+    for (index, one) in servers.iter().enumerate() {
+        server(one, || at.at(index), errors);
+        if !one.id.is_empty() && !ids.insert(one.id.as_str()) {
+            let detail = format!("the id \"{}\" is used twice", one.id);
+            errors.push(at.at(index).at("id").error(FieldErrorCode::Duplicate, detail));
+        }
+        if !one.address.is_empty() && !addresses.insert(one.address.to_ascii_lowercase()) {
+            let detail = format!("the address \"{}\" is used twice", one.address);
+            errors.push(at.at(index).at("address").error(FieldErrorCode::Duplicate, detail));
+        }
+    }
+}
+
+/// Checks one server by itself. `at` is only called for a fault, because groups are large and faults are rare.
+pub fn server(server: &Server, at: impl Fn() -> Pointer, errors: &mut Vec<FieldError>) {
+    if server.address.is_empty() {
+        errors.push(
+            at().at("address")
+                .error(FieldErrorCode::Required, "a server needs an address like \"10.0.0.7:8080\""),
+        );
+    } else if let Err(detail) = Address::parse(&server.address) {
+        let error = at().at("address").error(FieldErrorCode::InvalidAddress, detail);
+        errors.push(FieldError { value: Some(Value::from(server.address.as_str())), ..error });
+    }
+    if !server.id.is_empty() && !id::is_valid(&server.id) {
+        check_id(&server.id, &at().at("id"), errors);
+    }
+    if server.priority > 1 {
+        number(server.priority, 0..=1, &at().at("priority"), errors);
+    }
+    if server.zone.len() > 63 {
+        errors.push(at().at("zone").error(FieldErrorCode::OutOfRange, "at most 63 characters"));
+    }
+    if !server.labels.is_empty() {
+        labels(&server.labels, &at().at("labels"), errors);
+    }
+}
+
+/// Checks what no single resource shows: totals, and references between resources.
+pub fn config(config: &Config, errors: &mut Vec<FieldError>) {
+    let root = Pointer::root();
+    if config.upstreams.len() > MAX_UPSTREAMS {
+        let detail = format!("a configuration holds at most {MAX_UPSTREAMS} upstreams");
+        errors.push(root.at("upstreams").error(FieldErrorCode::TooMany, detail));
+    }
+    if config.upstreams.values().map(|record| record.servers.len()).sum::<usize>() > MAX_SERVERS {
+        let detail = format!("a configuration holds at most {MAX_SERVERS} servers");
+        errors.push(root.at("upstreams").error(FieldErrorCode::TooMany, detail));
+    }
+    for route in config.routes.values() {
+        let at = root.at("routes").at(&route.id).at("action").at("upstreams");
+        if route.action.upstreams.len() > 1 {
+            errors.push(at.error(FieldErrorCode::TooMany, "a route sends to at most one upstream"));
+        }
+        for (index, target) in route.action.upstreams.iter().enumerate() {
+            if !config.upstreams.contains_key(target.upstream.as_str()) {
+                let detail = format!("there is no upstream \"{}\"", target.upstream);
+                errors.push(at.at(index).at("upstream").error(FieldErrorCode::UnknownReference, detail));
+            }
+        }
+    }
+}
+
+fn health_check(check: &HealthCheck, at: &Pointer, errors: &mut Vec<FieldError>) {
+    if let Some(path) = &check.path {
+        let valid = path.starts_with('/') && path.len() <= 2048 && path.bytes().all(|b| b.is_ascii_graphic());
+        if !valid {
+            let detail =
+                "a path starts with / and has at most 2048 printable ASCII characters, without spaces";
+            errors.push(at.at("path").error(FieldErrorCode::InvalidValue, detail));
+        }
+        if check.effective_type() == HealthCheckType::Tcp {
+            errors.push(
+                at.at("path")
+                    .error(FieldErrorCode::InvalidValue, "a tcp check has no path: use \"type\": \"http\""),
+            );
+        }
+    }
+    if !matches!(check.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
+        let error = at.at("method").error(FieldErrorCode::InvalidValue, "a check must not change anything");
+        errors.push(FieldError { allowed: Some("GET, HEAD, OPTIONS".to_owned()), ..error });
+    }
+    if let Some(host) = &check.host
+        && (host.is_empty()
+            || host.len() > 261
+            || http::uri::Authority::try_from(host.as_str()).is_err()
+            || host.contains('@'))
+    {
+        errors.push(
+            at.at("host")
+                .error(FieldErrorCode::InvalidValue, "a Host field is a host name with an optional port"),
+        );
+    }
+    if check.port == Some(0) {
+        number(0, 1..=65_535, &at.at("port"), errors);
+    }
+    check_headers(&check.headers, &at.at("headers"), errors);
+    statuses(check.expected_statuses.len(), 1, &at.at("expected_statuses"), errors);
+    span(check.interval, MILLI_100..=MINUTES_10, &at.at("interval"), errors);
+    if let Some(interval) = check.unhealthy_interval {
+        span(interval, MILLI_100..=MINUTES_10, &at.at("unhealthy_interval"), errors);
+    }
+    span(check.timeout, Span::from_millis(10)..=Span::from_secs(60), &at.at("timeout"), errors);
+    if check.timeout >= check.interval {
+        let error = at
+            .at("timeout")
+            .error(FieldErrorCode::OutOfRange, format!("must be less than interval ({})", check.interval));
+        errors.push(FieldError {
+            value: Some(Value::from(check.timeout.to_string())),
+            allowed: Some("10ms..<interval".to_owned()),
+            ..error
+        });
+    }
+    number(check.healthy_threshold, 1..=10, &at.at("healthy_threshold"), errors);
+    number(check.unhealthy_threshold, 1..=10, &at.at("unhealthy_threshold"), errors);
+    number(check.jitter_percent, 0..=50, &at.at("jitter_percent"), errors);
+}
+
+const MILLI_100: Span = Span::from_millis(100);
+const MINUTES_10: Span = Span::from_secs(600);
+
+/// Fields that frame or route a message are the checker's own to set (RFC 9110 §7.6.1).
+const RESERVED_FIELDS: [&str; 9] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "proxy-connection",
+];
+
+fn check_headers(headers: &BTreeMap<String, String>, at: &Pointer, errors: &mut Vec<FieldError>) {
+    if headers.len() > 16 {
+        errors.push(at.error(FieldErrorCode::TooMany, "at most 16 fields"));
+    }
+    for (name, value) in headers {
+        let at = at.at(name);
+        if http::HeaderName::try_from(name.as_str()).is_err() {
+            errors.push(at.error(FieldErrorCode::InvalidValue, "not a valid field name"));
+        } else if RESERVED_FIELDS.contains(&name.to_ascii_lowercase().as_str()) {
+            errors.push(at.error(FieldErrorCode::InvalidValue, "this field is set by the check itself"));
+        } else if value.len() > 4096 || http::HeaderValue::try_from(value.as_str()).is_err() {
+            errors.push(at.error(FieldErrorCode::InvalidValue, "not a valid field value"));
+        }
+    }
+}
+
+fn outlier_detection(outlier: &OutlierDetection, at: &Pointer, errors: &mut Vec<FieldError>) {
+    number(outlier.consecutive_errors, 1..=1000, &at.at("consecutive_errors"), errors);
+    statuses(outlier.count_statuses.len(), 0, &at.at("count_statuses"), errors);
+    span(outlier.base_ejection_time, Span::from_secs(1)..=HOUR, &at.at("base_ejection_time"), errors);
+    span(outlier.max_ejection_time, Span::from_secs(1)..=DAY, &at.at("max_ejection_time"), errors);
+    if outlier.max_ejection_time < outlier.base_ejection_time {
+        let detail = format!("must be at least base_ejection_time ({})", outlier.base_ejection_time);
+        errors.push(at.at("max_ejection_time").error(FieldErrorCode::OutOfRange, detail));
+    }
+    number(outlier.max_ejection_percent, 0..=100, &at.at("max_ejection_percent"), errors);
+}
+
+fn retries(retries: &Retries, at: &Pointer, errors: &mut Vec<FieldError>) {
+    number(retries.attempts, 0..=5, &at.at("attempts"), errors);
+    number(retries.budget_percent, 0..=100, &at.at("budget_percent"), errors);
+    if retries.on.len() > 6 {
+        errors.push(at.at("on").error(FieldErrorCode::TooMany, "at most 6 outcomes"));
+    }
+}
+
+fn check_id(id: &str, at: &Pointer, errors: &mut Vec<FieldError>) {
+    if !id::is_valid(id) {
+        let error = at.error(
+            FieldErrorCode::InvalidId,
+            "an id has 1 to 63 of a-z, 0-9, '.', '_' and '-', and starts and ends with a letter or digit",
+        );
+        errors.push(FieldError {
+            value: Some(Value::from(id)),
+            allowed: Some(id::ID_PATTERN.to_owned()),
+            ..error
+        });
+    }
+}
+
+fn description(text: &str, at: &Pointer, errors: &mut Vec<FieldError>) {
+    if text.chars().count() > 1024 {
+        errors.push(at.error(FieldErrorCode::OutOfRange, "at most 1024 characters"));
+    }
+}
+
+fn labels(labels: &BTreeMap<String, String>, at: &Pointer, errors: &mut Vec<FieldError>) {
+    if labels.len() > 32 {
+        errors.push(at.error(FieldErrorCode::TooMany, "at most 32 labels"));
+    }
+    for (key, value) in labels {
+        if key.is_empty() || key.len() > 63 || value.len() > 255 {
+            let detail = "a label's key has 1 to 63 characters and its value at most 255";
+            errors.push(at.at(key).error(FieldErrorCode::OutOfRange, detail));
+        }
+    }
+}
+
+fn statuses(count: usize, least: usize, at: &Pointer, errors: &mut Vec<FieldError>) {
+    if !(least..=16).contains(&count) {
+        errors.push(at.error(FieldErrorCode::OutOfRange, format!("{least} to 16 statuses or ranges")));
+    }
+}
+
+fn number<N: PartialOrd + Display + Copy + Into<Value>>(
+    value: N,
+    range: RangeInclusive<N>,
+    at: &Pointer,
+    errors: &mut Vec<FieldError>,
+) {
+    if !range.contains(&value) {
+        let error =
+            at.error(FieldErrorCode::OutOfRange, format!("must be {} to {}", range.start(), range.end()));
+        let allowed = Some(format!("{}..{}", range.start(), range.end()));
+        errors.push(FieldError { value: Some(value.into()), allowed, ..error });
+    }
+}
+
+fn span(value: Span, range: RangeInclusive<Span>, at: &Pointer, errors: &mut Vec<FieldError>) {
+    if !range.contains(&value) {
+        let error =
+            at.error(FieldErrorCode::OutOfRange, format!("must be {} to {}", range.start(), range.end()));
+        let allowed = Some(format!("{}..{}", range.start(), range.end()));
+        errors.push(FieldError { value: Some(Value::from(value.to_string())), allowed, ..error });
+    }
+}

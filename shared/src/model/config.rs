@@ -1,0 +1,144 @@
+//! All resources at one revision.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Listener, Route, Server, Upstream};
+use crate::{
+    id::{Epoch, Revision, RouteId, ServerId, UpstreamId},
+    time::Timestamp,
+};
+
+/// What Weir itself notes on every resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Meta {
+    /// The commit that last changed the resource or one of its children.
+    pub revision: Revision,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A server as stored: what the operator wrote and what Weir notes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerRecord {
+    /// What the operator wrote, with the id filled in.
+    pub server: Server,
+    /// What Weir notes.
+    pub meta: Meta,
+}
+
+/// An upstream as stored. `spec.servers` is always empty; the servers are in `servers`, oldest first.
+///
+/// Records are shared by pointer between configurations, so that what a change did not touch is recognised at once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamRecord {
+    /// What the operator wrote, without servers.
+    pub spec: Upstream,
+    /// What Weir notes.
+    pub meta: Meta,
+    /// The servers, in the order they were added.
+    pub servers: Vec<Arc<ServerRecord>>,
+}
+
+impl UpstreamRecord {
+    /// The server named `id`.
+    #[must_use]
+    pub fn server(&self, id: &str) -> Option<&Arc<ServerRecord>> {
+        self.servers.iter().find(|record| record.server.id == id)
+    }
+
+    /// The server whose id, or else whose address, is `key`.
+    #[must_use]
+    pub fn find(&self, key: &str) -> Option<(ServerId, &Arc<ServerRecord>)> {
+        let by_address = || self.servers.iter().find(|record| record.server.address == key);
+        self.server(key).or_else(by_address).map(|record| (ServerId::new(&record.server.id), record))
+    }
+
+    /// What an operator would write to get this upstream, servers included.
+    #[must_use]
+    pub fn to_model(&self) -> Upstream {
+        Upstream {
+            servers: self.servers.iter().map(|record| record.server.clone()).collect(),
+            ..self.spec.clone()
+        }
+    }
+}
+
+/// All resources at one revision. Immutable once committed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Number of the commit that made it.
+    pub revision: Revision,
+    /// Life of the store it is from.
+    pub epoch: Epoch,
+    /// Upstreams by id.
+    pub upstreams: BTreeMap<UpstreamId, Arc<UpstreamRecord>>,
+    /// Routes by id.
+    pub routes: BTreeMap<RouteId, Arc<Route>>,
+}
+
+impl Config {
+    /// The configuration before the first commit: the catch-all route, bound to nothing.
+    #[must_use]
+    pub fn empty(epoch: Epoch) -> Self {
+        let route = Route::catch_all(None);
+        let routes = BTreeMap::from([(RouteId::new(&route.id), Arc::new(route))]);
+        Self { revision: Revision::default(), epoch, upstreams: BTreeMap::new(), routes }
+    }
+
+    /// The ids of the routes that send to the upstream named `id`.
+    #[must_use]
+    pub fn routes_to(&self, id: &str) -> Vec<String> {
+        self.routes.values().filter(|route| route.refers_to(id)).map(|route| route.id.clone()).collect()
+    }
+
+    /// The configuration as one document.
+    #[must_use]
+    pub fn to_document(&self, listeners: Vec<Listener>) -> Document {
+        Document {
+            api_version: Document::API_VERSION.to_owned(),
+            listeners,
+            routes: self.routes.values().map(|route| Route::clone(route)).collect(),
+            upstreams: self.upstreams.values().map(|record| record.to_model()).collect(),
+        }
+    }
+}
+
+/// The whole configuration as one document, as exported and kept in `last-good.json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Document {
+    /// `v1`.
+    pub api_version: String,
+    /// Where clients connect.
+    pub listeners: Vec<Listener>,
+    /// Which requests go where.
+    pub routes: Vec<Route>,
+    /// The groups of servers.
+    pub upstreams: Vec<Upstream>,
+}
+
+impl Document {
+    /// The version this program writes.
+    pub const API_VERSION: &str = "v1";
+
+    /// The configuration the document describes, as of `revision` and `meta`. Unchecked.
+    #[must_use]
+    pub fn into_config(self, revision: Revision, epoch: Epoch, meta: Meta) -> Config {
+        let record = |mut spec: Upstream| {
+            let servers = std::mem::take(&mut spec.servers);
+            let servers = servers.into_iter().map(|server| Arc::new(ServerRecord { server, meta })).collect();
+            (UpstreamId::new(&spec.id), Arc::new(UpstreamRecord { spec, meta, servers }))
+        };
+        Config {
+            revision,
+            epoch,
+            upstreams: self.upstreams.into_iter().map(record).collect(),
+            routes: self.routes.into_iter().map(|route| (RouteId::new(&route.id), Arc::new(route))).collect(),
+        }
+    }
+}

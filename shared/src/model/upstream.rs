@@ -1,0 +1,87 @@
+//! A named group of servers and how requests are given to them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{HealthCheck, OutlierDetection, Retries, Server};
+use crate::units::Span;
+
+/// How a server is picked for each request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Algorithm {
+    /// Fewest requests in flight per weight: two drawn at random are compared, or all in a small group.
+    #[default]
+    LeastRequest,
+    /// In turn, interleaved smoothly by weight.
+    RoundRobin,
+    /// At random, by weight.
+    Random,
+}
+
+/// A named group of servers and the policies for using them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+#[schema(example = json!({"id": "web", "servers": ["127.0.0.1:3001", "127.0.0.1:3002"]}))]
+pub struct Upstream {
+    /// Unique name, immutable. Left out on creation: `default` if that is free.
+    #[schema(pattern = "^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$", min_length = 1, max_length = 63)]
+    pub id: String,
+    /// Free text, at most 1024 characters.
+    #[schema(max_length = 1024)]
+    pub description: String,
+    /// At most 32 pairs; keys up to 63, values up to 255 characters.
+    pub labels: BTreeMap<String, String>,
+    /// How a server is picked. Default `least_request`: unlike turns, it sends a slow server less.
+    pub algorithm: Algorithm,
+    /// Active checks of each server.
+    pub health_check: HealthCheck,
+    /// Ejection of servers by the outcome of real requests.
+    pub outlier_detection: OutlierDetection,
+    /// Below this share of eligible servers all servers that are not drained or in maintenance are used: with so many
+    /// failing at once the verdict is more likely wrong than the servers. 0 = never. Default 50 (Envoy).
+    #[schema(minimum = 0, maximum = 100)]
+    pub panic_threshold_percent: u8,
+    /// Time to open a connection to a server, 10ms to 60s. Default 3s.
+    pub connect_timeout: Span,
+    /// Time from the request's end until the first byte of the response, `0s` (off) or 10ms to 1h. Default 60s.
+    pub response_timeout: Span,
+    /// Time without a byte in either direction while a message is under way, 1s to 24h. Default 5m.
+    pub stream_idle_timeout: Span,
+    /// How long an unused connection to a server is kept, 1s to 1h. Default 60s.
+    pub idle_timeout: Span,
+    /// Age at which a connection to a server is no longer reused, 1s to 24h. Default 1h.
+    pub keepalive_time: Span,
+    /// Unused connections kept per server and worker, 0 to 65536. Default 256.
+    #[schema(minimum = 0, maximum = 65536)]
+    pub keepalive_connections: u32,
+    /// Trying another server when one fails.
+    pub retries: Retries,
+    /// The servers: objects, or plain `"host:port"` strings. At most 10 000.
+    #[schema(max_items = 10000)]
+    pub servers: Vec<Server>,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            id: String::new(),
+            description: String::new(),
+            labels: BTreeMap::new(),
+            algorithm: Algorithm::default(),
+            health_check: HealthCheck::default(),
+            outlier_detection: OutlierDetection::default(),
+            panic_threshold_percent: 50,
+            connect_timeout: Span::from_secs(3),
+            response_timeout: Span::from_secs(60),
+            stream_idle_timeout: Span::from_secs(300),
+            idle_timeout: Span::from_secs(60),
+            keepalive_time: Span::from_secs(3600),
+            keepalive_connections: 256,
+            retries: Retries::default(),
+            servers: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! What active checks say of a server: a state machine fed with outcomes, one writer (the checker).
+//!
+//! A new server needs one pass; after that `healthy_threshold` passes or `unhealthy_threshold` failures in a row turn
+//! the verdict. A checker that is late freezes the verdict: that is our fault, never the server's.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::time::{Now, Timestamp};
+
+/// State of a server as a dashboard shows it (AWS ELBv2's words).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthState {
+    /// Not checked yet.
+    #[default]
+    Initial,
+    /// In use.
+    Healthy,
+    /// Failing checks or real requests.
+    Unhealthy,
+    /// No new requests by the operator's wish.
+    Draining,
+    /// Out of use: maintenance, weight 0.
+    Unused,
+    /// Cannot be told; the last verdict stays in force.
+    Unavailable,
+}
+
+impl HealthState {
+    /// The state as a word, as in JSON and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Initial => "initial",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Draining => "draining",
+            Self::Unused => "unused",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// Why a server is in its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Added, first check not done.
+    FirstCheckPending,
+    /// Checks are turned off; assumed healthy.
+    ChecksDisabled,
+    /// The connection was refused.
+    ConnectRefused,
+    /// No connection in time.
+    ConnectTimeout,
+    /// The connection failed otherwise.
+    ConnectError,
+    /// The name could not be resolved.
+    DnsError,
+    /// No answer in time.
+    ResponseTimeout,
+    /// The connection ended before the answer was complete.
+    Reset,
+    /// The answer was not HTTP.
+    MalformedResponse,
+    /// The answer's status is not an expected one.
+    StatusMismatch,
+    /// Ejected: too many real requests failed in a row.
+    Ejected,
+    /// The operator drains it.
+    AdminDrain,
+    /// The operator has it in maintenance.
+    AdminMaint,
+    /// Its weight is 0.
+    WeightZero,
+    /// The check could not be made in time.
+    CheckerLate,
+    /// Known from before a restart, not checked again yet.
+    RecheckPending,
+}
+
+/// How one check ended.
+#[derive(Clone, Debug)]
+pub struct CheckOutcome {
+    /// `None`: passed.
+    pub failure: Option<Reason>,
+    /// What happened, for a person; empty for a pass.
+    pub detail: String,
+    /// Status of the answer, if there was one.
+    pub status: Option<u16>,
+    /// How long the check took.
+    pub duration: Duration,
+}
+
+/// How many outcomes in a row turn a verdict.
+#[derive(Clone, Copy, Debug)]
+pub struct HealthThresholds {
+    /// Passes that make an unhealthy server healthy.
+    pub healthy: u32,
+    /// Failures that make a healthy server unhealthy.
+    pub unhealthy: u32,
+}
+
+/// A change of verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// Before.
+    pub from: HealthState,
+    /// After.
+    pub to: HealthState,
+    /// Why, when not healthy.
+    pub reason: Option<Reason>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The last 32 outcomes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    passed: u32,
+    len: u32,
+}
+
+impl History {
+    fn push(&mut self, outcome: &CheckOutcome) {
+        self.passed = self.passed << 1 | u32::from(outcome.failure.is_none());
+        self.len = (self.len + 1).min(u32::BITS);
+    }
+
+    /// `+` for a pass, `-` for a failure, newest right.
+    #[must_use]
+    pub fn to_text(self) -> String {
+        (0..self.len).rev().map(|bit| if self.passed >> bit & 1 == 1 { '+' } else { '-' }).collect()
+    }
+}
+
+/// The last check made.
+#[derive(Clone, Debug)]
+pub struct CheckRecord {
+    /// When it ended.
+    pub at: Timestamp,
+    /// Whether it passed.
+    pub ok: bool,
+    /// Status of the answer, if there was one.
+    pub status: Option<u16>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// Everything known from active checks of one server.
+#[derive(Clone, Debug, Default)]
+pub struct HealthRecord {
+    /// `Initial`, `Healthy` or `Unhealthy`.
+    pub verdict: HealthState,
+    /// Whether the checker is late, so that the verdict is old.
+    pub late: bool,
+    /// Why the verdict is what it is.
+    pub reason: Option<Reason>,
+    /// The same for a person.
+    pub detail: String,
+    /// When the verdict was reached.
+    pub since: Timestamp,
+    /// Passes in a row, up to now.
+    pub consecutive_ok: u32,
+    /// Failures in a row, up to now.
+    pub consecutive_failed: u32,
+    /// Checks made.
+    pub total: u64,
+    /// Checks failed.
+    pub failed: u64,
+    /// The last outcomes.
+    pub history: History,
+    /// The last check.
+    pub last: Option<CheckRecord>,
+    /// When the next check is due.
+    pub next_at: Option<Timestamp>,
+    /// The last change of verdict.
+    pub last_change: Option<Transition>,
+}
+
+/// The verdict in an atomic for the pick, the rest behind a lock for the checker and the API.
+#[derive(Debug)]
+pub struct Health {
+    healthy: AtomicU8,
+    /// Held for the few assignments of one outcome, or for one copy; never on the request path.
+    record: Mutex<HealthRecord>,
+}
+
+impl Health {
+    /// A server just added at `now`, not checked yet.
+    #[must_use]
+    pub fn new(now: Now) -> Self {
+        let record = HealthRecord {
+            reason: Some(Reason::FirstCheckPending),
+            since: now.wall,
+            ..HealthRecord::default()
+        };
+        Self { healthy: AtomicU8::new(0), record: Mutex::new(record) }
+    }
+
+    /// Whether checks consider the server healthy.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Acquire) == 1
+    }
+
+    /// A copy of everything known.
+    #[must_use]
+    pub fn record(&self) -> HealthRecord {
+        self.lock().clone()
+    }
+
+    /// Takes in the outcome of a check that ended at `now`. Answers a change of verdict, if this was one.
+    pub fn observe(
+        &self,
+        outcome: &CheckOutcome,
+        thresholds: HealthThresholds,
+        now: Now,
+    ) -> Option<Transition> {
+        let mut record = self.lock();
+        let passed = outcome.failure.is_none();
+        record.late = false;
+        record.total += 1;
+        record.failed += u64::from(!passed);
+        record.history.push(outcome);
+        record.last = Some(CheckRecord {
+            at: now.wall,
+            ok: passed,
+            status: outcome.status,
+            duration: outcome.duration,
+        });
+        let settled = record.verdict != HealthState::Initial;
+        let known = record.verdict;
+        if passed {
+            record.consecutive_ok = record.consecutive_ok.saturating_add(1);
+            record.consecutive_failed = 0;
+            let needed =
+                if settled && record.reason != Some(Reason::RecheckPending) { thresholds.healthy } else { 1 };
+            if known == HealthState::Healthy {
+                record.reason = None;
+            } else if record.consecutive_ok >= needed {
+                return Some(self.turn(&mut record, HealthState::Healthy, None, String::new(), now));
+            }
+            return None;
+        }
+        record.consecutive_failed = record.consecutive_failed.saturating_add(1);
+        record.consecutive_ok = 0;
+        let needed = if settled { thresholds.unhealthy } else { 1 };
+        if known == HealthState::Unhealthy {
+            record.reason = outcome.failure;
+            record.detail.clone_from(&outcome.detail);
+        } else if record.consecutive_failed >= needed {
+            let detail = outcome.detail.clone();
+            return Some(self.turn(&mut record, HealthState::Unhealthy, outcome.failure, detail, now));
+        }
+        None
+    }
+
+    /// Notes when the next check is due.
+    pub fn schedule(&self, next_at: Timestamp) {
+        self.lock().next_at = Some(next_at);
+    }
+
+    /// Notes that the checker could not keep its time. The verdict stays in force.
+    pub fn freeze(&self) {
+        self.lock().late = true;
+    }
+
+    /// Takes the server as healthy because nothing checks it. Answers whether that changed anything.
+    pub fn assume_healthy(&self, now: Now) -> bool {
+        let mut record = self.lock();
+        if record.verdict == HealthState::Healthy && record.reason == Some(Reason::ChecksDisabled) {
+            return false;
+        }
+        record.next_at = None;
+        record.late = false;
+        self.turn(&mut record, HealthState::Healthy, Some(Reason::ChecksDisabled), String::new(), now);
+        true
+    }
+
+    /// Takes over what was known before a restart, until the first check says otherwise.
+    pub fn restore_unhealthy(&self, now: Now) {
+        let mut record = self.lock();
+        if record.verdict == HealthState::Initial {
+            self.turn(&mut record, HealthState::Unhealthy, Some(Reason::RecheckPending), String::new(), now);
+        }
+    }
+
+    fn turn(
+        &self,
+        record: &mut HealthRecord,
+        to: HealthState,
+        reason: Option<Reason>,
+        detail: String,
+        now: Now,
+    ) -> Transition {
+        let transition = Transition { from: record.verdict, to, reason, at: now.wall };
+        record.verdict = to;
+        record.reason = reason;
+        record.detail = detail;
+        record.since = now.wall;
+        record.last_change = Some(transition);
+        self.healthy.store(u8::from(to == HealthState::Healthy), Ordering::Release);
+        transition
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HealthRecord> {
+        // A panic while assigning plain fields leaves nothing half-done worth refusing service for.
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THRESHOLDS: HealthThresholds = HealthThresholds { healthy: 2, unhealthy: 3 };
+
+    fn outcome(failure: Option<Reason>) -> CheckOutcome {
+        CheckOutcome { failure, detail: String::new(), status: None, duration: Duration::from_millis(1) }
+    }
+
+    fn feed(health: &Health, outcomes: &str) -> Vec<HealthState> {
+        let one = |c| outcome((c == '-').then_some(Reason::ConnectRefused));
+        outcomes
+            .chars()
+            .filter_map(|c| {
+                health.observe(&one(c), THRESHOLDS, Now::default()).map(|transition| transition.to)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_new_server_needs_one_pass_and_one_failure_tells_why_it_has_none() {
+        let health = Health::new(Now::default());
+        assert!(!health.is_healthy());
+        assert_eq!(feed(&health, "+"), [HealthState::Healthy]);
+        assert!(health.is_healthy());
+        let health = Health::new(Now::default());
+        assert_eq!(feed(&health, "-"), [HealthState::Unhealthy]);
+        assert_eq!(health.record().reason, Some(Reason::ConnectRefused));
+    }
+
+    #[test]
+    fn verdicts_turn_only_after_a_row_of_outcomes() {
+        let health = Health::new(Now::default());
+        assert_eq!(feed(&health, "+--+--+"), [HealthState::Healthy]);
+        assert_eq!(feed(&health, "---"), [HealthState::Unhealthy]);
+        assert_eq!(feed(&health, "+-+"), []);
+        assert_eq!(feed(&health, "+"), [HealthState::Healthy]);
+        let record = health.record();
+        assert_eq!(record.history.to_text(), "+--+--+---+-++");
+        assert_eq!((record.total, record.failed, record.reason), (14, 8, None));
+    }
+
+    #[test]
+    fn history_keeps_the_last_32() {
+        let health = Health::new(Now::default());
+        feed(&health, &"-".repeat(40));
+        feed(&health, "+");
+        let text = health.record().history.to_text();
+        assert_eq!((text.len(), text.ends_with("-+")), (32, true));
+    }
+
+    #[test]
+    fn a_late_checker_changes_no_verdict() {
+        let health = Health::new(Now::default());
+        feed(&health, "+");
+        health.freeze();
+        assert!(health.is_healthy() && health.record().late);
+        feed(&health, "+");
+        assert!(!health.record().late);
+    }
+
+    #[test]
+    fn a_server_known_to_be_down_before_a_restart_returns_with_one_pass() {
+        let health = Health::new(Now::default());
+        health.restore_unhealthy(Now::default());
+        assert_eq!(health.record().reason, Some(Reason::RecheckPending));
+        assert_eq!(feed(&health, "+"), [HealthState::Healthy]);
+    }
+}

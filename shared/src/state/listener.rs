@@ -1,0 +1,84 @@
+//! Everything observed of the listener: connections, and requests that never reached an upstream.
+
+use super::{Counter, PerWorker};
+
+/// What one worker counted at the listener.
+#[derive(Debug, Default)]
+pub struct ListenerCounters {
+    /// Connections accepted.
+    pub connections_accepted: Counter,
+    /// Gauge: connections open.
+    pub connections_active: Counter,
+    /// Connections that could not be accepted (out of files, for one).
+    pub accept_errors: Counter,
+    /// Connections ended by a fault of Weir itself.
+    pub panics: Counter,
+    /// Requests taken in, HTTP/1 and HTTP/2.
+    pub requests: Counter,
+    /// Gauge: requests under way.
+    pub requests_active: Counter,
+    /// Requests refused because they were malformed or over a limit.
+    pub requests_refused: Counter,
+    /// Requests given up because the client was too slow.
+    pub client_timeouts: Counter,
+    /// Requests whose client went away before the response was complete.
+    pub client_aborts: Counter,
+}
+
+/// What is observed of the listener.
+#[derive(Debug)]
+pub struct ListenerState {
+    /// Numbers, by worker.
+    pub counters: PerWorker<ListenerCounters>,
+}
+
+impl ListenerState {
+    /// State of a listener served by `workers` workers.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        Self { counters: PerWorker::new(workers) }
+    }
+}
+
+/// What all workers counted at the listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListenerTotals {
+    /// Connections accepted.
+    pub connections_accepted: u64,
+    /// Connections open now.
+    pub connections_active: u64,
+    /// Connections that could not be accepted.
+    pub accept_errors: u64,
+    /// Connections ended by a fault of Weir itself.
+    pub panics: u64,
+    /// Requests taken in.
+    pub requests: u64,
+    /// Requests under way now.
+    pub requests_active: u64,
+    /// Requests refused because they were malformed or over a limit.
+    pub requests_refused: u64,
+    /// Requests given up because the client was too slow.
+    pub client_timeouts: u64,
+    /// Requests whose client went away.
+    pub client_aborts: u64,
+}
+
+impl ListenerTotals {
+    /// Sums over all workers.
+    #[must_use]
+    pub fn sum(workers: &PerWorker<ListenerCounters>) -> Self {
+        let mut totals = Self::default();
+        for worker in workers.iter() {
+            totals.connections_accepted += worker.connections_accepted.value();
+            totals.connections_active += worker.connections_active.value();
+            totals.accept_errors += worker.accept_errors.value();
+            totals.panics += worker.panics.value();
+            totals.requests += worker.requests.value();
+            totals.requests_active += worker.requests_active.value();
+            totals.requests_refused += worker.requests_refused.value();
+            totals.client_timeouts += worker.client_timeouts.value();
+            totals.client_aborts += worker.client_aborts.value();
+        }
+        totals
+    }
+}

@@ -1,0 +1,168 @@
+//! Ejection by the outcome of real requests: errors in a row take a server out for a while, longer each time.
+//!
+//! Source: Envoy's consecutive-error outlier detection. Hot path: a success reads one atomic; only a failure writes.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::time::{Moment, Now, Timestamp};
+
+/// When and for how long a server is ejected.
+#[derive(Clone, Copy, Debug)]
+pub struct EjectionPolicy {
+    /// Errors in a row that eject; 0 = never.
+    pub consecutive_errors: u32,
+    /// First length.
+    pub base: Duration,
+    /// Longest.
+    pub max: Duration,
+}
+
+/// What is known of a server's ejections.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OutlierRecord {
+    /// How often it was ejected, less what good behaviour has taken off.
+    pub multiplier: u32,
+    /// How often it was ejected in all.
+    pub ejections: u64,
+    /// When the last ejection began.
+    pub since: Timestamp,
+    /// When the last ejection was due to end, for forgiving.
+    pub due: Moment,
+    /// When the current ejection ends; `None` when not ejected.
+    pub until: Option<Timestamp>,
+}
+
+/// Errors in a row and the ejection they led to.
+#[derive(Debug, Default)]
+pub struct Outlier {
+    consecutive_errors: AtomicU32,
+    /// End of the ejection in microseconds; 0 = not ejected.
+    ejected_until: AtomicU64,
+    /// Held for a few assignments when an ejection starts or ends.
+    record: Mutex<OutlierRecord>,
+}
+
+impl Outlier {
+    /// Takes in a success. Costs a read unless errors came before.
+    pub fn succeeded(&self) {
+        if self.consecutive_errors.load(Ordering::Relaxed) != 0 {
+            self.consecutive_errors.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes in a failure. Answers whether the server should be ejected now; the caller then decides with
+    /// [`Self::eject`], because how many others are ejected already counts too.
+    pub fn failed(&self, policy: EjectionPolicy) -> bool {
+        let errors = self.consecutive_errors.fetch_add(1, Ordering::Relaxed) + 1;
+        // Only every full row asks: where the cap forbids ejecting, the answer costs a look at every server.
+        policy.consecutive_errors != 0
+            && errors.is_multiple_of(policy.consecutive_errors)
+            && !self.is_marked()
+    }
+
+    /// Ejects the server from `now` on. Answers for how long.
+    pub fn eject(&self, policy: EjectionPolicy, now: Now) -> Duration {
+        let mut record = self.lock();
+        // Every base time of good behaviour since the last ejection takes one step off (Envoy does so by interval).
+        let forgiven = now.moment.since(record.due).as_micros() / policy.base.as_micros().max(1);
+        record.multiplier = record.multiplier.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
+        let length = policy.base.saturating_mul(1 << record.multiplier.min(20)).min(policy.max);
+        record.multiplier = record.multiplier.saturating_add(1);
+        record.due = now.moment.plus(length);
+        record.ejections += 1;
+        record.since = now.wall;
+        record.until = Some(now.wall.plus(length));
+        self.ejected_until.store(now.moment.plus(length).0.max(1), Ordering::Release);
+        self.consecutive_errors.store(0, Ordering::Relaxed);
+        length
+    }
+
+    /// Ends the ejection, if there is one. Answers whether there was.
+    pub fn uneject(&self) -> bool {
+        if !self.is_marked() {
+            return false;
+        }
+        let mut record = self.lock();
+        record.until = None;
+        self.consecutive_errors.store(0, Ordering::Relaxed);
+        self.ejected_until.swap(0, Ordering::AcqRel) != 0
+    }
+
+    /// Whether the server is ejected at `now`.
+    #[must_use]
+    pub fn is_ejected(&self, now: Moment) -> bool {
+        self.ejected_until.load(Ordering::Acquire) > now.0
+    }
+
+    /// When the ejection ends, if one is noted, even when that is past.
+    #[must_use]
+    pub fn ejected_until(&self) -> Option<Moment> {
+        match self.ejected_until.load(Ordering::Acquire) {
+            0 => None,
+            until => Some(Moment(until)),
+        }
+    }
+
+    /// Errors in a row, up to now.
+    #[must_use]
+    pub fn consecutive_errors(&self) -> u32 {
+        self.consecutive_errors.load(Ordering::Relaxed)
+    }
+
+    /// A copy of what is known.
+    #[must_use]
+    pub fn record(&self) -> OutlierRecord {
+        *self.lock()
+    }
+
+    fn is_marked(&self) -> bool {
+        self.ejected_until.load(Ordering::Acquire) != 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, OutlierRecord> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: EjectionPolicy = EjectionPolicy {
+        consecutive_errors: 3,
+        base: Duration::from_secs(30),
+        max: Duration::from_secs(100),
+    };
+
+    #[test]
+    fn only_errors_in_a_row_eject() {
+        let outlier = Outlier::default();
+        assert!(!outlier.failed(POLICY) && !outlier.failed(POLICY));
+        outlier.succeeded();
+        assert!(!outlier.failed(POLICY) && !outlier.failed(POLICY));
+        assert!(outlier.failed(POLICY));
+    }
+
+    #[test]
+    fn ejections_double_up_to_the_longest_and_end() {
+        let outlier = Outlier::default();
+        let mut now = Now::default();
+        for seconds in [30, 60, 100, 100] {
+            assert_eq!(outlier.eject(POLICY, now), Duration::from_secs(seconds));
+            assert!(outlier.is_ejected(now.moment));
+            assert!(!outlier.failed(POLICY), "already ejected");
+            now.moment = now.moment.plus(Duration::from_secs(seconds));
+            assert!(!outlier.is_ejected(now.moment));
+            assert!(outlier.uneject() && !outlier.uneject());
+        }
+        assert_eq!(outlier.record().ejections, 4);
+        now.moment = now.moment.plus(Duration::from_secs(4 * 30));
+        assert_eq!(outlier.eject(POLICY, now), Duration::from_secs(30));
+    }
+}

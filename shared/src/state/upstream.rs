@@ -1,0 +1,46 @@
+//! Everything observed of one upstream.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Counter, PerWorker, RetryBudget, UpstreamCounters};
+use crate::time::Timestamp;
+
+/// What is observed of one upstream, from its creation until its removal, over any number of tables.
+#[derive(Debug)]
+pub struct UpstreamState {
+    /// Numbers, by worker.
+    pub counters: PerWorker<UpstreamCounters>,
+    /// Retries still allowed, by worker.
+    pub retry_budgets: PerWorker<RetryBudget>,
+    /// Positions in the round-robin schedule, by worker.
+    pub cursors: PerWorker<Counter>,
+    /// Since when the numbers count.
+    pub counters_since: Timestamp,
+    generation: AtomicU64,
+}
+
+impl UpstreamState {
+    /// State of an upstream just created at `now`, for `workers` workers.
+    #[must_use]
+    pub fn new(workers: usize, now: Timestamp) -> Self {
+        Self {
+            counters: PerWorker::new(workers),
+            retry_budgets: PerWorker::new(workers),
+            cursors: PerWorker::new(workers),
+            counters_since: now,
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes that some server's eligibility may have changed. Call it after the change itself: whoever sees the new
+    /// generation then sees the change.
+    pub fn eligibility_changed(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Number of the last change of eligibility.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,82 @@
+//! The one way a table reaches the proxy: one writer, any number of readers, one pointer swap.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arc_swap::{ArcSwap, Cache};
+
+use super::{Table, Upstream};
+use crate::time::Now;
+
+/// Makes the two ends, starting with `table`.
+#[must_use]
+pub fn channel(table: Table) -> (TableWriter, TableReader) {
+    let shared = Arc::new(ArcSwap::from_pointee(table));
+    (TableWriter { shared: Arc::clone(&shared) }, TableReader { shared })
+}
+
+/// Publishes tables. Not `Clone`: two writers could publish in another order than they committed.
+#[derive(Debug)]
+pub struct TableWriter {
+    shared: Arc<ArcSwap<Table>>,
+}
+
+impl TableWriter {
+    /// Puts `table` in force: every request that starts after this returns sees it.
+    pub fn publish(&mut self, table: Table, now: Now) {
+        let previous = self.shared.swap(Arc::new(table));
+        let current = self.shared.load();
+        for before in previous.upstreams() {
+            match current.upstream(before.id.as_str()) {
+                Some(after) if Arc::ptr_eq(before, after) => {}
+                Some(after) => hand_over(before, after, now),
+                None => before.servers.iter().for_each(|server| server.state.retire()),
+            }
+        }
+    }
+}
+
+/// Retires the servers that are gone and stamps those whose admin state changed.
+fn hand_over(before: &Upstream, after: &Upstream, now: Now) {
+    let kept: HashMap<&str, _> = after.servers.iter().map(|server| (server.id.as_str(), server)).collect();
+    for server in &before.servers {
+        match kept.get(server.id.as_str()) {
+            Some(same) if Arc::ptr_eq(&same.state, &server.state) => {
+                if same.admin_state != server.admin_state || (same.weight == 0) != (server.weight == 0) {
+                    server.state.admin_changed(now.wall);
+                }
+            }
+            _ => server.state.retire(),
+        }
+    }
+}
+
+/// Reads tables.
+#[derive(Clone, Debug)]
+pub struct TableReader {
+    shared: Arc<ArcSwap<Table>>,
+}
+
+impl TableReader {
+    /// The table in force.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Table> {
+        self.shared.load_full()
+    }
+
+    /// A reader for one thread that costs a pointer comparison while the table does not change.
+    #[must_use]
+    pub fn cached(&self) -> CachedReader {
+        CachedReader(Cache::new(Arc::clone(&self.shared)))
+    }
+}
+
+/// Reads tables on one thread, keeping the last.
+#[derive(Debug)]
+pub struct CachedReader(Cache<Arc<ArcSwap<Table>>, Arc<Table>>);
+
+impl CachedReader {
+    /// The table in force.
+    pub fn snapshot(&mut self) -> &Arc<Table> {
+        self.0.load()
+    }
+}

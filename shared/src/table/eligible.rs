@@ -1,0 +1,152 @@
+//! Which servers of an upstream may be picked now.
+//!
+//! Built when something changes, not per request: a pick reads it through one pointer. A server is in when the operator
+//! wants it, checks call it healthy and it is not ejected. Priority 1 is used only when priority 0 has too few left, and
+//! with too few in both the verdicts are distrusted and every wanted server is used (panic).
+
+use super::{Sampler, Server};
+use crate::{model::Algorithm, time::Moment};
+
+/// Largest round-robin schedule, in turns. Weights that would need more are scaled down.
+const MAX_TURNS: usize = 16_384;
+
+/// The servers that may be picked, prepared for picking.
+#[derive(Debug)]
+pub struct Eligible {
+    /// Indexes into the upstream's servers.
+    pub members: Box<[u32]>,
+    /// Draws a position in `members` by weight.
+    pub sampler: Sampler,
+    /// Positions in `members` in smoothly weighted turns; empty when all weights are equal or turns are not used.
+    pub turns: Box<[u32]>,
+    /// Whether verdicts are distrusted because too few servers are left.
+    pub panic: bool,
+    /// Servers that are wanted, healthy and not ejected, of any priority.
+    pub healthy: usize,
+    pub(super) generation: u64,
+    /// When the first ejection ends, so that the set must be built again.
+    pub(super) expires: Option<Moment>,
+}
+
+impl Eligible {
+    /// Builds the set as of `now`. `generation` is the upstream's, read before anything else.
+    #[must_use]
+    pub fn build(
+        servers: &[Server],
+        algorithm: Algorithm,
+        panic_percent: u8,
+        generation: u64,
+        now: Moment,
+    ) -> Self {
+        let mut expires: Option<Moment> = None;
+        let mut tiers = [Tier::default(), Tier::default()];
+        for (index, server) in (0_u32..).zip(servers) {
+            if !server.is_wanted() {
+                continue;
+            }
+            let tier = if server.priority == 0 { &mut tiers[0] } else { &mut tiers[1] };
+            tier.wanted.push(index);
+            let ejected = match server.state.outlier.ejected_until() {
+                Some(until) if until > now => {
+                    expires = Some(expires.map_or(until, |first| first.min(until)));
+                    true
+                }
+                Some(_) => {
+                    server.state.outlier.uneject();
+                    false
+                }
+                None => false,
+            };
+            if !ejected && server.state.health.is_healthy() {
+                tier.healthy.push(index);
+            }
+        }
+        let healthy = tiers.iter().map(|tier| tier.healthy.len()).sum();
+        let (members, panic) = choose(tiers, usize::from(panic_percent));
+        let weights: Vec<u16> = members
+            .iter()
+            .filter_map(|index| servers.get(*index as usize))
+            .map(|server| server.weight)
+            .collect();
+        let sampler = Sampler::new(&weights);
+        let in_turns = algorithm == Algorithm::RoundRobin && matches!(sampler, Sampler::Alias(_));
+        let turns = if in_turns { turns(&weights) } else { Box::default() };
+        Self { members: members.into_boxed_slice(), sampler, turns, panic, healthy, generation, expires }
+    }
+
+    /// Whether the set still holds at `now` for an upstream at `generation`.
+    #[must_use]
+    pub(super) fn is_current(&self, generation: u64, now: Moment) -> bool {
+        self.generation == generation && self.expires.is_none_or(|expires| now < expires)
+    }
+}
+
+#[derive(Default)]
+struct Tier {
+    wanted: Vec<u32>,
+    healthy: Vec<u32>,
+}
+
+fn choose(tiers: [Tier; 2], panic_percent: usize) -> (Vec<u32>, bool) {
+    let suffices = |tier: &Tier| {
+        !tier.healthy.is_empty() && tier.healthy.len() * 100 >= tier.wanted.len() * panic_percent
+    };
+    let [primary, backup] = tiers;
+    if suffices(&primary) {
+        return (primary.healthy, false);
+    }
+    if suffices(&backup) {
+        return (backup.healthy, false);
+    }
+    if panic_percent == 0 {
+        return (Vec::new(), false);
+    }
+    let wanted = if primary.wanted.is_empty() { backup.wanted } else { primary.wanted };
+    let panic = !wanted.is_empty();
+    (wanted, panic)
+}
+
+/// Smoothly interleaved turns: the k-th turn of a server of weight w comes at time (k + ½) / w.
+fn turns(weights: &[u16]) -> Box<[u32]> {
+    let divisor = weights.iter().fold(0, |divisor, weight| gcd(divisor, usize::from(*weight))).max(1);
+    let total: usize = weights.iter().map(|weight| usize::from(*weight) / divisor).sum();
+    let scale = total.div_ceil(MAX_TURNS.max(weights.len())).max(1);
+    let mut turns: Vec<(u64, u32)> = Vec::with_capacity(total / scale + weights.len());
+    for (position, weight) in (0_u32..).zip(weights) {
+        let count = u64::try_from((usize::from(*weight) / divisor).div_ceil(scale)).unwrap_or(1);
+        turns.extend((0..count).map(|k| (((2 * k + 1) << 32) / count, position)));
+    }
+    turns.sort_unstable();
+    turns.into_iter().map(|(_, position)| position).collect()
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_weighted_and_interleaved() {
+        assert_eq!(*turns(&[1, 3]), [1, 0, 1, 1]);
+        assert_eq!(*turns(&[10, 10, 20]), [2, 0, 1, 2]);
+        let many = turns(&[65_535, 1]);
+        assert!(many.len() <= MAX_TURNS + 2, "{}", many.len());
+        assert!(many.contains(&1));
+    }
+
+    #[test]
+    fn backups_are_used_before_panic_and_panic_before_nothing() {
+        let tier =
+            |wanted: &[u32], healthy: &[u32]| Tier { wanted: wanted.to_vec(), healthy: healthy.to_vec() };
+        let chosen = |primary, backup, percent| choose([primary, backup], percent);
+        assert_eq!(chosen(tier(&[0, 1], &[0]), tier(&[2], &[2]), 50), (vec![0], false));
+        assert_eq!(chosen(tier(&[0, 1, 3], &[0]), tier(&[2], &[2]), 50), (vec![2], false));
+        assert_eq!(chosen(tier(&[0, 1, 3], &[0]), tier(&[2], &[]), 50), (vec![0, 1, 3], true));
+        assert_eq!(chosen(tier(&[0, 1, 3], &[0]), tier(&[], &[]), 0), (vec![0], false));
+        assert_eq!(chosen(tier(&[0], &[]), tier(&[], &[]), 0), (vec![], false));
+        assert_eq!(chosen(tier(&[], &[]), tier(&[], &[]), 50), (vec![], false));
+    }
+}

@@ -1,0 +1,40 @@
+//! A server as the request path sees it.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use crate::{
+    id::ServerId,
+    model::{AdminState, ServerRecord, address::Address},
+    state::ServerState,
+};
+
+/// One server of a compiled upstream.
+#[derive(Debug)]
+pub struct Server {
+    /// Name in its upstream.
+    pub id: ServerId,
+    /// Where it is.
+    pub address: Address,
+    /// The address as a `Host` field, for requests that came without one (HTTP/1.0).
+    pub authority: HeaderValue,
+    /// Share of requests; 0 = none.
+    pub weight: u16,
+    /// 0 first, 1 backup.
+    pub priority: u8,
+    /// What the operator wants.
+    pub admin_state: AdminState,
+    /// What is observed of it.
+    pub state: Arc<ServerState>,
+    /// What it was compiled from.
+    pub record: Arc<ServerRecord>,
+}
+
+impl Server {
+    /// Whether the operator lets it have new requests at all.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.admin_state == AdminState::Ready && self.weight > 0
+    }
+}

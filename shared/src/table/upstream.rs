@@ -1,0 +1,122 @@
+//! An upstream as the request path sees it.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::{ArcSwap, Guard};
+
+use super::{Eligible, Server};
+use crate::{
+    id::UpstreamId,
+    model::{Algorithm, RetryOn, StatusRange, UpstreamRecord},
+    state::{EjectionPolicy, HealthThresholds, UpstreamState},
+    time::{Moment, Now},
+};
+
+/// When another server is tried.
+#[derive(Clone, Debug)]
+pub struct RetryPolicy {
+    /// Attempts after the first.
+    pub attempts: u8,
+    /// Outcomes that are retried.
+    pub on: Box<[RetryOn]>,
+    /// Share of requests that may be retries.
+    pub budget_percent: u8,
+}
+
+impl RetryPolicy {
+    /// Whether `outcome` is one that is retried.
+    #[must_use]
+    pub fn covers(&self, outcome: RetryOn) -> bool {
+        self.on.contains(&outcome)
+    }
+}
+
+/// A compiled upstream. Reused as it is by every table until its own configuration changes.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Name.
+    pub id: UpstreamId,
+    /// How a server is picked.
+    pub algorithm: Algorithm,
+    /// Time to open a connection.
+    pub connect_timeout: Duration,
+    /// Time until the first byte of a response; `None` = no limit.
+    pub response_timeout: Option<Duration>,
+    /// Time without a byte while a message is under way.
+    pub stream_idle_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub idle_timeout: Duration,
+    /// Age at which a connection is no longer reused.
+    pub keepalive_time: Duration,
+    /// Unused connections kept per server and worker.
+    pub keepalive_connections: usize,
+    /// When another server is tried.
+    pub retries: RetryPolicy,
+    /// When checks turn a verdict.
+    pub thresholds: HealthThresholds,
+    /// The servers, in the order of the configuration.
+    pub servers: Box<[Server]>,
+    /// What is observed of it.
+    pub state: Arc<UpstreamState>,
+    /// What it was compiled from.
+    pub record: Arc<UpstreamRecord>,
+    pub(super) ejection: EjectionPolicy,
+    pub(super) error_statuses: Box<[StatusRange]>,
+    pub(super) eligible: ArcSwap<Eligible>,
+}
+
+impl Upstream {
+    /// The servers that may be picked at `now`. Do not hold the answer across an await.
+    ///
+    /// Builds the set again first if a server's eligibility changed since; two workers that do so at once do the same
+    /// work twice, and a result that is already out of date is noticed at the next call.
+    #[must_use]
+    pub fn eligible(&self, now: Moment) -> Guard<Arc<Eligible>> {
+        let eligible = self.eligible.load();
+        let generation = self.state.generation();
+        if eligible.is_current(generation, now) {
+            return eligible;
+        }
+        drop(eligible);
+        let panic_percent = self.record.spec.panic_threshold_percent;
+        let built = Eligible::build(&self.servers, self.algorithm, panic_percent, generation, now);
+        self.eligible.store(Arc::new(built));
+        self.eligible.load()
+    }
+
+    /// Whether a response with `status` counts as an error of the server.
+    #[must_use]
+    pub fn is_error_status(&self, status: u16) -> bool {
+        self.error_statuses.iter().any(|range| range.contains(status))
+    }
+
+    /// Takes in a failure of `server`. Answers for how long it is ejected, if that was the one error too many.
+    ///
+    /// Never ejects the last eligible server, nor more than the configured share.
+    pub fn failed(&self, server: &Server, now: Now) -> Option<Duration> {
+        if !server.state.outlier.failed(self.ejection) {
+            return None;
+        }
+        let max_percent = usize::from(self.record.spec.outlier_detection.max_ejection_percent);
+        let ejected =
+            self.servers.iter().filter(|server| server.state.outlier.is_ejected(now.moment)).count();
+        let spare = |other: &&Server| {
+            other.is_wanted()
+                && other.state.health.is_healthy()
+                && !other.state.outlier.is_ejected(now.moment)
+        };
+        let others = self.servers.iter().filter(|other| other.id != server.id).filter(spare).count();
+        if (ejected + 1) * 100 > self.servers.len() * max_percent || others == 0 {
+            return None;
+        }
+        let length = server.state.outlier.eject(self.ejection, now);
+        self.state.eligibility_changed();
+        Some(length)
+    }
+
+    /// The server named `id`.
+    #[must_use]
+    pub fn server(&self, id: &str) -> Option<&Server> {
+        self.servers.iter().find(|server| server.id.as_str() == id)
+    }
+}
