@@ -1,0 +1,194 @@
+//! One check: what is sent, and what the answer means.
+//!
+//! A failure names the phase it came from; trouble of our own (no file descriptor, no local port) is never one.
+
+mod error;
+mod http;
+mod lookup;
+#[cfg(test)]
+mod tests;
+
+use std::{future::Future, io, sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
+use weir_shared::{
+    model::{HealthCheck, HealthCheckType, StatusRange, address::Address},
+    state::Reason,
+};
+
+use self::lookup::Lookups;
+pub(super) use self::lookup::MAX_LOOKUPS;
+
+/// How a check ended, if it says anything about the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The server works.
+    Passed {
+        /// Status of the answer, for an http check.
+        status: Option<u16>,
+    },
+    /// The server does not work.
+    Failed {
+        /// Why.
+        reason: Reason,
+        /// The same for a person.
+        detail: String,
+        /// Status of the answer, if there was one.
+        status: Option<u16>,
+    },
+    /// The check could not be made for a cause of our own.
+    Unmade {
+        /// The cause, for a person.
+        detail: String,
+    },
+}
+
+impl Answer {
+    fn failed(reason: Reason, detail: String) -> Self {
+        Self::Failed { reason, detail, status: None }
+    }
+}
+
+/// Makes checks. The one thing the scheduler does not do itself, so that its tests need no sockets.
+pub(crate) trait Prober: Send + 'static {
+    /// Checks the server at `address`.
+    fn check(&self, probe: Arc<Probe>, address: Address) -> impl Future<Output = Answer> + Send + 'static;
+}
+
+/// Makes checks over the network.
+#[derive(Debug, Default)]
+pub(crate) struct Network {
+    lookups: Lookups,
+}
+
+impl Prober for Network {
+    fn check(&self, probe: Arc<Probe>, address: Address) -> impl Future<Output = Answer> + Send + 'static {
+        let lookups = self.lookups.clone();
+        async move { probe.check(&lookups, &address).await }
+    }
+}
+
+/// A check as configured, prepared for being made many times.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    spec: HealthCheck,
+    kind: HealthCheckType,
+    timeout: Duration,
+}
+
+impl Probe {
+    /// Prepares the check that `spec` describes.
+    #[must_use]
+    pub(crate) fn new(spec: &HealthCheck) -> Self {
+        Self { spec: spec.clone(), kind: spec.effective_type(), timeout: spec.timeout.duration() }
+    }
+
+    /// What is checked at `address`, as a URL for a person.
+    #[must_use]
+    pub(crate) fn url(spec: &HealthCheck, address: &Address) -> String {
+        let address = at_port(address, spec.port);
+        match spec.effective_type() {
+            HealthCheckType::Http => format!("http://{address}{}", spec.path.as_deref().unwrap_or("/")),
+            HealthCheckType::Tcp => format!("tcp://{address}"),
+        }
+    }
+
+    /// The configuration it was prepared from.
+    #[must_use]
+    pub(crate) fn spec(&self) -> &HealthCheck {
+        &self.spec
+    }
+
+    /// What it does.
+    #[must_use]
+    pub(crate) fn kind(&self) -> HealthCheckType {
+        self.kind
+    }
+
+    /// How long it may take.
+    #[must_use]
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    async fn check(&self, lookups: &Lookups, address: &Address) -> Answer {
+        let deadline = Instant::now() + self.timeout;
+        let target = at_port(address, self.spec.port);
+        let stream = match self.connect(lookups, &target, deadline).await {
+            Ok(stream) => stream,
+            Err(answer) => return answer,
+        };
+        match self.kind {
+            HealthCheckType::Tcp => Answer::Passed { status: None },
+            HealthCheckType::Http => self.exchange(stream, address, &target, deadline).await,
+        }
+    }
+
+    async fn connect(
+        &self,
+        lookups: &Lookups,
+        target: &Address,
+        deadline: Instant,
+    ) -> Result<TcpStream, Answer> {
+        let sockets = lookups.resolve(target, deadline).await?;
+        let mut refusal = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for socket in sockets {
+            match timeout_at(deadline, TcpStream::connect(socket)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => refusal = error,
+                Err(_) => {
+                    let detail = format!("tcp connect to {target}: no connection within {}", self.spec.timeout);
+                    return Err(Answer::failed(Reason::ConnectTimeout, detail));
+                }
+            }
+        }
+        Err(error::of_connect(target, &refusal))
+    }
+
+    async fn exchange(
+        &self,
+        mut stream: TcpStream,
+        address: &Address,
+        target: &Address,
+        deadline: Instant,
+    ) -> Answer {
+        let path = self.spec.path.as_deref().unwrap_or("/");
+        let what = format!("{} http://{target}{path}", self.spec.method);
+        let request = http::request(&self.spec, address);
+        match timeout_at(deadline, http::exchange(&mut stream, &request)).await {
+            Ok(Ok(status)) if self.expects(status) => Answer::Passed { status: Some(status) },
+            Ok(Ok(status)) => {
+                let expected: Vec<String> =
+                    self.spec.expected_statuses.iter().map(StatusRange::to_string).collect();
+                Answer::Failed {
+                    reason: Reason::StatusMismatch,
+                    detail: format!("{what}: status {status}, expected {}", expected.join(", ")),
+                    status: Some(status),
+                }
+            }
+            Ok(Err(error)) => Answer::failed(error.reason(), format!("{what}: {error}")),
+            Err(_) => {
+                let detail = format!("{what}: no answer within {}", self.spec.timeout);
+                Answer::failed(Reason::ResponseTimeout, detail)
+            }
+        }
+    }
+
+    fn expects(&self, status: u16) -> bool {
+        self.spec.expected_statuses.iter().any(|range| range.contains(status))
+    }
+}
+
+fn at_port(address: &Address, port: Option<u16>) -> Address {
+    let mut address = address.clone();
+    if let Some(checked) = port {
+        match &mut address {
+            Address::Socket(socket) => socket.set_port(checked),
+            Address::Name { port, .. } => *port = checked,
+        }
+    }
+    address
+}

@@ -1,0 +1,55 @@
+//! The numbers of one process as Prometheus reads them (text exposition format 0.0.4).
+//!
+//! Written by hand: the numbers live in the workers' own counters already, so a registry would only copy them. Labels
+//! are configured ids alone, never request text, so that no client can add a series.
+
+mod process;
+mod series;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use weir_shared::{state::ListenerState, table::Table, time::Now};
+
+use crate::{health::CheckerStats, status::StoreView};
+
+/// The media type of what [`render`] answers.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Whether servers have series of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServerSeries {
+    /// Up to 2000 servers; beyond that each upstream is shown as a whole.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Where the numbers come from.
+#[derive(Debug)]
+pub struct Sources<'a> {
+    /// The table in force.
+    pub table: &'a Table,
+    /// What the listener counted.
+    pub listener: &'a ListenerState,
+    /// How the checker is doing.
+    pub checker: &'a CheckerStats,
+    /// How the configuration is kept.
+    pub store: &'a StoreView,
+    /// Whether servers have series of their own.
+    pub servers: ServerSeries,
+    /// When the numbers are read.
+    pub now: Now,
+}
+
+/// All numbers, as text.
+#[must_use]
+pub fn render(sources: &Sources<'_>) -> String {
+    let mut text = writer::Writer::default();
+    series::write(sources, &mut text);
+    process::write(&mut text);
+    text.finish()
+}

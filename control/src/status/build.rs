@@ -1,0 +1,141 @@
+//! From a compiled upstream or server and its counters to what is shown of it.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use weir_shared::{
+    id::UpstreamId,
+    state::{HealthRecord, HistogramCounts, ServerTotals},
+    table::{Server, ServerStatus, Upstream, UpstreamStatus},
+    time::Now,
+};
+
+use super::{
+    view::{
+        ChangeView, CheckView, ConnectionsView, CountersView, LatencyView, PassiveView, ServerHealth,
+        ServerLatencyView, UpstreamHealth,
+    },
+    window::{self, Window},
+};
+use crate::health::probe::Probe;
+
+/// What is shown of `upstream`.
+pub(super) fn upstream(
+    upstream: &Upstream,
+    routes: Vec<String>,
+    servers: Option<Vec<ServerHealth>>,
+    windows: &mut HashMap<UpstreamId, Window>,
+    now: Now,
+) -> UpstreamHealth {
+    let status = UpstreamStatus::of(upstream, now.moment);
+    let window = window::of(windows, upstream, now);
+    let since = window.state_since(status.state, now.wall);
+    let recent = window.recent(upstream, now);
+    UpstreamHealth {
+        id: upstream.id.as_str().to_owned(),
+        state: status.state,
+        panic: status.panic,
+        since,
+        routes,
+        eligible: status.eligible,
+        total: status.total,
+        in_flight: upstream.servers.iter().map(|server| u64::from(server.state.in_flight.count())).sum(),
+        rps: recent.rps,
+        error_rate_percent: recent.error_rate_percent,
+        latency_ms: LatencyView {
+            p50: quantile(&recent.latency, 0.5),
+            p90: quantile(&recent.latency, 0.9),
+            p99: quantile(&recent.latency, 0.99),
+        },
+        servers,
+    }
+}
+
+/// What is shown of `server`, one of `upstream`'s.
+pub(super) fn server(upstream: &Upstream, server: &Server, now: Now) -> ServerHealth {
+    let status = ServerStatus::of(server, now.moment);
+    let totals = ServerTotals::sum(&server.state.counters);
+    let ejected = server.state.outlier.is_ejected(now.moment);
+    ServerHealth {
+        id: server.id.as_str().to_owned(),
+        address: server.record.server.address.clone(),
+        zone: server.record.server.zone.clone(),
+        weight: server.weight,
+        priority: server.priority,
+        admin_state: server.admin_state,
+        state: status.state,
+        eligible: status.eligible,
+        reason: status.reason,
+        detail: status.detail,
+        since: status.since,
+        for_ms: now.wall.millis_since(status.since),
+        check: check(upstream, server, &status.health),
+        passive: PassiveView {
+            consecutive_errors: server.state.outlier.consecutive_errors(),
+            ejected_until: status.outlier.until.filter(|_| ejected),
+            ejections: status.outlier.ejections,
+        },
+        in_flight: server.state.in_flight.count(),
+        connections: ConnectionsView { active: totals.connections_active, idle: totals.connections_idle },
+        latency_ms: ServerLatencyView {
+            connect_p50: quantile(&totals.connect_latency, 0.5),
+            ttfb_p50: quantile(&totals.latency, 0.5),
+            ttfb_p99: quantile(&totals.latency, 0.99),
+        },
+        counters: counters(&totals),
+        counters_since: server.state.counters_since,
+    }
+}
+
+fn check(upstream: &Upstream, server: &Server, health: &HealthRecord) -> Option<CheckView> {
+    let spec = &upstream.record.spec.health_check;
+    if !spec.enabled {
+        return None;
+    }
+    let last = health.last.as_ref();
+    Some(CheckView {
+        kind: spec.effective_type(),
+        url: Arc::from(Probe::url(spec, &server.address)),
+        last_at: last.map(|last| last.at),
+        last_ok: last.map(|last| last.ok),
+        last_status: last.and_then(|last| last.status),
+        duration_ms: last.map(|last| millis(last.duration)),
+        next_at: health.next_at,
+        consecutive_ok: health.consecutive_ok,
+        consecutive_failed: health.consecutive_failed,
+        total: health.total,
+        failed: health.failed,
+        last_change: health.last_change.map(|change| ChangeView {
+            from: change.from,
+            to: change.to,
+            at: change.at,
+        }),
+        history: health.history.to_text(),
+    })
+}
+
+fn counters(totals: &ServerTotals) -> CountersView {
+    let [responses_1xx, responses_2xx, responses_3xx, responses_4xx, responses_5xx] = totals.responses;
+    CountersView {
+        requests: totals.requests,
+        responses_1xx,
+        responses_2xx,
+        responses_3xx,
+        responses_4xx,
+        responses_5xx,
+        connect_errors: totals.connect_errors,
+        timeouts: totals.timeouts,
+        resets: totals.resets,
+        retries: totals.retries,
+        bytes_sent: totals.bytes_sent,
+        bytes_received: totals.bytes_received,
+    }
+}
+
+fn quantile(counts: &HistogramCounts, quantile: f64) -> Option<u64> {
+    counts.quantile(quantile).map(millis)
+}
+
+/// Whole milliseconds, rounded up: 0 would read as "took no time".
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
+}

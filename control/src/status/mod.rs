@@ -1,0 +1,105 @@
+//! What a dashboard is shown: one page with every upstream and server, its state, why, and since when.
+//!
+//! Everything is computed when asked for, from the table in force and the counters of the proxy's workers, off the
+//! request path. Only rates need a memory: [`Status::run_sampler`] keeps the last ten seconds of each upstream.
+//!
+//! Reading order: [`view`] (the JSON), [`query`], `page`, `build`, `window`.
+
+mod build;
+mod page;
+pub mod query;
+#[cfg(test)]
+mod tests;
+pub mod view;
+mod window;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+pub use query::{HealthFormat, HealthQuery};
+use tokio::time::MissedTickBehavior;
+pub use view::{HealthPage, ServerHealth, StoreState, StoreView, UpstreamHealth};
+use weir_shared::{id::UpstreamId, state::ListenerState, table::TableReader};
+
+use self::window::Window;
+use crate::clock::Clock;
+
+/// Time between two readings of the counters.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Answers what is up, what is not, and why.
+#[derive(Debug)]
+pub struct Status {
+    reader: TableReader,
+    listener: Arc<ListenerState>,
+    clock: Clock,
+    node: String,
+    /// What was read of each upstream in the last ten seconds. Held while one reading or one page is made.
+    windows: Mutex<HashMap<UpstreamId, Window>>,
+}
+
+impl Status {
+    /// Reads tables from `reader` and names the answering process `node`.
+    #[must_use]
+    pub fn new(reader: TableReader, listener: Arc<ListenerState>, clock: Clock, node: String) -> Self {
+        Self { reader, listener, clock, node, windows: Mutex::default() }
+    }
+
+    /// The health of everything `query` asks for. `store` tells how the configuration is kept.
+    #[must_use]
+    pub fn health(&self, query: &HealthQuery, store: StoreView) -> HealthPage {
+        page::build(self, query, store)
+    }
+
+    /// The health of the upstream named `id`, servers included.
+    #[must_use]
+    pub fn upstream(&self, id: &str) -> Option<UpstreamHealth> {
+        let table = self.reader.snapshot();
+        let now = self.clock.now();
+        let upstream = table.upstream(id)?;
+        let servers = upstream.servers.iter().map(|server| build::server(upstream, server, now)).collect();
+        let routes = table.config().routes_to(id);
+        Some(build::upstream(upstream, routes, Some(servers), &mut self.windows(), now))
+    }
+
+    /// The health of the server of `upstream` whose id, or else whose address, is `key`.
+    #[must_use]
+    pub fn server(&self, upstream: &str, key: &str) -> Option<ServerHealth> {
+        let table = self.reader.snapshot();
+        let upstream = table.upstream(upstream)?;
+        let (id, _) = upstream.record.find(key)?;
+        let server = upstream.server(id.as_str())?;
+        Some(build::server(upstream, server, self.clock.now()))
+    }
+
+    /// Reads the counters every second, for ever. Run it on the control plane's runtime.
+    pub async fn run_sampler(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(SAMPLE_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.sample();
+        }
+    }
+
+    /// Reads the counters once.
+    pub fn sample(&self) {
+        let table = self.reader.snapshot();
+        let now = self.clock.now();
+        let mut windows = self.windows();
+        for upstream in table.upstreams() {
+            window::of(&mut windows, upstream, now).read(upstream, now);
+        }
+        if windows.len() > table.upstreams().len() {
+            windows.retain(|id, _| table.upstream(id.as_str()).is_some());
+        }
+    }
+
+    fn windows(&self) -> MutexGuard<'_, HashMap<UpstreamId, Window>> {
+        // A panic between two readings leaves whole readings only.
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

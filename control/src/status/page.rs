@@ -1,0 +1,161 @@
+//! One page of health: which upstreams and servers are on it, and the sums over all of them.
+
+use std::collections::HashMap;
+
+use weir_shared::{
+    id::UpstreamId,
+    state::{HealthState, ListenerTotals},
+    table::{ServerStatus, Table, Upstream, UpstreamCondition, UpstreamStatus},
+    time::{Moment, Now},
+};
+
+use super::{
+    HealthFormat, HealthPage, HealthQuery, ServerHealth, Status, StoreView, UpstreamHealth, build,
+    view::{ListenerView, OverallStatus, Scope, Totals},
+    window::Window,
+};
+
+/// The page `query` asks for.
+pub(super) fn build(status: &Status, query: &HealthQuery, store: StoreView) -> HealthPage {
+    let table = status.reader.snapshot();
+    let now = status.clock.now();
+    let mut listing = Listing { table: &table, query, now, left: query.effective_limit(), next: None };
+    let upstreams = listing.upstreams(&mut status.windows());
+    HealthPage {
+        at: now.wall,
+        node: status.node.clone(),
+        revision: table.revision(),
+        scope: Scope::Node,
+        status: overall(&table, now.moment),
+        totals: totals(&table, now.moment),
+        store,
+        listener: listener(&ListenerTotals::sum(&status.listener.counters)),
+        upstreams,
+        next: listing.next,
+    }
+}
+
+/// Fills a page until it is full.
+struct Listing<'a> {
+    table: &'a Table,
+    query: &'a HealthQuery,
+    now: Now,
+    /// Entries that still fit.
+    left: usize,
+    /// Where the next page begins, once this one is full.
+    next: Option<String>,
+}
+
+impl Listing<'_> {
+    fn upstreams(&mut self, windows: &mut HashMap<UpstreamId, Window>) -> Vec<UpstreamHealth> {
+        let (after_upstream, after_server) = self.query.cursor();
+        let mut page = Vec::new();
+        for upstream in self.table.upstreams() {
+            let id = upstream.id.as_str();
+            let is_asked = self.query.upstream.as_deref().is_none_or(|wanted| wanted == id);
+            let is_before = after_upstream.is_some_and(|after| id < after || (id == after && after_server.is_none()));
+            if !is_asked || is_before {
+                continue;
+            }
+            if self.left == 0 {
+                self.next = self.next.take().or_else(|| page.last().map(last_entry));
+                break;
+            }
+            let after = after_server.filter(|_| after_upstream == Some(id));
+            let servers = self.servers(upstream, after);
+            let is_bare = servers.as_ref().is_none_or(Vec::is_empty);
+            if is_bare && (self.query.state.is_some() || after.is_some()) {
+                continue;
+            }
+            if is_bare || self.query.format == HealthFormat::Summary {
+                self.left -= 1;
+            }
+            let servers = servers.filter(|_| self.query.format == HealthFormat::Full);
+            let routes = self.table.config().routes_to(id);
+            page.push(build::upstream(upstream, routes, servers, windows, self.now));
+            if self.next.is_some() {
+                break;
+            }
+        }
+        page
+    }
+
+    /// The servers of `upstream` that belong on the page; `None` when servers are not asked for at all.
+    ///
+    /// A server that was removed since it ended a page starts its upstream again: shown twice is better than not shown.
+    fn servers(&mut self, upstream: &Upstream, after: Option<&str>) -> Option<Vec<ServerHealth>> {
+        let is_summary = self.query.format == HealthFormat::Summary;
+        if is_summary && self.query.state.is_none() {
+            return None;
+        }
+        let position = after.and_then(|id| upstream.servers.iter().position(|server| server.id.as_str() == id));
+        let mut shown = Vec::new();
+        for server in upstream.servers.iter().skip(position.map_or(0, |position| position + 1)) {
+            let is_asked = |state| self.query.state.is_none_or(|wanted| wanted == state);
+            if self.query.state.is_some() && !is_asked(ServerStatus::of(server, self.now.moment).state) {
+                continue;
+            }
+            if is_summary {
+                return Some(vec![build::server(upstream, server, self.now)]);
+            }
+            if self.left == 0 {
+                let last = shown.last().map(|last: &ServerHealth| last.id.as_str());
+                self.next = last.map(|last| format!("{}/{last}", upstream.id));
+                break;
+            }
+            self.left -= 1;
+            shown.push(build::server(upstream, server, self.now));
+        }
+        Some(shown)
+    }
+}
+
+fn last_entry(upstream: &UpstreamHealth) -> String {
+    match upstream.servers.as_ref().and_then(|servers| servers.last()) {
+        Some(server) => format!("{}/{}", upstream.id, server.id),
+        None => upstream.id.clone(),
+    }
+}
+
+fn overall(table: &Table, now: Moment) -> OverallStatus {
+    let of = |upstream: &Upstream| match UpstreamStatus::of(upstream, now).state {
+        UpstreamCondition::Healthy => OverallStatus::Ok,
+        UpstreamCondition::Degraded | UpstreamCondition::Panic => OverallStatus::Degraded,
+        UpstreamCondition::Down | UpstreamCondition::Empty => OverallStatus::Down,
+    };
+    let routed = table.config().routes.values().flat_map(|route| &route.action.upstreams);
+    routed
+        .filter_map(|target| table.upstream(&target.upstream))
+        .map(|upstream| of(upstream))
+        .max()
+        .unwrap_or(OverallStatus::Ok)
+}
+
+fn totals(table: &Table, now: Moment) -> Totals {
+    let mut totals = Totals { upstreams: table.upstreams().len(), ..Totals::default() };
+    for server in table.upstreams().flat_map(|upstream| &upstream.servers) {
+        totals.servers += 1;
+        let count = match ServerStatus::of(server, now).state {
+            HealthState::Initial => &mut totals.initial,
+            HealthState::Healthy => &mut totals.healthy,
+            HealthState::Unhealthy => &mut totals.unhealthy,
+            HealthState::Draining => &mut totals.draining,
+            HealthState::Unused => &mut totals.unused,
+            HealthState::Unavailable => &mut totals.unavailable,
+        };
+        *count += 1;
+    }
+    totals
+}
+
+fn listener(totals: &ListenerTotals) -> ListenerView {
+    ListenerView {
+        connections_active: totals.connections_active,
+        connections_accepted: totals.connections_accepted,
+        requests_active: totals.requests_active,
+        requests: totals.requests,
+        requests_refused: totals.requests_refused,
+        client_timeouts: totals.client_timeouts,
+        client_aborts: totals.client_aborts,
+    }
+}
