@@ -1,0 +1,20 @@
+//! The control plane of a real Weir: the API as `curl` sees it, and what is left of it after a crash.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "test code: a broken expectation is reported by a panic"
+)]
+
+mod bad_input;
+mod damage;
+mod durability;
+mod guards;
+mod openapi;
+mod preconditions;
+mod problem;
+mod servers;
+mod status;
+mod upstreams;

@@ -1,0 +1,129 @@
+//! Who gets the requests: algorithms, weights, priorities.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use weir_tests::config;
+use weir_tests::origin::Origin;
+use weir_tests::reply::{self, Step};
+use weir_tests::weir::Weir;
+
+/// How many of `count` requests on one connection each server answered.
+fn shares(weir: &Weir, count: usize) -> HashMap<String, usize> {
+    let mut client = weir.client();
+    let mut shares = HashMap::new();
+    for _ in 0..count {
+        *shares.entry(client.get("/").text()).or_default() += 1;
+    }
+    shares
+}
+
+fn server(address: SocketAddr, more: &Value) -> Value {
+    let mut server = json!({ "address": address.to_string() });
+    for (name, value) in more.as_object().unwrap() {
+        server[name] = value.clone();
+    }
+    server
+}
+
+#[test]
+fn round_robin_takes_turns_by_weight() {
+    let (one, two, three) = (Origin::named("one"), Origin::named("two"), Origin::named("three"));
+    let weir = Weir::start();
+    weir.api().set_default(&config::with(
+        &[],
+        &json!({
+            "algorithm": "round_robin",
+            "servers": [
+                server(one.address(), &json!({ "weight": 3 })),
+                server(two.address(), &json!({ "weight": 1 })),
+                server(three.address(), &json!({ "weight": 0 })),
+            ],
+        }),
+    ));
+    let shares = shares(&weir, 40);
+    assert_eq!(
+        (shares["one"], shares["two"], shares.get("three")),
+        (30, 10, None),
+        "exact on one worker: {shares:?}"
+    );
+}
+
+#[test]
+fn every_algorithm_spreads() {
+    let origins: Vec<Origin> = (0..3).map(|n| Origin::named(&n.to_string())).collect();
+    let addresses: Vec<_> = origins.iter().map(Origin::address).collect();
+    let weir = Weir::start();
+    for algorithm in ["least_request", "round_robin", "random"] {
+        weir.api().set_default(&config::with(&addresses, &json!({ "algorithm": algorithm })));
+        let shares = shares(&weir, 150);
+        // A fair draw leaves this band less than once in 10^7 runs.
+        assert!(
+            shares.len() == 3 && shares.values().all(|share| (15..=95).contains(share)),
+            "{algorithm}: {shares:?}"
+        );
+    }
+}
+
+#[test]
+fn random_follows_weights() {
+    let (one, two) = (Origin::named("one"), Origin::named("two"));
+    let weir = Weir::start();
+    weir.api().set_default(&config::with(&[], &json!({
+        "algorithm": "random",
+        "servers": [server(one.address(), &json!({ "weight": 9 })), server(two.address(), &json!({ "weight": 1 }))],
+    })));
+    let shares = shares(&weir, 300);
+    assert!(shares["one"] > 220, "{shares:?}");
+}
+
+/// The reason why it is the default: a slow server holds its requests longer, and so gets fewer.
+#[test]
+fn least_request_spares_a_slow_server() {
+    let slow = Origin::script(|_| {
+        vec![Step::Pause(Duration::from_millis(100)), Step::Send(reply::message("200 OK", &[], "slow"))]
+    });
+    let fast = Origin::named("fast");
+    let weir = Weir::start();
+    weir.api().set_default(&config::bare(&[slow.address(), fast.address()]));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| shares(&weir, 50));
+        }
+    });
+    assert!(fast.count() > 3 * slow.count(), "fast {} slow {}", fast.count(), slow.count());
+    assert!(slow.count() > 0, "slow is not forgotten");
+}
+
+#[test]
+fn a_backup_works_only_when_the_others_cannot() {
+    let (main, backup) = (Origin::named("main"), Origin::named("backup"));
+    let weir = Weir::start();
+    weir.api().set_default(&config::with(&[], &json!({
+        "servers": [server(main.address(), &json!({})), server(backup.address(), &json!({ "priority": 1 }))],
+    })));
+    assert_eq!(shares(&weir, 20), HashMap::from([("main".to_owned(), 20)]));
+    let path = format!("/v1/upstreams/default/servers/{}", config::slug(main.address()));
+    weir.api().patch(&path, &json!({ "admin_state": "maint" })).assert(200);
+    assert_eq!(shares(&weir, 20), HashMap::from([("backup".to_owned(), 20)]));
+    weir.api().patch(&path, &json!({ "admin_state": "ready" })).assert(200);
+    assert_eq!(shares(&weir, 20), HashMap::from([("main".to_owned(), 20)]));
+}
+
+#[test]
+fn nobody_left_is_said_so() {
+    let origin = Origin::named("origin");
+    let weir = Weir::start();
+    for state in ["maint", "drain"] {
+        weir.api().set_default(&config::with(
+            &[],
+            &json!({
+                "servers": [server(origin.address(), &json!({ "admin_state": state }))],
+            }),
+        ));
+        super::semantics::assert_own_error(&weir.client().get("/"), 503, "destination_unavailable");
+    }
+    assert_eq!(origin.count(), 0);
+}

@@ -1,0 +1,23 @@
+//! The data plane of a real Weir: real sockets, real servers, every request counted.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "test code: a broken expectation is reported by a panic"
+)]
+
+mod balancing;
+mod churn;
+mod faults;
+mod first_five_minutes;
+mod freeze;
+mod health;
+mod kill;
+mod malformed;
+mod retry;
+mod semantics;
+mod shutdown;
+mod startup;
+mod timeouts;

@@ -1,0 +1,171 @@
+//! RFC 9110 §10.1.1 and §15.2, RFC 9112 §9.3: interim responses, and answers that come before the request is over.
+
+use weir_tests::eventually::eventually;
+use weir_tests::origin::{AtHead, Origin};
+use weir_tests::reply::{self, Step};
+
+use super::in_front_of;
+
+const EXPECTING: &str =
+    "POST / HTTP/1.1\r\nHost: weir.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+
+#[test]
+fn a_client_that_waits_for_100_continue_gets_it() {
+    let origin = Origin::with_head(
+        |_| AtHead::Go(vec![Step::Send(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec())]),
+        |_| reply::ok("thanks"),
+    );
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    client.send(EXPECTING);
+    let (_, status, _) = client.response_head().unwrap();
+    assert_eq!(status, 100);
+    client.send("hello");
+    let response = client.response("POST").unwrap();
+    assert_eq!((response.text().as_str(), response.interim.len()), ("thanks", 0), "a single 100");
+    assert_eq!(origin.only().request.body, b"hello");
+}
+
+/// A server that does not know the expectation waits for the body; the client must not wait for ever.
+#[test]
+fn a_server_that_never_says_100_does_not_hang_the_client() {
+    let origin = Origin::named("origin");
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    client.send(EXPECTING);
+    client.send("hello");
+    assert_eq!(client.response("POST").unwrap().text(), "origin");
+    assert_eq!(origin.only().request.body, b"hello");
+}
+
+#[test]
+fn a_refused_expectation_is_passed_on_and_the_connection_stays_in_step() {
+    let origin = Origin::with_head(
+        |head| match head.method.as_str() {
+            "POST" => AtHead::Answer(vec![Step::Send(reply::message("417 Expectation Failed", &[], "no"))]),
+            _ => AtHead::Go(Vec::new()),
+        },
+        |_| reply::ok("next"),
+    );
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    client.send(EXPECTING);
+    let response = client.response("POST").unwrap();
+    // A proxy that has asked for the body itself sends its 100 first, and the body is then still to come.
+    assert_eq!(response.status, 417);
+    if response.announces_close() {
+        return;
+    }
+    if response.interim == [100] {
+        client.send("hello");
+    }
+    assert_eq!(client.get("/").text(), "next");
+}
+
+#[test]
+fn interim_responses_before_the_final_one_do_no_harm() {
+    let origin = Origin::script(|_| {
+        reply::raw(
+            "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n\
+             HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone",
+        )
+    });
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    for _ in 0..2 {
+        let response = client.get("/");
+        assert_eq!((response.status, response.text().as_str()), (200, "done"));
+        assert!(!response.fields.has("link"), "a hint's fields belong to the hint");
+    }
+}
+
+#[test]
+fn a_100_that_nobody_asked_for_is_not_taken_for_the_response() {
+    let origin = Origin::script(|_| {
+        reply::raw("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    });
+    let weir = in_front_of(&origin);
+    let response = weir.client().post("/", "hello");
+    assert_eq!((response.status, response.text().as_str()), (200, "ok"));
+}
+
+#[test]
+fn an_answer_before_the_body_ended_reaches_the_client() {
+    let origin = Origin::with_head(
+        |_| {
+            AtHead::Answer(vec![Step::Send(reply::message(
+                "401 Unauthorized",
+                &["Connection: close"],
+                "who?",
+            ))])
+        },
+        |_| reply::ok("never"),
+    );
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    client.send("POST / HTTP/1.1\r\nHost: weir.test\r\nContent-Length: 1000000\r\n\r\nthe first few bytes");
+    let response = client.response("POST").unwrap();
+    assert_eq!((response.status, response.text().as_str()), (401, "who?"));
+}
+
+/// The server answers and closes while the client still writes: the write fails, the answer counts.
+#[test]
+fn an_answer_and_a_close_before_the_body_ended_still_reach_the_client() {
+    let origin = Origin::with_head(
+        |_| {
+            AtHead::Answer(vec![
+                Step::Send(reply::message("413 Content Too Large", &["Connection: close"], "enough")),
+                Step::Close,
+            ])
+        },
+        |_| reply::ok("never"),
+    );
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    let size = 4 * 1024 * 1024;
+    client.send(format!("PUT / HTTP/1.1\r\nHost: weir.test\r\nContent-Length: {size}\r\n\r\n"));
+    let piece = vec![b'x'; 65_536];
+    for _ in 0..size / piece.len() {
+        if client.try_send(&piece).is_err() {
+            break;
+        }
+    }
+    let response = client.response("PUT").unwrap();
+    assert_eq!((response.status, response.text().as_str()), (413, "enough"));
+}
+
+/// A connection whose request was never read to its end must not carry another one.
+#[test]
+fn a_server_connection_with_half_a_request_on_it_is_not_used_again() {
+    let origin = Origin::with_head(
+        |head| match head.method.as_str() {
+            "POST" => AtHead::Answer(vec![Step::Send(reply::message("200 OK", &[], "early"))]),
+            _ => AtHead::Go(Vec::new()),
+        },
+        |_| reply::ok("next"),
+    );
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    client.send("POST / HTTP/1.1\r\nHost: weir.test\r\nContent-Length: 100\r\n\r\npart");
+    assert_eq!(client.response("POST").unwrap().text(), "early");
+    for _ in 0..5 {
+        assert_eq!(weir.client().get("/").text(), "next");
+    }
+    assert_eq!(origin.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn a_client_that_leaves_ends_the_request_at_the_server() {
+    let gate = reply::Gate::default();
+    let arrived = gate.clone();
+    let origin = Origin::script(move |_| {
+        arrived.open();
+        vec![Step::Hold]
+    });
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    client.send("GET / HTTP/1.1\r\nHost: weir.test\r\n\r\n");
+    gate.pass();
+    drop(client);
+    eventually("the server's connection is closed", || (origin.open_connections() == 0).then_some(()));
+}

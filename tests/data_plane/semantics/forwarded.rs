@@ -1,0 +1,105 @@
+//! What Weir adds to a request for the server, and what it does not believe. RFC 9110 §7.6.3 for Via.
+
+use weir_tests::config;
+use weir_tests::origin::Origin;
+use weir_tests::syntax::Fields;
+use weir_tests::weir::Launch;
+
+use super::in_front_of;
+
+fn forwarded(fields: &str) -> (Fields, std::net::SocketAddr) {
+    let origin = Origin::named("origin");
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    let response = client.exchange(format!("GET / HTTP/1.1\r\nHost: shop.test:8080\r\n{fields}\r\n"));
+    assert_eq!(response.status, 200);
+    (origin.only().request.head.fields, client.local_address())
+}
+
+#[test]
+fn the_client_is_named() {
+    let (fields, client) = forwarded("");
+    assert_eq!(fields.one("x-forwarded-for"), Some(client.ip().to_string().as_str()));
+    assert_eq!(fields.one("x-forwarded-proto"), Some("http"));
+    assert_eq!(fields.one("x-forwarded-host"), Some("shop.test:8080"));
+    assert_eq!(fields.one("host"), Some("shop.test:8080"), "the server is asked as the client asked");
+    assert!(fields.one("via").is_some_and(|via| via.starts_with("1.1 ")), "{fields:?}");
+    assert!(fields.one("x-request-id").is_some_and(|id| !id.is_empty()), "{fields:?}");
+}
+
+#[test]
+fn what_an_unknown_client_claims_is_dropped() {
+    let (fields, client) = forwarded(concat!(
+        "X-Forwarded-For: 10.1.1.1\r\nx-forwarded-for: 10.2.2.2\r\nX-Forwarded-Proto: https\r\n",
+        "X-Forwarded-Host: evil.test\r\nX-Request-Id: chosen-by-the-client\r\n",
+    ));
+    assert_eq!(fields.all("x-forwarded-for"), [client.ip().to_string().as_str()]);
+    assert_eq!(fields.all("x-forwarded-proto"), ["http"]);
+    assert_eq!(fields.all("x-forwarded-host"), ["shop.test:8080"]);
+    let ids = fields.all("x-request-id");
+    assert!(ids.len() == 1 && ids[0] != "chosen-by-the-client", "{ids:?}");
+}
+
+/// `Forwarded` says the same in standard form, so it must not be believed either. RFC 7239 §8.1.
+#[test]
+fn a_claim_in_standard_form_is_dropped_too() {
+    let (fields, _) = forwarded("Forwarded: for=10.1.1.1;proto=https\r\n");
+    assert!(!fields.list("forwarded").iter().any(|value| value.contains("10.1.1.1")), "{fields:?}");
+}
+
+#[test]
+fn via_is_added_behind_what_is_there() {
+    let (fields, _) = forwarded("Via: 1.0 fred\r\n");
+    let via = fields.list("via");
+    assert_eq!((via.len(), via[0].as_str()), (2, "1.0 fred"), "{via:?}");
+    assert!(via[1].starts_with("1.1 "), "{via:?}");
+}
+
+#[test]
+fn every_request_has_an_id_of_its_own() {
+    let origin = Origin::named("origin");
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    for _ in 0..50 {
+        client.get("/");
+    }
+    let mut ids: Vec<String> = origin
+        .seen()
+        .iter()
+        .map(|seen| seen.request.head.fields.one("x-request-id").unwrap().to_owned())
+        .collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 50);
+}
+
+#[test]
+fn other_fields_pass_untouched_and_in_order() {
+    let (fields, _) = forwarded("X-B: 2\r\nX-A: 1\r\nX-B: 3\r\nCookie: a=1; b=2\r\nAccept: */*\r\n");
+    assert_eq!(fields.all("x-b"), ["2", "3"]);
+    assert_eq!(fields.one("x-a"), Some("1"));
+    assert_eq!(fields.one("cookie"), Some("a=1; b=2"));
+    assert_eq!(fields.one("accept"), Some("*/*"));
+    assert!(!fields.has("user-agent"), "nothing is made up: {fields:?}");
+}
+
+/// A proxy in front that the operator vouches for is believed, and this hop is added.
+#[test]
+fn what_a_trusted_proxy_says_is_kept() {
+    let origin = Origin::named("origin");
+    let weir = Launch::default().arg("--trusted-proxies").arg("127.0.0.0/8").start();
+    weir.api().set_default(&config::bare(&[origin.address()]));
+    let mut client = weir.client();
+    client.exchange(concat!(
+        "GET / HTTP/1.1\r\nHost: shop.test\r\nX-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\n",
+        "X-Forwarded-Host: front.test\r\nX-Request-Id: abc-123\r\n\r\n",
+    ));
+    let fields = origin.only().request.head.fields;
+    assert_eq!(
+        fields.list("x-forwarded-for"),
+        ["203.0.113.7".to_owned(), client.local_address().ip().to_string()]
+    );
+    assert_eq!(fields.all("x-forwarded-proto"), ["https"]);
+    assert_eq!(fields.all("x-forwarded-host"), ["front.test"]);
+    assert_eq!(fields.all("x-request-id"), ["abc-123"]);
+}
