@@ -1,1 +1,244 @@
-//! Part of the checker.
+//! What is checked: every server of the table in force, with its place in the queue.
+//!
+//! An upstream that did not change is recognised by pointer, so that a publish costs a comparison per upstream; a
+//! server keeps its schedule as long as it keeps its state, whatever else changes.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{task::AbortHandle, time::Instant};
+use weir_shared::{
+    id::{ServerId, UpstreamId},
+    model::address::Address,
+    state::ServerState,
+    table::{Server, Table, Upstream},
+    time::Now,
+};
+
+use super::{
+    probe::Probe,
+    queue::{Queue, TargetId, jittered, spread},
+};
+
+/// More new servers than this in one upstream are checked spread over the interval instead of at once.
+const MAX_AT_ONCE: usize = 64;
+/// More new servers than this in one publish are spread too, whatever their upstreams.
+const MAX_AT_ONCE_TOTAL: usize = 1024;
+/// A check may start this late, or one interval if that is longer, before the verdict counts as old.
+const MIN_LATENESS: Duration = Duration::from_secs(1);
+
+/// One server being checked.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) upstream: UpstreamId,
+    pub(super) server: ServerId,
+    pub(super) address: Address,
+    pub(super) state: Arc<ServerState>,
+    /// Its place in the queue; `None` while a check is under way.
+    due: Option<Instant>,
+    /// The check under way.
+    pub(super) running: Option<AbortHandle>,
+}
+
+/// One upstream whose servers are being checked.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) upstream: Arc<Upstream>,
+    /// How; `None` when checks are turned off.
+    pub(super) probe: Option<Arc<Probe>>,
+    /// By where the server's state is, which is what makes a server the same; its target keeps the state there.
+    members: HashMap<usize, TargetId>,
+}
+
+/// Everything being checked.
+#[derive(Debug, Default)]
+pub(super) struct Targets {
+    groups: HashMap<UpstreamId, Group>,
+    targets: HashMap<TargetId, Target>,
+    queue: Queue,
+    last_id: u64,
+}
+
+/// Both clocks of the moment a change is made, and where random numbers come from.
+pub(super) struct Moment<'a> {
+    pub(super) at: Instant,
+    pub(super) now: Now,
+    pub(super) draw: &'a mut dyn FnMut() -> f64,
+}
+
+impl Targets {
+    /// Takes over what `table` says is to be checked.
+    pub(super) fn reconcile(&mut self, table: &Table, moment: &mut Moment<'_>) {
+        let mut soon: Vec<(Duration, Vec<TargetId>)> = Vec::new();
+        for upstream in table.upstreams() {
+            let known = self.groups.get(&upstream.id);
+            if known.is_none_or(|group| !Arc::ptr_eq(&group.upstream, upstream)) {
+                let fresh = self.regroup(upstream, moment.now);
+                if !fresh.is_empty() {
+                    soon.push((upstream.record.spec.health_check.interval.duration(), fresh));
+                }
+            }
+        }
+        if self.groups.len() > table.upstreams().len() {
+            let gone = |id: &&UpstreamId| table.upstream(id.as_str()).is_none();
+            let gone: Vec<UpstreamId> = self.groups.keys().filter(gone).cloned().collect();
+            for id in gone {
+                let members = self.groups.remove(&id).map(|group| group.members);
+                members.iter().flat_map(HashMap::values).for_each(|id| self.remove(*id));
+            }
+        }
+        let total: usize = soon.iter().map(|(_, ids)| ids.len()).sum();
+        for (interval, ids) in soon {
+            let is_large = ids.len() > MAX_AT_ONCE || total > MAX_AT_ONCE_TOTAL;
+            for id in ids {
+                let delay = if is_large { spread(interval, (moment.draw)()) } else { Duration::ZERO };
+                self.schedule(id, moment.at + delay, moment.at, moment.now);
+            }
+        }
+    }
+
+    /// Takes over a new or changed upstream. Answers the servers that are to be checked soon.
+    fn regroup(&mut self, upstream: &Arc<Upstream>, now: Now) -> Vec<TargetId> {
+        let before = self.groups.remove(&upstream.id);
+        let spec = &upstream.record.spec.health_check;
+        let mut group = Group { upstream: Arc::clone(upstream), probe: None, members: HashMap::new() };
+        let mut kept = HashSet::new();
+        let mut fresh = Vec::new();
+        if spec.enabled {
+            let probe = before.as_ref().and_then(|group| group.probe.as_ref());
+            let same = probe.filter(|probe| probe.spec() == spec).map(Arc::clone);
+            let is_changed = same.is_none();
+            group.probe = Some(same.unwrap_or_else(|| Arc::new(Probe::new(spec))));
+            for server in &upstream.servers {
+                let key = Arc::as_ptr(&server.state).addr();
+                let known = before.as_ref().and_then(|group| group.members.get(&key)).copied();
+                let id = known.unwrap_or_else(|| self.add(upstream, server));
+                if known.is_none() || is_changed {
+                    fresh.push(id);
+                }
+                group.members.insert(key, id);
+                kept.insert(id);
+            }
+        } else {
+            assume_healthy(upstream, now);
+        }
+        let members = before.iter().flat_map(|group| group.members.values());
+        members.filter(|id| !kept.contains(id)).for_each(|id| self.remove(*id));
+        self.groups.insert(upstream.id.clone(), group);
+        fresh
+    }
+
+    fn add(&mut self, upstream: &Upstream, server: &Server) -> TargetId {
+        self.last_id += 1;
+        let id = TargetId(self.last_id);
+        let target = Target {
+            upstream: upstream.id.clone(),
+            server: server.id.clone(),
+            address: server.address.clone(),
+            state: Arc::clone(&server.state),
+            due: None,
+            running: None,
+        };
+        self.targets.insert(id, target);
+        id
+    }
+
+    fn remove(&mut self, id: TargetId) {
+        if let Some(target) = self.targets.remove(&id) {
+            if let Some(due) = target.due {
+                self.queue.remove(due, id);
+            }
+            if let Some(check) = target.running {
+                check.abort();
+            }
+        }
+    }
+
+    /// Sets the next check of `id`; one under way was asked for by an older configuration and is given up.
+    fn schedule(&mut self, id: TargetId, due: Instant, at: Instant, now: Now) {
+        let Some(target) = self.targets.get_mut(&id) else { return };
+        if let Some(before) = target.due.replace(due) {
+            self.queue.remove(before, id);
+        }
+        if let Some(check) = target.running.take() {
+            check.abort();
+        }
+        self.queue.push(due, id);
+        target.state.health.schedule(now.wall.plus(due.saturating_duration_since(at)));
+    }
+
+    /// Sets the check after one that started at `started`.
+    pub(super) fn reschedule(&mut self, id: TargetId, started: Instant, moment: &mut Moment<'_>) {
+        let Some((target, group)) = self.get(id) else { return };
+        let spec = &group.upstream.record.spec.health_check;
+        let is_healthy = target.state.health.is_healthy();
+        let interval = spec.unhealthy_interval.filter(|_| !is_healthy).unwrap_or(spec.interval);
+        let wait = jittered(interval.duration(), spec.jitter_percent, (moment.draw)());
+        self.schedule(id, (started + wait).max(moment.at), moment.at, moment.now);
+    }
+
+    /// Takes out the next check that is due at `at`.
+    pub(super) fn next(&mut self, at: Instant) -> Option<(Instant, TargetId)> {
+        let (due, id) = self.queue.pop(at)?;
+        if let Some(target) = self.targets.get_mut(&id) {
+            target.due = None;
+        }
+        Some((due, id))
+    }
+
+    /// A server being checked, with its upstream.
+    pub(super) fn get(&self, id: TargetId) -> Option<(&Target, &Group)> {
+        let target = self.targets.get(&id)?;
+        Some((target, self.groups.get(&target.upstream)?))
+    }
+
+    /// Notes the check under way.
+    pub(super) fn started(&mut self, id: TargetId, check: AbortHandle) {
+        if let Some(target) = self.targets.get_mut(&id) {
+            target.running = Some(check);
+        }
+    }
+
+    /// Notes that the check under way ended, and answers whether it is still wanted.
+    pub(super) fn ended(&mut self, id: TargetId, check: tokio::task::Id) -> bool {
+        let target = self.targets.get_mut(&id);
+        target.is_some_and(|target| target.running.take_if(|running| running.id() == check).is_some())
+    }
+
+    /// Whether a check that was due at `due` is so late at `at` that the verdict is old.
+    pub(super) fn is_late(group: &Group, due: Instant, at: Instant) -> bool {
+        let interval = group.upstream.record.spec.health_check.interval.duration();
+        at.saturating_duration_since(due) > interval.max(MIN_LATENESS)
+    }
+
+    /// Marks the verdicts that are old because their checks wait for a place.
+    pub(super) fn freeze_overdue(&self, at: Instant) {
+        let overdue = self.queue.overdue(at.checked_sub(MIN_LATENESS).unwrap_or(at));
+        for (due, id) in overdue {
+            if let Some((target, _)) = self.get(id).filter(|(_, group)| Self::is_late(group, due, at)) {
+                target.state.health.freeze();
+            }
+        }
+    }
+
+    /// When the next check is due.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.queue.next_due()
+    }
+
+    /// How many servers are being checked.
+    pub(super) fn len(&self) -> usize {
+        self.targets.len()
+    }
+}
+
+fn assume_healthy(upstream: &Upstream, now: Now) {
+    // Each one is told, so no short-circuit.
+    let changed = upstream.servers.iter().filter(|server| server.state.health.assume_healthy(now)).count();
+    if changed > 0 {
+        upstream.state.eligibility_changed();
+    }
+}
