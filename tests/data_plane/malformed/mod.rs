@@ -59,66 +59,64 @@ fn post(clause: &'static str, what: &'static str, expect: Expect, fields: &str, 
     text(clause, what, expect, &payload)
 }
 
-/// Sends every payload on a connection of its own and fails with the list of all that went wrong.
+/// Sends every payload on a connection of its own, to a server of its own, and fails with the list of all that went wrong.
 fn check(cases: &[Case]) {
     let weir = Weir::start();
-    let origin = Origin::named("origin");
-    weir.api().set_default(&config::bare(&[origin.address()]));
-    let faults: Vec<String> = cases
-        .iter()
-        .filter_map(|case| {
-            let before = origin.count();
-            let verdict = run(&weir, &origin, case, before);
-            verdict.err().map(|why| format!("[{}] {}: {why}", case.clause, case.what))
-        })
-        .collect();
+    let mut faults = Vec::new();
+    let mut judged = Vec::new();
+    for case in cases {
+        let origin = Origin::named("origin");
+        weir.api().set_default(&config::bare(&[origin.address()]));
+        if let Err(why) = run(&weir, &origin, case) {
+            faults.push(format!("[{}] {}: {why}; the server {}", case.clause, case.what, account(&origin)));
+        }
+        judged.push((case, origin.count(), origin));
+    }
+    for (case, count, origin) in &judged {
+        if origin.count() != *count {
+            faults.push(format!(
+                "[{}] {}: afterwards the server {}",
+                case.clause,
+                case.what,
+                account(origin)
+            ));
+        }
+    }
     assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), cases.len(), faults.join("\n"));
-    assert_eq!(origin.violations(), Vec::<String>::new());
     weir.assert_no_errors();
 }
 
-fn run(weir: &Weir, origin: &Origin, case: &Case, before: usize) -> Result<(), String> {
+fn run(weir: &Weir, origin: &Origin, case: &Case) -> Result<(), String> {
     let mut wire = weir.client();
     wire.send(&case.bytes);
-    let first = wire.response("POST");
-    let is_refused = match &first {
-        Ok(response) => is_refusal(response),
-        // Closing without a word is a refusal too, though a rude one: the table asks for an answer.
-        Err(error) => return Err(format!("no answer: {error:?}")),
-    };
-    let response = first.expect("looked at above");
-    if is_refused {
+    // Closing without a word is a refusal too, though a rude one: the table asks for an answer.
+    let response = wire.response("POST").map_err(|error| format!("no answer: {error:?}"))?;
+    if is_refusal(&response) {
         if case.expect == Expect::Forwarded {
             return Err(format!("refused with {}", response.status));
         }
         if !wire.is_closed() {
             return Err(format!("the connection outlives the {}", response.status));
         }
-        return seen(origin, before, &[]);
+        return seen(origin, &[]);
     }
-    if case.expect == Expect::Refused {
-        return Err(format!("answered with {}; the server saw {:?}", response.status, raw(origin, before)));
-    }
-    if response.status != 200 {
+    if case.expect == Expect::Refused || response.status != 200 {
         return Err(format!("answered with {}", response.status));
     }
     if response.announces_close() {
         return match wire.rest() {
-            Ok(rest) if rest.is_empty() => seen(origin, before, &["/case"]),
+            Ok(rest) if rest.is_empty() => seen(origin, &["/case"]),
             other => Err(format!("more than an end after Connection: close: {other:?}")),
         };
     }
     // A connection that stays open has to be in step: the next request on it is read as itself.
     wire.send("GET /sentinel HTTP/1.1\r\nHost: weir.test\r\nConnection: close\r\n\r\n");
     match wire.response("GET") {
-        Ok(next) if next.status == 200 => {}
-        Ok(next) if case.expect == Expect::Either && is_refusal(&next) => {
-            return seen(origin, before, &["/case"]);
-        }
-        Err(WireError::Closed) if case.expect == Expect::Either => return seen(origin, before, &["/case"]),
-        other => return Err(format!("the next request on the connection: {other:?}")),
+        Ok(next) if next.status == 200 => seen(origin, &["/case", "/sentinel"]),
+        Ok(next) if case.expect == Expect::Either && is_refusal(&next) => seen(origin, &["/case"]),
+        Err(WireError::Closed) if case.expect == Expect::Either => seen(origin, &["/case"]),
+        other => Err(format!("the next request on the connection: {other:?}")),
     }
-    seen(origin, before, &["/case", "/sentinel"])
 }
 
 /// 400-class, and the two server-class codes by which a server declines a protocol feature. RFC 9112 §2.3 and §6.1.
@@ -127,22 +125,20 @@ fn is_refusal(response: &Response) -> bool {
 }
 
 /// Requires that the server saw these targets and none besides, and no breach of the grammar.
-fn seen(origin: &Origin, before: usize, intended: &[&str]) -> Result<(), String> {
-    let targets = origin.targets().split_off(before);
+fn seen(origin: &Origin, intended: &[&str]) -> Result<(), String> {
+    let targets = origin.targets();
     let is_intended = targets.len() == intended.len()
         && targets.iter().zip(intended).all(|(target, intended)| target.starts_with(intended));
-    if !is_intended {
-        return Err(format!(
-            "the server saw {targets:?} where {intended:?} was meant: {:?}",
-            raw(origin, before)
-        ));
-    }
-    match origin.violations().last() {
-        Some(last) => Err(format!("up to here the server had to refuse {last}")),
-        None => Ok(()),
+    if is_intended && origin.violations().is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{intended:?} was meant"))
     }
 }
 
-fn raw(origin: &Origin, before: usize) -> Vec<String> {
-    origin.seen()[before..].iter().map(|seen| String::from_utf8_lossy(&seen.raw).into_owned()).collect()
+/// What a server got, in words.
+fn account(origin: &Origin) -> String {
+    let seen = origin.seen();
+    let raw: Vec<_> = seen.iter().map(|seen| String::from_utf8_lossy(&seen.raw)).collect();
+    format!("got {raw:?} and refused {:?}", origin.violations())
 }
