@@ -3,10 +3,12 @@
 //! Written by hand: the numbers live in the workers' own counters already, so a registry would only copy them. Labels
 //! are configured ids alone, never request text, so that no client can add a series.
 
+mod own;
 mod process;
-mod series;
+mod servers;
 #[cfg(test)]
 mod tests;
+mod upstreams;
 mod writer;
 
 use weir_shared::{state::ListenerState, table::Table, time::Now};
@@ -15,6 +17,9 @@ use crate::{health::CheckerStats, status::StoreView};
 
 /// The media type of what [`render`] answers.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// With more servers than this, [`ServerSeries::Auto`] leaves their series out.
+const MAX_SERVERS: usize = 2000;
 
 /// Whether servers have series of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +31,18 @@ pub enum ServerSeries {
     Always,
     /// Never.
     Never,
+}
+
+impl ServerSeries {
+    fn is_on(self, table: &Table) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                table.upstreams().map(|upstream| upstream.servers.len()).sum::<usize>() <= MAX_SERVERS
+            }
+        }
+    }
 }
 
 /// Where the numbers come from.
@@ -49,7 +66,14 @@ pub struct Sources<'a> {
 #[must_use]
 pub fn render(sources: &Sources<'_>) -> String {
     let mut text = writer::Writer::default();
-    series::write(sources, &mut text);
+    own::write(sources, &mut text);
+    let with_servers = sources.servers.is_on(sources.table);
+    upstreams::write(sources, &mut text);
+    if with_servers {
+        servers::write(sources, &mut text);
+    } else {
+        upstreams::write_instead_of_servers(sources, &mut text);
+    }
     process::write(&mut text);
     text.finish()
 }

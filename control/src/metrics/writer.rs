@@ -40,6 +40,11 @@ impl Writer {
         Family { text: &mut self.text, name }
     }
 
+    /// Adds the family `name` with one sample without labels.
+    pub(super) fn single(&mut self, name: &str, kind: Kind, help: &str, value: impl Display) {
+        self.family(name, kind, help).sample(&[], value);
+    }
+
     /// Everything written.
     pub(super) fn finish(self) -> String {
         self.text

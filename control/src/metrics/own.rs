@@ -1,0 +1,69 @@
+//! The program itself: its version, configuration, store, checker and listener.
+
+use weir_shared::{
+    state::{ListenerState, ListenerTotals},
+    time::Moment,
+};
+
+use super::{
+    Sources,
+    writer::{Kind, Writer},
+};
+use crate::{
+    health::CheckerStats,
+    status::{StoreState, StoreView},
+};
+
+pub(super) fn write(sources: &Sources<'_>, text: &mut Writer) {
+    let servers: usize = sources.table.upstreams().map(|upstream| upstream.servers.len()).sum();
+    text.family("weir_build_info", Kind::Gauge, "The running version; always 1.")
+        .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    text.single("weir_config_revision", Kind::Gauge, "Configuration in force.", sources.table.revision());
+    text.single("weir_upstreams", Kind::Gauge, "Configured upstreams.", sources.table.upstreams().len());
+    text.single("weir_servers", Kind::Gauge, "Configured servers.", servers);
+    store(sources.store, text);
+    checker(sources.checker, sources.now.moment, text);
+    listener(sources.listener, text);
+}
+
+fn store(store: &StoreView, text: &mut Writer) {
+    let is_up = u8::from(store.state == StoreState::Ok);
+    text.family("weir_store_up", Kind::Gauge, "Whether the configuration can be read and written.")
+        .sample(&[("kind", &store.kind)], is_up);
+    if let Some(at) = store.last_commit_at {
+        let seconds = format!("{}.{:03}", at.0.div_euclid(1000), at.0.rem_euclid(1000));
+        text.single("weir_store_last_commit_timestamp_seconds", Kind::Gauge, "Last committed change.", seconds);
+    }
+}
+
+fn checker(checker: &CheckerStats, now: Moment, text: &mut Writer) {
+    let lag = checker.lag(now).as_secs_f64();
+    text.single("weir_check_lag_seconds", Kind::Gauge, "Worst lateness of health checks, last minute.", lag);
+    text.single("weir_checks_running", Kind::Gauge, "Health checks under way.", checker.running());
+    text.single("weir_checks_targets", Kind::Gauge, "Servers with health checks.", checker.targets());
+    text.single(
+        "weir_checks_discarded_total",
+        Kind::Counter,
+        "Health checks that said nothing because Weir itself was starved or out of files or ports.",
+        checker.discarded(),
+    );
+}
+
+fn listener(listener: &ListenerState, text: &mut Writer) {
+    let totals = ListenerTotals::sum(&listener.counters);
+    let active = totals.connections_active;
+    text.single("weir_connections_active", Kind::Gauge, "Client connections open.", active);
+    text.single("weir_requests_active", Kind::Gauge, "Client requests under way.", totals.requests_active);
+    let counters = [
+        ("weir_connections_accepted_total", "Client connections accepted.", totals.connections_accepted),
+        ("weir_accept_errors_total", "Client connections that could not be accepted.", totals.accept_errors),
+        ("weir_connection_panics_total", "Client connections ended by a fault of Weir.", totals.panics),
+        ("weir_client_requests_total", "Client requests taken in.", totals.requests),
+        ("weir_requests_refused_total", "Client requests malformed or over a limit.", totals.requests_refused),
+        ("weir_client_timeouts_total", "Client requests given up for slowness.", totals.client_timeouts),
+        ("weir_client_aborts_total", "Client requests whose client went away.", totals.client_aborts),
+    ];
+    for (name, help, value) in counters {
+        text.single(name, Kind::Counter, help, value);
+    }
+}

@@ -1,0 +1,123 @@
+//! Upstreams, and the totals that stand in for their servers when there are too many of those.
+
+use std::time::Duration;
+
+use weir_shared::{
+    state::UpstreamTotals,
+    table::{Upstream, UpstreamStatus},
+};
+
+use super::{
+    Sources,
+    writer::{Kind, Writer},
+};
+
+/// Upper edges in milliseconds with their labels: OpenTelemetry's buckets for HTTP request durations.
+const EDGES: [(u64, &str); 14] = [
+    (5, "0.005"),
+    (10, "0.01"),
+    (25, "0.025"),
+    (50, "0.05"),
+    (75, "0.075"),
+    (100, "0.1"),
+    (250, "0.25"),
+    (500, "0.5"),
+    (750, "0.75"),
+    (1000, "1"),
+    (2500, "2.5"),
+    (5000, "5"),
+    (7500, "7.5"),
+    (10_000, "10"),
+];
+/// With more upstreams than this, those without requests have no histogram: 16 empty series each add up.
+const MAX_IDLE_HISTOGRAMS: usize = 2000;
+/// Response classes, as a label.
+pub(super) const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+struct Row<'a> {
+    upstream: &'a Upstream,
+    status: UpstreamStatus,
+    totals: UpstreamTotals,
+}
+
+fn rows<'a>(sources: &Sources<'a>) -> Vec<Row<'a>> {
+    let row = |upstream: &'a Upstream| Row {
+        upstream,
+        status: UpstreamStatus::of(upstream, sources.now.moment),
+        totals: UpstreamTotals::sum(&upstream.state.counters),
+    };
+    sources.table.upstreams().map(|upstream| row(upstream)).collect()
+}
+
+pub(super) fn write(sources: &Sources<'_>, text: &mut Writer) {
+    let rows = rows(sources);
+    durations(&rows, text);
+    type Read = fn(&Row<'_>) -> u64;
+    let families: [(&str, Kind, &str, Read); 8] = [
+        ("weir_upstream_requests_total", Kind::Counter, "Requests routed to the upstream.", |row| {
+            row.totals.requests
+        }),
+        ("weir_upstream_failures_total", Kind::Counter, "Requests answered with an error of Weir's.", |row| {
+            row.totals.failures
+        }),
+        ("weir_upstream_no_server_total", Kind::Counter, "Requests for which no server was eligible.", |row| {
+            row.totals.no_server
+        }),
+        ("weir_retries_total", Kind::Counter, "Attempts after the first.", |row| row.totals.retries),
+        ("weir_retries_refused_total", Kind::Counter, "Retries not made, the budget being spent.", |row| {
+            row.totals.retries_refused
+        }),
+        ("weir_upstream_servers", Kind::Gauge, "Servers of the upstream.", |row| as_u64(row.status.total)),
+        ("weir_upstream_eligible", Kind::Gauge, "Servers that are wanted, healthy and not ejected.", |row| {
+            as_u64(row.status.eligible)
+        }),
+        ("weir_upstream_panic", Kind::Gauge, "Whether health is ignored, too few servers being left.", |row| {
+            u64::from(row.status.panic)
+        }),
+    ];
+    for (name, kind, help, read) in families {
+        let mut family = text.family(name, kind, help);
+        for row in &rows {
+            family.sample(&[("upstream", row.upstream.id.as_str())], read(row));
+        }
+    }
+}
+
+fn durations(rows: &[Row<'_>], text: &mut Writer) {
+    let shows_idle = rows.len() <= MAX_IDLE_HISTOGRAMS;
+    let help = "Time from the request to the first byte of the response.";
+    let mut family = text.family("weir_request_duration_seconds", Kind::Histogram, help);
+    for row in rows.iter().filter(|row| shows_idle || row.totals.requests > 0) {
+        let upstream = ("upstream", row.upstream.id.as_str());
+        let latency = &row.totals.latency;
+        for (millis, edge) in EDGES {
+            let count = latency.at_most(Duration::from_millis(millis));
+            family.suffixed("_bucket", &[upstream, ("le", edge)], count);
+        }
+        family.suffixed("_bucket", &[upstream, ("le", "+Inf")], latency.count());
+        let sum = Duration::from_micros(latency.sum_micros).as_secs_f64();
+        family.suffixed("_sum", &[upstream], sum);
+        family.suffixed("_count", &[upstream], latency.count());
+    }
+}
+
+/// The families that servers share with their upstream, without the `server` label.
+pub(super) fn write_instead_of_servers(sources: &Sources<'_>, text: &mut Writer) {
+    let rows = rows(sources);
+    let mut family = text.family("weir_requests_total", Kind::Counter, "Responses, by class.");
+    for row in &rows {
+        for (class, count) in CLASSES.iter().zip(row.totals.responses) {
+            family.sample(&[("upstream", row.upstream.id.as_str()), ("code_class", class)], count);
+        }
+    }
+    let mut family = text.family("weir_in_flight", Kind::Gauge, "Requests under way.");
+    for row in &rows {
+        let count: u64 =
+            row.upstream.servers.iter().map(|server| u64::from(server.state.in_flight.count())).sum();
+        family.sample(&[("upstream", row.upstream.id.as_str())], count);
+    }
+}
+
+fn as_u64(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
