@@ -1,1 +1,28 @@
-//! Placeholder.
+//! The data plane: a request in, a response out. Modules in the order a request meets them.
+#![doc = include_str!("../README.md")]
+
+mod cidr;
+mod clock;
+mod config;
+mod error;
+
+mod deadline;
+mod listener;
+mod worker;
+
+mod connection;
+mod exchange;
+mod pipeline;
+
+mod balance;
+mod body;
+mod forward;
+mod header;
+mod problem;
+mod retry;
+
+mod proxy;
+
+pub use cidr::{Cidr, InvalidCidr};
+pub use config::ProxyConfig;
+pub use proxy::{Drained, Proxy, RunningProxy};

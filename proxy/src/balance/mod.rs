@@ -1,0 +1,104 @@
+//! Picks a server for an attempt. One file per algorithm; this one says which is used and what a retry avoids.
+//!
+//! Hot path: no allocation, no lock.
+
+mod least_request;
+mod round_robin;
+
+use weir_shared::{
+    model::Algorithm,
+    table::{Eligible, Server, Upstream},
+};
+
+use crate::worker::Worker;
+
+/// Most attempts of one request: the first and five retries.
+const MOST_TRIED: usize = 6;
+
+/// The servers a request was sent to already, by address of their state.
+#[derive(Debug, Default)]
+pub(crate) struct Tried {
+    servers: [usize; MOST_TRIED],
+    count: usize,
+}
+
+impl Tried {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn add(&mut self, server: &Server) {
+        if let Some(slot) = self.servers.get_mut(self.count) {
+            *slot = key(server);
+        }
+        self.count += 1;
+    }
+
+    fn contains(&self, server: &Server) -> bool {
+        self.servers.iter().take(self.count).any(|tried| *tried == key(server))
+    }
+}
+
+fn key(server: &Server) -> usize {
+    std::sync::Arc::as_ptr(&server.state).addr()
+}
+
+/// The servers to pick from.
+struct Candidates<'u, 'e> {
+    upstream: &'u Upstream,
+    eligible: &'e Eligible,
+}
+
+impl<'u> Candidates<'u, '_> {
+    fn len(&self) -> usize {
+        self.eligible.members.len()
+    }
+
+    fn get(&self, position: usize) -> Option<&'u Server> {
+        self.upstream.servers.get(*self.eligible.members.get(position)? as usize)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &'u Server> {
+        self.eligible.members.iter().filter_map(|index| self.upstream.servers.get(*index as usize))
+    }
+
+    /// One drawn by weight.
+    fn draw(&self, random: u64) -> Option<&'u Server> {
+        self.get(self.eligible.sampler.sample(random))
+    }
+}
+
+/// A server for the next attempt; `None` when none is eligible. A server tried already comes up again only when there is
+/// no other.
+pub(crate) fn pick<'u>(worker: &Worker, upstream: &'u Upstream, tried: &Tried) -> Option<&'u Server> {
+    let eligible = upstream.eligible(worker.clock.moment());
+    let candidates = Candidates { upstream, eligible: &eligible };
+    let random = || worker.random();
+    let picked = match upstream.algorithm {
+        Algorithm::LeastRequest => least_request::pick(&candidates, random),
+        Algorithm::RoundRobin => round_robin::pick(&candidates, upstream.state.cursors.of(worker.id), random),
+        Algorithm::Random => candidates.draw(random()),
+    };
+    if tried.is_empty() || picked.is_some_and(|server| !tried.contains(server)) {
+        return picked;
+    }
+    another(&candidates, tried, random()).or(picked)
+}
+
+/// A server not tried yet, one that is healthy if there is any: after a failure, distrust of the verdicts (panic) has to
+/// wait.
+fn another<'u>(candidates: &Candidates<'u, '_>, tried: &Tried, random: u64) -> Option<&'u Server> {
+    let count = candidates.len();
+    let start = usize::try_from(random >> 32).unwrap_or(0).checked_rem(count)?;
+    let untried =
+        |offset: usize| candidates.get((start + offset) % count).filter(|server| !tried.contains(server));
+    let is_healthy = |server: &&Server| server.state.health.is_healthy();
+    // A bounded look around: with most of a large group failing, any other server will do.
+    const LOOKS: usize = 64;
+    let around = || (0..count.min(LOOKS)).filter_map(untried);
+    around().find(is_healthy).or_else(|| around().next())
+}

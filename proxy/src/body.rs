@@ -1,0 +1,90 @@
+//! The body of a response to a client.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::{
+    exchange::ExchangeGuard,
+    forward::{Lease, ServerBody},
+};
+
+/// A response body, and what ends with it.
+pub(crate) struct ResponseBody {
+    source: Source,
+    /// Ends the exchange when the body is dropped, complete or not.
+    guard: Option<ExchangeGuard>,
+}
+
+enum Source {
+    /// Bytes at hand, possibly none.
+    Full(Bytes),
+    /// A server's whole body; the attempt is in flight until the client has it.
+    Whole(Bytes, #[expect(dead_code, reason = "held until the body is dropped")] Lease),
+    /// Relayed from a server as it arrives.
+    Server(Box<ServerBody>),
+}
+
+impl ResponseBody {
+    /// A body of `bytes`.
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        Self { source: Source::Full(bytes), guard: None }
+    }
+
+    /// A server's body that has arrived whole.
+    pub(crate) fn whole(bytes: Bytes, lease: Lease) -> Self {
+        Self { source: Source::Whole(bytes, lease), guard: None }
+    }
+
+    /// A body relayed from a server as it arrives.
+    pub(crate) fn server(body: ServerBody) -> Self {
+        Self { source: Source::Server(Box::new(body)), guard: None }
+    }
+
+    /// Ends the exchange of `guard` with this body.
+    pub(crate) fn ending(mut self, guard: ExchangeGuard) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Self { source, guard } = &mut *self;
+        match source {
+            Source::Full(bytes) | Source::Whole(bytes, _) if bytes.is_empty() => Poll::Ready(None),
+            Source::Full(bytes) | Source::Whole(bytes, _) => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
+            }
+            Source::Server(body) => {
+                let frame = body.poll_frame(cx);
+                if let (Poll::Ready(Some(Ok(_))), Some(guard)) = (&frame, guard) {
+                    guard.relayed(body.stall());
+                }
+                frame
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Full(bytes) | Source::Whole(bytes, _) => bytes.is_empty(),
+            Source::Server(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Full(bytes) | Source::Whole(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Server(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What is known of one client connection, shared by its socket and its requests.
+//!
+//! A connection is idle, or receiving a head, or has a request under way. Each phase has its own deadline; the socket and
+//! the request move the connection from one to the next.
+
+use std::{cell::Cell, net::IpAddr, rc::Rc};
+
+use crate::{deadline::Deadline, worker::Worker};
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nothing: no byte of a next request has arrived.
+    Idle,
+    /// A head has begun to arrive.
+    Head,
+    /// A request is under way (HTTP/2: at least one).
+    Exchange,
+}
+
+/// One client connection.
+pub(crate) struct Client {
+    pub(crate) worker: Rc<Worker>,
+    /// Address of the other end.
+    pub(crate) peer: IpAddr,
+    /// Whether the other end may speak for other clients.
+    pub(crate) is_trusted: bool,
+    /// When the current phase gives up.
+    pub(crate) deadline: Deadline,
+    phase: Cell<Phase>,
+    /// Requests under way; more than one only over HTTP/2.
+    exchanges: Cell<u32>,
+}
+
+impl Client {
+    pub(super) fn new(worker: &Rc<Worker>, peer: IpAddr) -> Self {
+        Self {
+            worker: Rc::clone(worker),
+            peer,
+            is_trusted: worker.config.trusts(peer),
+            deadline: worker.deadline(),
+            phase: Cell::new(Phase::Idle),
+            exchanges: Cell::new(0),
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// A new connection has as long for its first byte as for a whole head.
+    pub(super) fn await_first_byte(&self) {
+        self.deadline.set(self.worker.after(self.worker.config.listener.header_timeout.duration()));
+    }
+
+    /// Bytes have arrived: if none were expected, they begin a head.
+    pub(super) fn received(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.phase.set(Phase::Head);
+            self.deadline.set(self.worker.after(self.worker.config.listener.header_timeout.duration()));
+        }
+    }
+
+    /// A request has begun.
+    pub(crate) fn exchange_began(&self) {
+        self.phase.set(Phase::Exchange);
+        self.exchanges.set(self.exchanges.get() + 1);
+        self.deadline.clear();
+        let counters = self.worker.listener();
+        counters.requests.add(1);
+        counters.requests_active.add(1);
+    }
+
+    /// A request has ended, with its response sent or given up.
+    pub(crate) fn exchange_ended(&self) {
+        let left = self.exchanges.get().saturating_sub(1);
+        self.exchanges.set(left);
+        self.worker.listener().requests_active.sub(1);
+        if left == 0 {
+            self.phase.set(Phase::Idle);
+            self.deadline.set(self.worker.after(self.worker.config.listener.idle_timeout.duration()));
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Serves HTTP/1 on one connection.
+
+use std::{convert::Infallible, future::poll_fn, pin::Pin, rc::Rc, task::Poll, time::Duration};
+
+use http::StatusCode;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::{Client, client::Phase, io::ClientIo};
+use crate::{error::ProxyError, exchange::ExchangeGuard, pipeline, problem};
+
+/// hyper's own limit on fields when none is set; setting one costs an allocation per request.
+const HYPER_MAX_HEADERS: u32 = 100;
+/// Read buffer of one connection at most. Heads have a limit of their own below it.
+const MAX_BUFFER: usize = 128 * 1024;
+/// How long a last answer may take to be read by a client that is still sending (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Why a connection is ended before hyper ends it.
+enum Ended {
+    /// By hyper: closed by either side, or broken.
+    Done,
+    /// Nothing came in time, or nothing is taken off in time.
+    Idle,
+    /// A head began and did not end in time.
+    HeadTimeout,
+}
+
+/// Serves requests until the connection ends.
+pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
+    let limits = &client.worker.config.listener;
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(MAX_BUFFER.max(to_usize(limits.max_header_bytes) + 8192));
+    builder.max_header_size(to_usize(limits.max_header_bytes));
+    // A client that has sent its request may close its sending side and still wait for the answer.
+    builder.half_close(true);
+    if limits.max_headers != HYPER_MAX_HEADERS {
+        builder.max_headers(to_usize(limits.max_headers));
+    }
+    let service = service_fn(|request: http::Request<Incoming>| {
+        let guard = ExchangeGuard::begin(&client);
+        async move { Ok::<_, Infallible>(pipeline::handle(guard, request).await) }
+    });
+    let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&client)));
+    let mut connection = Box::pin(builder.serve_connection(io, service));
+    let mut told_to_close = false;
+    let ended = poll_fn(|cx| {
+        if client.worker.is_past_grace() && client.phase() == Phase::Idle && !told_to_close {
+            told_to_close = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ended::Done);
+        }
+        if client.deadline.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        match client.phase() {
+            Phase::Head => Poll::Ready(Ended::HeadTimeout),
+            Phase::Idle | Phase::Exchange => Poll::Ready(Ended::Idle),
+        }
+    })
+    .await;
+    match ended {
+        Ended::Done | Ended::Idle => {}
+        Ended::HeadTimeout => {
+            client.worker.listener().client_timeouts.add(1);
+            let connection = Pin::into_inner(connection);
+            answer_last(connection.into_parts().io.into_inner().stream).await;
+        }
+    }
+}
+
+/// Answers 408 to a head that did not arrive in time, and closes without resetting what the client is still sending.
+async fn answer_last(mut stream: TcpStream) {
+    let answer = problem::raw(StatusCode::REQUEST_TIMEOUT, ProxyError::ClientTimeout);
+    let send_and_drain = async {
+        stream.write_all(&answer).await?;
+        stream.shutdown().await?;
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await? > 0 {}
+        Ok::<_, std::io::Error>(())
+    };
+    // However it ends, the connection is over.
+    let _ = timeout(LINGER, send_and_drain).await;
+}
+
+fn to_usize(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

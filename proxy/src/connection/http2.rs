@@ -1,0 +1,76 @@
+//! Serves HTTP/2 with prior knowledge on one connection.
+
+use std::{convert::Infallible, future::poll_fn, rc::Rc, task::Poll};
+
+use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::{Client, client::Phase};
+use crate::{exchange::ExchangeGuard, pipeline};
+
+/// Streams a client may have open at once (NGINX 128, HAProxy 100).
+const MAX_STREAMS: u32 = 128;
+/// Flow-control window of one stream: enough for 100 MB/s at 10 ms, little enough for 128 of them.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+/// Flow-control window of the connection.
+const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+/// Response bytes buffered for one stream.
+const SEND_BUFFER: usize = 256 * 1024;
+/// Streams reset by the client before they were served; more end the connection (CVE-2023-44487).
+const MAX_PENDING_RESETS: usize = 20;
+
+/// Serves requests until the connection ends.
+pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
+    let limits = &client.worker.config.listener;
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(limits.max_header_bytes)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS);
+    let service = service_fn(|request: http::Request<Incoming>| {
+        let guard = ExchangeGuard::begin(&client);
+        async move { Ok::<_, Infallible>(pipeline::handle(guard, request).await) }
+    });
+    let io = TokioIo::new(stream);
+    let mut connection = Box::pin(builder.serve_connection(io, service));
+    let mut told_to_close = false;
+    poll_fn(|cx| {
+        let is_idle_too_long = client.phase() != Phase::Exchange && client.deadline.has_passed();
+        let is_over = client.worker.is_draining() || is_idle_too_long;
+        if is_over && !told_to_close {
+            told_to_close = true;
+            // GOAWAY: streams under way finish, no new ones are taken (RFC 9113 §6.8).
+            connection.as_mut().graceful_shutdown();
+        }
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        // Registers for the sweep. A peer that does not end the connection after GOAWAY is cut off at the next deadline.
+        match client.deadline.poll(cx) {
+            Poll::Ready(()) if client.phase() != Phase::Exchange && told_to_close => Poll::Ready(()),
+            Poll::Ready(()) => {
+                // Streams have deadlines of their own; this one is for a connection without any.
+                client.deadline.clear();
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await;
+}
+
+/// Runs hyper's stream tasks on this worker.
+#[derive(Clone, Copy)]
+struct LocalExecutor;
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
+    fn execute(&self, stream: F) {
+        // Ends with its stream, or with the worker's local set.
+        tokio::task::spawn_local(stream);
+    }
+}

@@ -1,0 +1,124 @@
+//! A client's socket, watched: arriving bytes start the clock of a head, and the library's bare answers to heads it
+//! cannot parse get Weir's form.
+//!
+//! hyper answers an unparsable head by itself, with a status and nothing else, and offers no hook. Such an answer is
+//! recognised by being written while a head is incomplete, and by its exact shape.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use http::StatusCode;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use super::{Client, client::Phase};
+use crate::{error::ProxyError, problem};
+
+/// Longest answer hyper makes by itself: status line, length, connection and date.
+const LONGEST_BARE_ANSWER: usize = 160;
+
+/// A client's socket.
+pub(super) struct ClientIo {
+    pub(super) stream: TcpStream,
+    client: Rc<Client>,
+    /// What is written in place of hyper's bare answer, as far as it is not sent yet.
+    replacement: Bytes,
+}
+
+impl ClientIo {
+    pub(super) fn new(stream: TcpStream, client: Rc<Client>) -> Self {
+        Self { stream, client, replacement: Bytes::new() }
+    }
+
+    fn poll_replaced(&mut self, cx: &mut Context<'_>, bare: &[u8]) -> Option<Poll<io::Result<usize>>> {
+        if self.replacement.is_empty() {
+            if self.client.phase() != Phase::Head {
+                return None;
+            }
+            self.replacement = replacement(bare)?;
+            self.client.worker.listener().requests_refused.add(1);
+        }
+        while !self.replacement.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.replacement) {
+                Poll::Ready(Ok(sent)) => self.replacement.advance(sent),
+                Poll::Ready(Err(error)) => return Some(Poll::Ready(Err(error))),
+                Poll::Pending => return Some(Poll::Pending),
+            }
+        }
+        Some(Poll::Ready(Ok(bare.len())))
+    }
+}
+
+/// Weir's form of `bare`, if that is an answer hyper made by itself.
+fn replacement(bare: &[u8]) -> Option<Bytes> {
+    let is_bare = bare.len() <= LONGEST_BARE_ANSWER
+        && bare.starts_with(b"HTTP/1.1 4")
+        && bare.ends_with(b"\r\n\r\n")
+        && memchr::memmem::find(bare, b"content-length: 0\r\n").is_some();
+    if !is_bare {
+        return None;
+    }
+    let status = StatusCode::from_bytes(bare.get(9..12)?).ok()?;
+    let error = match status {
+        StatusCode::URI_TOO_LONG => ProxyError::UriTooLong,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ProxyError::HeaderTooLarge,
+        _ => ProxyError::BadRequest("the request is not valid HTTP"),
+    };
+    Some(problem::raw(status, error))
+}
+
+impl AsyncRead for ClientIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
+            self.client.received();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        match self.poll_replaced(cx, buffer) {
+            Some(written) => written,
+            None => Pin::new(&mut self.stream).poll_write(cx, buffer),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let [only] = buffers
+            && let Some(written) = self.poll_replaced(cx, only)
+        {
+            return written;
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,50 @@
+//! One client connection: which protocol it speaks, and serving it until it ends.
+
+mod client;
+mod http1;
+mod http2;
+mod io;
+mod preface;
+
+use std::{net::SocketAddr, rc::Rc};
+
+pub(crate) use client::Client;
+use tokio::net::TcpStream;
+
+use crate::worker::Worker;
+
+/// Serves `stream` on a task of its own, which ends with the connection.
+pub(crate) fn spawn(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+    let open = Open::count(worker);
+    // Owned by the worker's local set, which ends with the worker.
+    tokio::task::spawn_local(async move {
+        let worker = Rc::clone(&open.0);
+        // Best effort: a socket that cannot turn Nagle's algorithm off still works.
+        let _ = stream.set_nodelay(true);
+        let client = Rc::new(Client::new(&worker, peer.ip().to_canonical()));
+        match preface::detect(&client, &stream).await {
+            preface::Protocol::Http1 => http1::serve(client, stream).await,
+            preface::Protocol::Http2 => http2::serve(client, stream).await,
+            preface::Protocol::Closed => {}
+        }
+    });
+}
+
+/// Counts a connection while it is open, however it ends.
+struct Open(Rc<Worker>);
+
+impl Open {
+    fn count(worker: &Rc<Worker>) -> Self {
+        worker.connection_opened();
+        Self(Rc::clone(worker))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.listener().panics.add(1);
+        }
+        self.0.connection_closed();
+    }
+}

@@ -1,0 +1,198 @@
+//! Why a request was not answered by a server.
+//!
+//! The kinds are those of RFC 9209 §2.3 as far as it has them; the kind is the `Proxy-Status` error token, decides the
+//! status, and is what logs and counters say.
+
+use http::StatusCode;
+use weir_shared::{model::RetryOn, state::Reason};
+
+/// Why the proxy answers a request itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ProxyError {
+    /// No route leads to an upstream.
+    #[error("no upstream is configured")]
+    NoUpstream,
+    /// The upstream has no server that may be picked.
+    #[error("no server is eligible")]
+    NoEligibleServer,
+    /// The server's name could not be resolved.
+    #[error("the server's name could not be resolved")]
+    DnsError,
+    /// The server refused the connection.
+    #[error("the server refused the connection")]
+    ConnectionRefused,
+    /// No connection in time.
+    #[error("the connection to the server timed out")]
+    ConnectionTimeout,
+    /// The connection failed otherwise.
+    #[error("the server could not be connected to")]
+    ConnectionFailed,
+    /// The connection ended before the first byte of a response. `sent` tells whether any of the request was.
+    #[error("the server closed the connection before responding")]
+    ConnectionTerminated,
+    /// No response in time.
+    #[error("the server did not respond in time")]
+    ResponseTimeout,
+    /// The response is not HTTP, or is framed in a way that could be read differently.
+    #[error("the server's response is malformed")]
+    ResponseMalformed,
+    /// The response's header section is too large.
+    #[error("the server's response has too large a header section")]
+    ResponseHeaderTooLarge,
+    /// The server switched protocols without being asked to.
+    #[error("the server switched protocols unasked")]
+    UpgradeUnexpected,
+    /// The request breaks HTTP.
+    #[error("{0}")]
+    BadRequest(&'static str),
+    /// A transfer coding other than chunked.
+    #[error("the transfer coding is not supported")]
+    UnknownTransferCoding,
+    /// A method a gateway does not serve.
+    #[error("the method is not supported here")]
+    MethodNotAllowed,
+    /// An expectation other than 100-continue.
+    #[error("the expectation is not supported")]
+    ExpectationFailed,
+    /// The target is longer than the limit.
+    #[error("the request target is too long")]
+    UriTooLong,
+    /// The header section is larger than the limit.
+    #[error("the header section is too large")]
+    HeaderTooLarge,
+    /// The body is larger than the limit.
+    #[error("the body is too large")]
+    BodyTooLarge,
+    /// The client was too slow with its body.
+    #[error("the request body did not arrive in time")]
+    ClientTimeout,
+    /// The client broke off its body.
+    #[error("the request body ended early")]
+    ClientAborted,
+}
+
+impl ProxyError {
+    /// The status it is answered with.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::NoUpstream | Self::NoEligibleServer => StatusCode::SERVICE_UNAVAILABLE,
+            Self::DnsError
+            | Self::ConnectionRefused
+            | Self::ConnectionFailed
+            | Self::ConnectionTerminated
+            | Self::ResponseMalformed
+            | Self::ResponseHeaderTooLarge
+            | Self::UpgradeUnexpected => StatusCode::BAD_GATEWAY,
+            Self::ConnectionTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::BadRequest(_) | Self::ClientAborted => StatusCode::BAD_REQUEST,
+            Self::UnknownTransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// The error type of RFC 9209 §2.3.
+    pub(crate) fn token(self) -> &'static str {
+        match self {
+            Self::NoUpstream | Self::NoEligibleServer => "destination_unavailable",
+            Self::DnsError => "dns_error",
+            Self::ConnectionRefused => "connection_refused",
+            Self::ConnectionTimeout => "connection_timeout",
+            Self::ConnectionFailed | Self::ConnectionTerminated => "connection_terminated",
+            Self::ResponseTimeout => "http_response_timeout",
+            Self::ResponseMalformed => "http_protocol_error",
+            Self::ResponseHeaderTooLarge => "http_response_header_section_size",
+            Self::UpgradeUnexpected => "http_upgrade_failed",
+            Self::BadRequest(_)
+            | Self::UnknownTransferCoding
+            | Self::MethodNotAllowed
+            | Self::ExpectationFailed
+            | Self::UriTooLong
+            | Self::HeaderTooLarge
+            | Self::BodyTooLarge
+            | Self::ClientTimeout
+            | Self::ClientAborted => "http_request_error",
+        }
+    }
+
+    /// The last part of the problem type, and the word for logs.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::NoUpstream => "no-upstream",
+            Self::NoEligibleServer => "no-eligible-server",
+            Self::DnsError => "dns-error",
+            Self::ConnectionRefused => "connection-refused",
+            Self::ConnectionTimeout => "connection-timeout",
+            Self::ConnectionFailed => "connection-failed",
+            Self::ConnectionTerminated => "connection-terminated",
+            Self::ResponseTimeout => "response-timeout",
+            Self::ResponseMalformed => "response-malformed",
+            Self::ResponseHeaderTooLarge => "response-header-too-large",
+            Self::UpgradeUnexpected => "upgrade-unexpected",
+            Self::BadRequest(_) => "bad-request",
+            Self::UnknownTransferCoding => "unknown-transfer-coding",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::ExpectationFailed => "expectation-failed",
+            Self::UriTooLong => "uri-too-long",
+            Self::HeaderTooLarge => "header-too-large",
+            Self::BodyTooLarge => "body-too-large",
+            Self::ClientTimeout => "client-timeout",
+            Self::ClientAborted => "client-aborted",
+        }
+    }
+
+    /// The condition under which another server may be tried; `None` = never.
+    pub(crate) fn retry_on(self) -> Option<RetryOn> {
+        match self {
+            Self::DnsError | Self::ConnectionRefused | Self::ConnectionTimeout | Self::ConnectionFailed => {
+                Some(RetryOn::ConnectError)
+            }
+            Self::ConnectionTerminated => Some(RetryOn::ResetBeforeResponse),
+            Self::ResponseTimeout => Some(RetryOn::Timeout),
+            Self::NoUpstream
+            | Self::NoEligibleServer
+            | Self::ResponseMalformed
+            | Self::ResponseHeaderTooLarge
+            | Self::UpgradeUnexpected
+            | Self::BadRequest(_)
+            | Self::UnknownTransferCoding
+            | Self::MethodNotAllowed
+            | Self::ExpectationFailed
+            | Self::UriTooLong
+            | Self::HeaderTooLarge
+            | Self::BodyTooLarge
+            | Self::ClientTimeout
+            | Self::ClientAborted => None,
+        }
+    }
+
+    /// Why it counts against the server; `None` when it is no fault of the server.
+    pub(crate) fn server_fault(self) -> Option<Reason> {
+        match self {
+            Self::DnsError => Some(Reason::DnsError),
+            Self::ConnectionRefused => Some(Reason::ConnectRefused),
+            Self::ConnectionTimeout => Some(Reason::ConnectTimeout),
+            Self::ConnectionFailed => Some(Reason::ConnectError),
+            Self::ConnectionTerminated => Some(Reason::Reset),
+            Self::ResponseTimeout => Some(Reason::ResponseTimeout),
+            Self::ResponseMalformed | Self::ResponseHeaderTooLarge | Self::UpgradeUnexpected => {
+                Some(Reason::MalformedResponse)
+            }
+            Self::NoUpstream
+            | Self::NoEligibleServer
+            | Self::BadRequest(_)
+            | Self::UnknownTransferCoding
+            | Self::MethodNotAllowed
+            | Self::ExpectationFailed
+            | Self::UriTooLong
+            | Self::HeaderTooLarge
+            | Self::BodyTooLarge
+            | Self::ClientTimeout
+            | Self::ClientAborted => None,
+        }
+    }
+}

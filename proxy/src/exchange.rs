@@ -1,0 +1,80 @@
+//! One request and its response, from the head's arrival until the response body has ended.
+
+use std::{cell::OnceCell, rc::Rc, time::Duration};
+
+use weir_shared::time::Moment;
+
+use crate::{
+    connection::Client,
+    deadline::Deadline,
+    worker::{LocalTable, Worker},
+};
+
+/// Counts a request as under way until dropped: with the response body, or with a request given up before.
+pub(crate) struct ExchangeGuard {
+    client: Rc<Client>,
+}
+
+impl ExchangeGuard {
+    /// A request has arrived from `client`.
+    pub(crate) fn begin(client: &Rc<Client>) -> Self {
+        client.exchange_began();
+        Self { client: Rc::clone(client) }
+    }
+}
+
+impl ExchangeGuard {
+    /// Part of the response was handed over: the client has `stall` to make room for more.
+    pub(crate) fn relayed(&self, stall: Duration) {
+        self.client.deadline.set(self.client.worker.after(stall));
+    }
+}
+
+impl Drop for ExchangeGuard {
+    fn drop(&mut self) {
+        self.client.exchange_ended();
+    }
+}
+
+/// What the stages know of one request.
+pub(crate) struct Exchange {
+    pub(crate) guard: ExchangeGuard,
+    /// The table in force when the request began, kept to its end.
+    pub(crate) table: Rc<LocalTable>,
+    /// When the request began.
+    pub(crate) began: Moment,
+    /// When what is being waited for gives up.
+    pub(crate) deadline: Deadline,
+    request_id: OnceCell<String>,
+}
+
+impl Exchange {
+    /// The record of a request that has just arrived.
+    pub(crate) fn new(guard: ExchangeGuard) -> Self {
+        let worker = &guard.client.worker;
+        let (table, began, deadline) = (worker.table(), worker.clock.moment(), worker.deadline());
+        Self { guard, table, began, deadline, request_id: OnceCell::new() }
+    }
+
+    pub(crate) fn client(&self) -> &Rc<Client> {
+        &self.guard.client
+    }
+
+    pub(crate) fn worker(&self) -> &Rc<Worker> {
+        &self.guard.client.worker
+    }
+
+    /// Takes over a trusted client's id of the request.
+    pub(crate) fn adopt_request_id(&self, id: &str) {
+        // Only the first one counts; a second field with the name would be the client's own contradiction.
+        let _ = self.request_id.set(id.to_owned());
+    }
+
+    /// The id of the request: the client's, or 128 random bits.
+    pub(crate) fn request_id(&self) -> &str {
+        self.request_id.get_or_init(|| {
+            let worker = self.worker();
+            format!("{:016x}{:016x}", worker.random(), worker.random())
+        })
+    }
+}

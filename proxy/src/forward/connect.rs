@@ -1,0 +1,78 @@
+//! Opens connections to servers.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+use weir_shared::{
+    model::address::Address,
+    table::{Server, Upstream},
+};
+
+use super::{connection::ServerConnection, lease::Lease};
+use crate::{error::ProxyError, worker::Worker};
+
+/// Opens a connection to `server` within the upstream's connect timeout, name resolution included.
+pub(super) async fn connect(
+    worker: &Worker,
+    upstream: &Upstream,
+    server: &Server,
+    lease: &Lease,
+) -> Result<ServerConnection, ProxyError> {
+    let began = worker.clock.moment();
+    let opened = match timeout(upstream.connect_timeout, open(&server.address)).await {
+        Ok(opened) => opened,
+        Err(_) => Err(ProxyError::ConnectionTimeout),
+    };
+    let counters = lease.counters();
+    let stream = opened.inspect_err(|_| counters.connect_errors.add(1))?;
+    let now = worker.clock.moment();
+    counters.connections_opened.add(1);
+    counters.connect_latency.record(now.since(began));
+    Ok(ServerConnection {
+        stream,
+        buffer: worker.pools.buffer(),
+        opened: now,
+        served: 0,
+        may_be_reused: true,
+    })
+}
+
+async fn open(address: &Address) -> Result<TcpStream, ProxyError> {
+    let stream = match address {
+        Address::Socket(address) => TcpStream::connect(address).await.map_err(|error| classify(&error))?,
+        Address::Name { host, port } => open_any(resolve(host, *port).await?).await?,
+    };
+    // Best effort: a socket that cannot turn Nagle's algorithm off still works.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+/// Tries the addresses of a name in turn.
+async fn open_any(addresses: Vec<SocketAddr>) -> Result<TcpStream, ProxyError> {
+    let mut last = ProxyError::DnsError;
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = classify(&error),
+        }
+    }
+    Err(last)
+}
+
+/// Looks a name up with the system's resolver, which has a cache and a policy of its own.
+async fn resolve(host: &Arc<str>, port: u16) -> Result<Vec<SocketAddr>, ProxyError> {
+    const MOST: usize = 8;
+    let found = lookup_host((&**host, port)).await.map_err(|_| ProxyError::DnsError)?;
+    Ok(found.take(MOST).collect())
+}
+
+fn classify(error: &io::Error) -> ProxyError {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => ProxyError::ConnectionRefused,
+        io::ErrorKind::TimedOut => ProxyError::ConnectionTimeout,
+        _ => ProxyError::ConnectionFailed,
+    }
+}

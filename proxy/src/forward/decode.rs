@@ -1,0 +1,291 @@
+//! Reads the body of a server's response (RFC 9112 §6 and §7.1).
+//!
+//! Works on whatever part of the body has been read, and cuts content out of the buffer without copying it.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::header::is_forbidden_trailer;
+
+/// Longest line of chunk framing, extensions included: nobody uses extensions for anything but attacks.
+const MAX_LINE: usize = 256;
+/// Largest trailer section.
+const MAX_TRAILERS: usize = 16 * 1024;
+/// Most trailer fields.
+const MAX_TRAILER_FIELDS: usize = 32;
+
+/// How the body of a response is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyFraming {
+    /// By its length.
+    Length(u64),
+    /// By chunks.
+    Chunked,
+    /// By the end of the connection.
+    UntilClose,
+}
+
+/// The body breaks the rules of its framing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// A step in reading a body.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Content.
+    Data(Bytes),
+    /// Fields after the content.
+    Trailers(HeaderMap),
+    /// More has to be read first.
+    NeedsMore,
+    /// The body is complete.
+    End,
+}
+
+/// Reads one body.
+#[derive(Debug)]
+pub(super) enum Decoder {
+    /// So many bytes are left.
+    Length(u64),
+    /// A chunk's size line comes next.
+    ChunkSize,
+    /// So many bytes of a chunk are left.
+    ChunkData(u64),
+    /// The line end after a chunk comes next.
+    ChunkEnd,
+    /// The trailer section comes next.
+    Trailers,
+    /// Everything until the end of the connection.
+    UntilClose,
+    /// Nothing is left.
+    Done,
+}
+
+impl Decoder {
+    pub(super) fn new(framing: BodyFraming) -> Self {
+        match framing {
+            BodyFraming::Length(0) => Self::Done,
+            BodyFraming::Length(length) => Self::Length(length),
+            BodyFraming::Chunked => Self::ChunkSize,
+            BodyFraming::UntilClose => Self::UntilClose,
+        }
+    }
+
+    /// Whether the body is complete.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+
+    /// Content bytes left, if that is known.
+    pub(super) fn left(&self) -> Option<u64> {
+        match self {
+            Self::Length(left) => Some(*left),
+            Self::Done => Some(0),
+            _ => None,
+        }
+    }
+
+    /// How much to make room for before reading on.
+    pub(super) fn read_size(&self) -> usize {
+        const SMALL: usize = 16 * 1024;
+        const LARGE: usize = 64 * 1024;
+        match self {
+            Self::Length(left) | Self::ChunkData(left) if *left < LARGE as u64 => SMALL,
+            _ => LARGE,
+        }
+    }
+
+    /// The connection has ended. Answers whether that ends the body as it should.
+    pub(super) fn close(&mut self) -> bool {
+        let is_end = matches!(self, Self::UntilClose | Self::Done);
+        if is_end {
+            *self = Self::Done;
+        }
+        is_end
+    }
+
+    /// Takes the next step off the front of `buffer`.
+    pub(super) fn step(&mut self, buffer: &mut BytesMut) -> Result<Step, Malformed> {
+        loop {
+            match self {
+                Self::Done => return Ok(Step::End),
+                Self::Length(_) | Self::ChunkData(_) | Self::UntilClose if buffer.is_empty() => {
+                    return Ok(Step::NeedsMore);
+                }
+                Self::UntilClose => return Ok(Step::Data(buffer.split().freeze())),
+                Self::Length(left) => {
+                    let data = cut(buffer, left);
+                    if *left == 0 {
+                        *self = Self::Done;
+                    }
+                    return Ok(Step::Data(data));
+                }
+                Self::ChunkData(left) => {
+                    let data = cut(buffer, left);
+                    if *left == 0 {
+                        *self = Self::ChunkEnd;
+                    }
+                    return Ok(Step::Data(data));
+                }
+                Self::ChunkSize => match take_line(buffer)? {
+                    None => return Ok(Step::NeedsMore),
+                    Some(line) => match chunk_size(&line)? {
+                        0 => *self = Self::Trailers,
+                        size => *self = Self::ChunkData(size),
+                    },
+                },
+                Self::ChunkEnd => match buffer.get(..2) {
+                    None if !b"\r\n".starts_with(buffer) => return Err(Malformed),
+                    None => return Ok(Step::NeedsMore),
+                    Some(b"\r\n") => {
+                        drop(buffer.split_to(2));
+                        *self = Self::ChunkSize;
+                    }
+                    Some(_) => return Err(Malformed),
+                },
+                Self::Trailers => {
+                    let Some(trailers) = take_trailers(buffer)? else { return Ok(Step::NeedsMore) };
+                    *self = Self::Done;
+                    return Ok(if trailers.is_empty() { Step::End } else { Step::Trailers(trailers) });
+                }
+            }
+        }
+    }
+}
+
+fn cut(buffer: &mut BytesMut, left: &mut u64) -> Bytes {
+    let length = usize::try_from(*left).map_or(buffer.len(), |left| left.min(buffer.len()));
+    *left -= length as u64;
+    buffer.split_to(length).freeze()
+}
+
+/// A line ending in CRLF, without it.
+fn take_line(buffer: &mut BytesMut) -> Result<Option<Bytes>, Malformed> {
+    match memchr::memchr(b'\n', buffer) {
+        None if buffer.len() > MAX_LINE => Err(Malformed),
+        None => Ok(None),
+        Some(end) => {
+            let mut line = buffer.split_to(end + 1).freeze();
+            if line.len() > MAX_LINE || !line.ends_with(b"\r\n") {
+                return Err(Malformed);
+            }
+            line.truncate(end - 1);
+            if line.contains(&b'\r') { Err(Malformed) } else { Ok(Some(line)) }
+        }
+    }
+}
+
+/// RFC 9112 §7.1: hexadecimal digits; extensions are passed over.
+fn chunk_size(line: &[u8]) -> Result<u64, Malformed> {
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let (size, rest) = line.split_at_checked(digits).ok_or(Malformed)?;
+    let rest_is_extension =
+        rest.iter().find(|byte| !matches!(byte, b' ' | b'\t')).is_none_or(|byte| *byte == b';');
+    if digits == 0 || digits > 16 || !rest_is_extension {
+        return Err(Malformed);
+    }
+    let size = std::str::from_utf8(size).map_err(|_| Malformed)?;
+    u64::from_str_radix(size, 16).map_err(|_| Malformed)
+}
+
+fn take_trailers(buffer: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
+    if buffer.starts_with(b"\r\n") {
+        drop(buffer.split_to(2));
+        return Ok(Some(HeaderMap::new()));
+    }
+    let mut fields = [httparse::EMPTY_HEADER; MAX_TRAILER_FIELDS];
+    let (length, trailers) = match httparse::parse_headers(buffer, &mut fields) {
+        Err(_) => return Err(Malformed),
+        Ok(httparse::Status::Partial) if buffer.len() > MAX_TRAILERS => return Err(Malformed),
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Ok(httparse::Status::Complete((length, fields))) => {
+            let mut trailers = HeaderMap::with_capacity(fields.len());
+            for field in fields {
+                let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed)?;
+                let value = HeaderValue::from_bytes(field.value).map_err(|_| Malformed)?;
+                if !is_forbidden_trailer(&name) {
+                    trailers.append(name, value);
+                }
+            }
+            (length, trailers)
+        }
+    };
+    drop(buffer.split_to(length));
+    Ok(Some(trailers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds `bytes` in pieces of `size`; the content, the trailers' count, and how it ended.
+    fn decode(framing: BodyFraming, bytes: &[u8], size: usize) -> (Vec<u8>, usize, Result<bool, Malformed>) {
+        let (mut decoder, mut buffer) = (Decoder::new(framing), BytesMut::new());
+        let (mut content, mut fields) = (Vec::new(), 0);
+        let mut pieces = bytes.chunks(size);
+        loop {
+            match decoder.step(&mut buffer) {
+                Err(malformed) => return (content, fields, Err(malformed)),
+                Ok(Step::Data(data)) => content.extend_from_slice(&data),
+                Ok(Step::Trailers(trailers)) => fields += trailers.len(),
+                Ok(Step::End) => return (content, fields, Ok(buffer.is_empty() && pieces.next().is_none())),
+                Ok(Step::NeedsMore) => match pieces.next() {
+                    Some(piece) => buffer.extend_from_slice(piece),
+                    None => return (content, fields, Ok(decoder.close())),
+                },
+            }
+        }
+    }
+
+    #[test]
+    fn bodies_are_read_the_same_however_they_arrive() {
+        let chunked = b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nx-sum: 1\r\n\r\n";
+        for size in 1..=chunked.len() {
+            let (content, fields, end) = decode(BodyFraming::Chunked, chunked, size);
+            assert_eq!(
+                (content.as_slice(), fields, end),
+                (&b"hello world"[..], 1, Ok(true)),
+                "in pieces of {size}"
+            );
+            let (content, _, end) = decode(BodyFraming::Length(5), b"hello", size);
+            assert_eq!((content.as_slice(), end), (&b"hello"[..], Ok(true)));
+            let (content, _, end) = decode(BodyFraming::UntilClose, b"hello", size);
+            assert_eq!((content.as_slice(), end), (&b"hello"[..], Ok(true)));
+        }
+    }
+
+    #[test]
+    fn broken_framing_is_refused_or_incomplete() {
+        for bad in [
+            &b"x\r\n"[..],
+            b"\r\n",
+            b"5\nhello\r\n0\r\n\r\n",
+            b"5\r\nhelloX0\r\n\r\n",
+            b"5\r\nhello\n0\r\n\r\n",
+            b"-1\r\n",
+            b"0x5\r\n",
+            b"11111111111111111\r\n",
+            b"5 5\r\nhello",
+            b"0\r\nbad header\r\n\r\n",
+            b"0\r\n a: b\r\n\r\n",
+            &[b'1'; 400],
+        ] {
+            assert_eq!(
+                decode(BodyFraming::Chunked, bad, 1000).2,
+                Err(Malformed),
+                "{:?}",
+                String::from_utf8_lossy(bad)
+            );
+        }
+        for short in [&b"5\r\nhel"[..], b"5\r\nhello\r\n", b"5\r\nhello\r\n0\r\n", b""] {
+            assert_eq!(
+                decode(BodyFraming::Chunked, short, 1000).2,
+                Ok(false),
+                "{:?}",
+                String::from_utf8_lossy(short)
+            );
+        }
+        assert_eq!(decode(BodyFraming::Length(9), b"hello", 1000).2, Ok(false));
+        assert_eq!(decode(BodyFraming::Length(5), b"hello and more", 1000).2, Ok(false));
+    }
+}

@@ -1,0 +1,88 @@
+//! Writes the head of a request to a server (RFC 9112 §3, §5).
+//!
+//! Everything about the message's form is written anew from what was understood, never copied: the target in origin
+//! form, one `Host`, one framing. What a strict reader could refuse or read differently does not get past here.
+//! Hot path: one pass over the fields, no allocation.
+
+use std::io::Write;
+
+use http::{HeaderMap, HeaderValue, Method, Version};
+use weir_shared::table::Server;
+
+use super::request_body::Framing;
+use crate::{
+    exchange::Exchange,
+    header::{self, ConnectionOptions, Expectation, forwarded},
+};
+
+/// A request as it is sent to a server, but for what differs between servers.
+pub(crate) struct RequestHead<'r> {
+    pub(crate) exchange: &'r Exchange,
+    pub(crate) method: &'r Method,
+    /// Path and query, or `*`.
+    pub(crate) target: &'r str,
+    /// The authority the client asked for; none from an HTTP/1.0 client without `Host`.
+    pub(crate) host: Option<&'r HeaderValue>,
+    pub(crate) headers: &'r HeaderMap,
+    pub(crate) options: &'r ConnectionOptions,
+    pub(crate) expects_continue: Expectation,
+    pub(crate) version: Version,
+}
+
+impl RequestHead<'_> {
+    /// Appends the head to `out`.
+    pub(super) fn encode(&self, out: &mut Vec<u8>, server: &Server, framing: Framing) {
+        out.extend_from_slice(self.method.as_str().as_bytes());
+        out.push(b' ');
+        header::write_target(out, self.target);
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        write_field(out, b"host", self.host.unwrap_or(&server.authority).as_bytes());
+        for (name, value) in self.headers {
+            if header::is_rewritten(name) || self.options.names(name) {
+                continue;
+            }
+            if forwarded::is_ours(name) {
+                continue;
+            }
+            write_field(out, name.as_str().as_bytes(), value.as_bytes());
+        }
+        match framing {
+            Framing::None => {}
+            Framing::Length(length) => {
+                // Writing into a vector cannot fail.
+                let _ = write!(out, "content-length: {length}\r\n");
+            }
+            Framing::Chunked => write_field(out, b"transfer-encoding", b"chunked"),
+        }
+        if self.expects_continue == Expectation::Continue && framing != Framing::None {
+            write_field(out, b"expect", b"100-continue");
+        }
+        if let Some(hops) = header::framing::hops_left(self.method, self.headers) {
+            let _ = write!(out, "max-forwards: {}\r\n", hops.saturating_sub(1));
+        }
+        if header::accepts_trailers(self.headers) {
+            out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
+        }
+        write_field(out, b"via", via(self.version));
+        forwarded::write(out, self.exchange, self.headers, self.host);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// RFC 9110 §7.6.3: the protocol the message was received with, and a name for this proxy.
+fn via(version: Version) -> &'static [u8] {
+    match version {
+        Version::HTTP_10 => b"1.0 weir",
+        Version::HTTP_2 => b"2.0 weir",
+        _ => b"1.1 weir",
+    }
+}
+
+/// Appends one field line.
+pub(crate) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}

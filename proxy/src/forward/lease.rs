@@ -1,0 +1,72 @@
+//! An attempt's hold on a server: counted as in flight until dropped.
+
+use std::rc::Rc;
+
+use http::Method;
+use weir_shared::{
+    state::ServerCounters,
+    table::{Server, Upstream},
+    time::Moment,
+};
+
+use super::{connection::ServerConnection, pool::ServerPool};
+use crate::worker::Worker;
+
+/// One attempt at one server, from the pick until the response body has ended or was given up.
+pub(crate) struct Lease {
+    worker: Rc<Worker>,
+    pool: Rc<ServerPool>,
+}
+
+impl Lease {
+    /// Begins an attempt.
+    pub(super) fn begin(worker: &Rc<Worker>, upstream: &Upstream, server: &Server) -> Self {
+        let pool = worker.pools.of(upstream, server);
+        pool.state.in_flight.start();
+        let lease = Self { worker: Rc::clone(worker), pool };
+        lease.counters().requests.add(1);
+        lease.counters().connections_active.add(1);
+        lease
+    }
+
+    pub(super) fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// What this worker counts at the server.
+    pub(crate) fn counters(&self) -> &ServerCounters {
+        self.pool.state.counters.of(self.worker.id)
+    }
+
+    /// An unused connection to the server that is still open.
+    pub(super) fn checkout(&self, method: &Method) -> Option<ServerConnection> {
+        let connection = self.pool.take(&self.worker, method);
+        self.counters().connections_idle.set(self.pool.idle_count());
+        connection
+    }
+
+    /// Keeps `connection` for another request, if it may be used again.
+    pub(super) fn give_back(&self, connection: ServerConnection, now: Moment) {
+        self.pool.put(&self.worker, connection, now);
+        self.counters().connections_idle.set(self.pool.idle_count());
+    }
+
+    /// Notes that the server broke off a response it had begun. Ejects it if that was one failure too many.
+    pub(super) fn response_broken(&self) {
+        self.counters().resets.add(1);
+        let table = self.worker.table();
+        // Found again by name, because the table may have changed since the pick; failures are rare enough for that.
+        let Some(upstream) = table.0.upstream(self.pool.upstream.as_str()) else { return };
+        let same = |server: &&Server| std::sync::Arc::ptr_eq(&server.state, &self.pool.state);
+        if let Some(server) = upstream.servers.iter().find(same) {
+            crate::retry::server_failed(&self.worker, upstream, server, "response incomplete");
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.pool.state.in_flight.end();
+        self.counters().connections_active.sub(1);
+    }
+}

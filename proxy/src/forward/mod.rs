@@ -1,0 +1,234 @@
+//! One attempt on one server: a connection, the request out, the response in.
+//!
+//! The codec is our own, over `httparse`, and runs on the request's own task: a client library needs a second task and
+//! a channel for each request, which costs more than the codec does.
+
+mod connect;
+mod connection;
+mod decode;
+mod encode;
+mod lease;
+mod outgoing;
+mod pool;
+mod request_body;
+mod response_head;
+mod server_body;
+mod upload;
+
+use std::{
+    future::poll_fn,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+pub(crate) use encode::{RequestHead, write_field};
+use http::{Method, Response, StatusCode};
+pub(crate) use lease::Lease;
+pub(crate) use pool::Pools;
+pub(crate) use request_body::{Framing, RequestBody};
+pub(crate) use server_body::ServerBody;
+use weir_shared::table::{Server, Upstream};
+
+use self::{
+    connection::ServerConnection,
+    decode::BodyFraming,
+    outgoing::Outgoing,
+    response_head::{Parsed, ResponseHead},
+    upload::{Upload, UploadError},
+};
+use crate::{body::ResponseBody, error::ProxyError, exchange::Exchange};
+
+/// A response whose head has arrived.
+pub(crate) struct Answer {
+    pub(crate) response: Response<ResponseBody>,
+    /// The request's body, for another attempt; `None` while it is still being sent.
+    pub(crate) body: Option<RequestBody>,
+}
+
+/// How far a failed attempt had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Nothing was sent: the server cannot have run the request.
+    NothingSent,
+    /// Something was sent, on a connection of its own: the server may have run the request.
+    Sent,
+    /// Something was sent on a connection used before: the same, but the server may just have closed it for its age,
+    /// which says nothing against the server.
+    SentOnReused,
+}
+
+/// A failed attempt.
+pub(crate) struct Failure {
+    pub(crate) error: ProxyError,
+    pub(crate) progress: Progress,
+    /// The request's body, for another attempt.
+    pub(crate) body: RequestBody,
+}
+
+/// Sends one request to `server` and waits for the head of the response, whose body then streams.
+///
+/// Counts the attempt as in flight at the server from here until that body ends.
+pub(crate) async fn send(
+    exchange: &Exchange,
+    upstream: &Upstream,
+    server: &Server,
+    request: &RequestHead<'_>,
+    body: RequestBody,
+) -> Result<Answer, Failure> {
+    let worker = exchange.worker();
+    let lease = Lease::begin(worker, upstream, server);
+    let connection = match lease.checkout(request.method) {
+        Some(connection) => connection,
+        None => match connect::connect(worker, upstream, server, &lease).await {
+            Ok(connection) => connection,
+            Err(error) => return Err(Failure { error, progress: Progress::NothingSent, body }),
+        },
+    };
+    let mut head = worker.buffer();
+    request.encode(&mut head, server, body.framing());
+    lease.counters().bytes_sent.add(head.len() as u64);
+    let upload = Upload::new(Outgoing::new(head), body, request.expects_continue);
+    let mut call = Call { lease, connection, upload };
+    match call.exchange(exchange, upstream, request.method).await {
+        Ok(head) => Ok(call.respond(exchange, upstream, head)),
+        Err(error) => Err(call.fail(error)),
+    }
+}
+
+/// An attempt that has a connection.
+struct Call {
+    lease: Lease,
+    connection: ServerConnection,
+    upload: Upload,
+}
+
+impl Call {
+    /// Sends the request and reads until the head of the final response, each as far as it goes without the other: a
+    /// server may answer before it has read everything, and then the rest need not be sent.
+    async fn exchange(
+        &mut self,
+        exchange: &Exchange,
+        upstream: &Upstream,
+        method: &Method,
+    ) -> Result<ResponseHead, ProxyError> {
+        let worker = exchange.worker();
+        let deadline = &exchange.deadline;
+        let mut is_uploading = true;
+        let answer = poll_fn(|cx| {
+            if is_uploading {
+                match self.upload.poll(cx, &self.connection.stream) {
+                    Poll::Ready(Err(UploadError::Client(error))) => return Poll::Ready(Err(error)),
+                    Poll::Ready(Ok(()) | Err(UploadError::Server)) => {
+                        is_uploading = false;
+                        match upstream.response_timeout {
+                            Some(timeout) => deadline.set(worker.after(timeout)),
+                            None => deadline.clear(),
+                        }
+                    }
+                    Poll::Pending if self.upload.took_progress() => {
+                        deadline.set(worker.after(upstream.stream_idle_timeout));
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            if let Poll::Ready(answer) = self.poll_head(cx, method) {
+                return Poll::Ready(answer);
+            }
+            if deadline.poll(cx).is_ready() {
+                let is_client = self.upload.waits_for_client();
+                return Poll::Ready(Err(if is_client {
+                    ProxyError::ClientTimeout
+                } else {
+                    ProxyError::ResponseTimeout
+                }));
+            }
+            Poll::Pending
+        })
+        .await;
+        deadline.clear();
+        answer
+    }
+
+    /// Reads the head of the final response. Interim ones end here: hyper makes its own 100 and can send no other.
+    fn poll_head(&mut self, cx: &mut Context<'_>, method: &Method) -> Poll<Result<ResponseHead, ProxyError>> {
+        loop {
+            if !self.connection.buffer.is_empty() {
+                match response_head::parse(&mut self.connection.buffer, method) {
+                    Err(error) => return Poll::Ready(Err(error)),
+                    Ok(Parsed::Interim(StatusCode::SWITCHING_PROTOCOLS)) => {
+                        return Poll::Ready(Err(ProxyError::UpgradeUnexpected));
+                    }
+                    Ok(Parsed::Interim(status)) => {
+                        if status == StatusCode::CONTINUE && self.upload.go_on() {
+                            cx.waker().wake_by_ref();
+                        }
+                        continue;
+                    }
+                    Ok(Parsed::Final(head)) => return Poll::Ready(Ok(head)),
+                    Ok(Parsed::Incomplete) => {}
+                }
+            }
+            match self.connection.poll_read(cx, response_head::READ_SIZE) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) if !self.connection.buffer.is_empty() => {
+                    return Poll::Ready(Err(ProxyError::ResponseMalformed));
+                }
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(ProxyError::ConnectionTerminated)),
+                Poll::Ready(Ok(received)) => self.lease.counters().bytes_received.add(received as u64),
+            }
+        }
+    }
+
+    fn fail(self, error: ProxyError) -> Failure {
+        let counters = self.lease.counters();
+        match error {
+            ProxyError::ResponseTimeout => counters.timeouts.add(1),
+            ProxyError::ClientTimeout | ProxyError::ClientAborted | ProxyError::BodyTooLarge => {}
+            _ => counters.resets.add(1),
+        }
+        let progress = match (self.upload.has_sent(), self.connection.served) {
+            (false, _) => Progress::NothingSent,
+            (true, 0) => Progress::Sent,
+            (true, _) => Progress::SentOnReused,
+        };
+        let (body, outgoing) = self.upload.into_parts();
+        self.lease.worker().recycle(outgoing.into_head());
+        Failure { error, progress, body }
+    }
+
+    fn respond(self, exchange: &Exchange, upstream: &Upstream, head: ResponseHead) -> Answer {
+        let Self { lease, mut connection, upload } = self;
+        let now = exchange.worker().clock.moment();
+        let counters = lease.counters();
+        counters.latency.record(now.since(exchange.began));
+        counters.count_response(head.status.as_u16());
+        connection.may_be_reused &= head.may_be_reused;
+        let (upload, rest) = if upload.is_done() {
+            let (rest, outgoing) = upload.into_parts();
+            lease.worker().recycle(outgoing.into_head());
+            (None, Some(rest))
+        } else {
+            (Some(upload), None)
+        };
+        let body = match (head.framing, upload) {
+            (BodyFraming::Length(length), None) if length <= connection.buffer.len() as u64 => {
+                // Everything has arrived already: the connection serves the next request while this one is relayed.
+                let bytes = if length == 0 {
+                    Bytes::new()
+                } else {
+                    connection.buffer.split_to(usize::try_from(length).unwrap_or(0)).freeze()
+                };
+                lease.give_back(connection, now);
+                ResponseBody::whole(bytes, lease)
+            }
+            (framing, upload) => {
+                let stall = upstream.stream_idle_timeout;
+                ResponseBody::server(ServerBody::new(stall, lease, connection, framing, upload))
+            }
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        Answer { response, body: rest }
+    }
+}

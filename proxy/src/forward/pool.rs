@@ -1,0 +1,179 @@
+//! Connections to servers that wait for a next request, by worker and server.
+//!
+//! Keyed by the server's state, so that a connection survives any change of the configuration that leaves the server in
+//! place. Last in, first out: the most recently used connection is the least likely to have been closed meanwhile, and
+//! the surplus of a burst grows old and is closed.
+//! Hot path: no allocation once a pool exists, no lock.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{HashMap, VecDeque},
+    hash::{BuildHasherDefault, Hasher},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use http::Method;
+use weir_shared::{
+    id::UpstreamId,
+    state::ServerState,
+    table::{Server, Upstream},
+    time::Moment,
+};
+
+use super::connection::ServerConnection;
+use crate::worker::Worker;
+
+/// Largest read buffer kept for the next connection.
+const KEPT_BUFFER: usize = 256 * 1024;
+
+/// The pools of one worker.
+#[derive(Default)]
+pub(crate) struct Pools {
+    by_server: RefCell<HashMap<usize, Rc<ServerPool>, BuildHasherDefault<AddressHasher>>>,
+    /// A read buffer between two uses: connections at rest need none.
+    spare: Cell<BytesMut>,
+}
+
+/// Spreads addresses of allocations, which are multiples of their alignment, over the map.
+#[derive(Default)]
+struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_usize(&mut self, address: usize) {
+        // Fibonacci hashing: the map uses both the highest and the lowest bits.
+        self.0 = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+}
+
+/// The waiting connections to one server.
+pub(super) struct ServerPool {
+    pub(super) state: Arc<ServerState>,
+    pub(super) upstream: UpstreamId,
+    idle: RefCell<VecDeque<Idle>>,
+    limits: Cell<Limits>,
+}
+
+#[derive(Clone, Copy)]
+struct Limits {
+    count: usize,
+    idle: Duration,
+    age: Duration,
+}
+
+struct Idle {
+    connection: ServerConnection,
+    since: Moment,
+}
+
+impl Limits {
+    fn of(upstream: &Upstream) -> Self {
+        Self {
+            count: upstream.keepalive_connections,
+            idle: upstream.idle_timeout,
+            age: upstream.keepalive_time,
+        }
+    }
+
+    fn allow(self, idle: &Idle, now: Moment) -> bool {
+        now.since(idle.since) < self.idle && now.since(idle.connection.opened) < self.age
+    }
+}
+
+impl Pools {
+    /// The pool of `server`.
+    pub(super) fn of(&self, upstream: &Upstream, server: &Server) -> Rc<ServerPool> {
+        let key = Arc::as_ptr(&server.state).addr();
+        let mut pools = self.by_server.borrow_mut();
+        let pool = pools.entry(key).or_insert_with(|| {
+            Rc::new(ServerPool {
+                state: Arc::clone(&server.state),
+                upstream: upstream.id.clone(),
+                idle: RefCell::default(),
+                limits: Cell::new(Limits::of(upstream)),
+            })
+        });
+        pool.limits.set(Limits::of(upstream));
+        Rc::clone(pool)
+    }
+
+    /// A read buffer for a connection about to be used.
+    pub(super) fn buffer(&self) -> BytesMut {
+        self.spare.take()
+    }
+
+    /// Closes connections that waited too long, were closed by the server, or lead to a server that was removed.
+    pub(crate) fn sweep(&self, now: Moment) {
+        self.by_server.borrow_mut().retain(|_, pool| {
+            let limits = pool.limits.get();
+            let mut idle = pool.idle.borrow_mut();
+            if pool.state.is_retired() {
+                idle.clear();
+            } else {
+                idle.retain(|idle| limits.allow(idle, now) && idle.connection.is_quiet());
+            }
+            !idle.is_empty() || Rc::strong_count(pool) > 1
+        });
+    }
+}
+
+impl ServerPool {
+    /// A connection that can take a request with `method`.
+    pub(super) fn take(&self, worker: &Worker, method: &Method) -> Option<ServerConnection> {
+        let limits = self.limits.get();
+        loop {
+            let idle = self.idle.borrow_mut().pop_back()?;
+            let mut connection = idle.connection;
+            // A request that may not be repeated is worth a system call to see a close that is only microseconds old.
+            let is_usable = connection.is_quiet()
+                && (method.is_idempotent() || connection.is_quiet_now())
+                && worker.after(Duration::ZERO).since(connection.opened) < limits.age;
+            if is_usable {
+                connection.buffer = worker.pools.buffer();
+                connection.served = connection.served.saturating_add(1);
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Keeps `connection` for another request, unless it cannot take one or enough are waiting.
+    pub(super) fn put(&self, worker: &Worker, mut connection: ServerConnection, now: Moment) {
+        if !connection.buffer.is_empty() {
+            // Bytes nobody asked for: whatever follows could be taken for the next response.
+            return;
+        }
+        let buffer = std::mem::take(&mut connection.buffer);
+        if buffer.capacity() <= KEPT_BUFFER {
+            worker.pools.spare.set(buffer);
+        }
+        if !connection.may_be_reused || self.state.is_retired() || worker.is_draining() {
+            return;
+        }
+        let limits = self.limits.get();
+        let mut idle = self.idle.borrow_mut();
+        if limits.count == 0 {
+            return;
+        }
+        if idle.len() >= limits.count {
+            idle.pop_front();
+        }
+        idle.push_back(Idle { connection, since: now });
+    }
+
+    /// How many connections wait.
+    pub(super) fn idle_count(&self) -> u64 {
+        self.idle.borrow().len() as u64
+    }
+}

@@ -1,0 +1,192 @@
+//! Reads the head of a server's response: RFC 9112 §4 and §6.3, with no leniency where two readers could disagree.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+
+use super::decode::BodyFraming;
+use crate::{
+    error::ProxyError,
+    header::{ConnectionOptions, is_hop_by_hop},
+};
+
+/// Room made for one read while a head is expected.
+pub(super) const READ_SIZE: usize = 16 * 1024;
+/// Largest head accepted, interim responses not counted (Envoy 60 KiB).
+const MAX_HEAD: usize = 64 * 1024;
+/// Fields parsed without another try; most responses have fewer.
+const COMMON_FIELDS: usize = 32;
+/// Most fields accepted.
+const MAX_FIELDS: usize = 256;
+
+/// What has arrived so far.
+pub(super) enum Parsed {
+    Incomplete,
+    /// A 1xx response; another one follows.
+    Interim(StatusCode),
+    Final(ResponseHead),
+}
+
+/// The head of a final response.
+pub(super) struct ResponseHead {
+    pub(super) status: StatusCode,
+    /// The fields that go on to the client.
+    pub(super) headers: HeaderMap,
+    pub(super) framing: BodyFraming,
+    /// Whether the connection can take another request after the body.
+    pub(super) may_be_reused: bool,
+}
+
+/// Takes the head of a response to a request with `method` off the front of `buffer`, if it is complete.
+pub(super) fn parse(buffer: &mut BytesMut, method: &Method) -> Result<Parsed, ProxyError> {
+    match locate::<COMMON_FIELDS>(buffer) {
+        Err(httparse::Error::TooManyHeaders) => match locate::<MAX_FIELDS>(buffer) {
+            Err(httparse::Error::TooManyHeaders) => Err(ProxyError::ResponseHeaderTooLarge),
+            located => finish(buffer, located, method),
+        },
+        located => finish(buffer, located, method),
+    }
+}
+
+/// Where a field lies in the buffer, so that its bytes can be shared instead of copied.
+#[derive(Clone, Copy, Default)]
+struct Field {
+    name: (usize, usize),
+    value: (usize, usize),
+}
+
+/// A complete head, as places in the buffer.
+struct Located<const N: usize> {
+    length: usize,
+    code: u16,
+    version: Version,
+    fields: [Field; N],
+    count: usize,
+}
+
+fn locate<const N: usize>(buffer: &[u8]) -> Result<Option<Located<N>>, httparse::Error> {
+    let mut storage = [httparse::EMPTY_HEADER; N];
+    let mut response = httparse::Response::new(&mut storage);
+    let httparse::Status::Complete(length) = response.parse(buffer)? else { return Ok(None) };
+    let place = |part: &[u8]| (part.as_ptr().addr().wrapping_sub(buffer.as_ptr().addr()), part.len());
+    let mut fields = [Field::default(); N];
+    for (field, parsed) in fields.iter_mut().zip(response.headers.iter()) {
+        *field = Field { name: place(parsed.name.as_bytes()), value: place(parsed.value) };
+    }
+    let count = response.headers.len();
+    let version = if response.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    Ok(Some(Located { length, code: response.code.unwrap_or(0), version, fields, count }))
+}
+
+fn finish<const N: usize>(
+    buffer: &mut BytesMut,
+    located: Result<Option<Located<N>>, httparse::Error>,
+    method: &Method,
+) -> Result<Parsed, ProxyError> {
+    let Some(located) = located.map_err(|_| ProxyError::ResponseMalformed)? else {
+        let is_too_large = buffer.len() > MAX_HEAD;
+        return if is_too_large { Err(ProxyError::ResponseHeaderTooLarge) } else { Ok(Parsed::Incomplete) };
+    };
+    let status = StatusCode::from_u16(located.code).map_err(|_| ProxyError::ResponseMalformed)?;
+    let head = buffer.split_to(located.length).freeze();
+    if status.is_informational() {
+        return Ok(Parsed::Interim(status));
+    }
+    let fields = located.fields.get(..located.count).unwrap_or_default();
+    build(&head, fields, status, located.version, method).map(Parsed::Final)
+}
+
+/// What the fields say about the message itself, gathered on the way.
+#[derive(Default)]
+struct Message {
+    length: Option<u64>,
+    is_chunked: bool,
+    options: ConnectionOptions,
+}
+
+fn build(
+    head: &Bytes,
+    fields: &[Field],
+    status: StatusCode,
+    version: Version,
+    method: &Method,
+) -> Result<ResponseHead, ProxyError> {
+    let mut headers = HeaderMap::with_capacity(fields.len() + 2);
+    let mut message = Message::default();
+    for field in fields {
+        let part = |(start, length): (usize, usize)| head.slice(start..start + length);
+        let name = HeaderName::from_bytes(&part(field.name)).map_err(|_| ProxyError::ResponseMalformed)?;
+        let value =
+            HeaderValue::from_maybe_shared(part(field.value)).map_err(|_| ProxyError::ResponseMalformed)?;
+        if !message.take_in(&name, &value, &headers)? {
+            headers.append(name, value);
+        }
+    }
+    for name in message.options.named() {
+        headers.remove(name);
+    }
+    let framing = message.framing(status, version, method)?;
+    if framing == BodyFraming::Chunked {
+        headers.remove(http::header::CONTENT_LENGTH);
+    }
+    let may_be_reused = framing != BodyFraming::UntilClose && message.options.allow_reuse(version);
+    Ok(ResponseHead { status, headers, framing, may_be_reused })
+}
+
+impl Message {
+    /// Notes what a field says about the message. Answers whether the field ends here instead of going on.
+    fn take_in(
+        &mut self,
+        name: &HeaderName,
+        value: &HeaderValue,
+        headers: &HeaderMap,
+    ) -> Result<bool, ProxyError> {
+        if *name == http::header::CONTENT_LENGTH {
+            let length = parse_length(value.as_bytes()).ok_or(ProxyError::ResponseMalformed)?;
+            if self.length.replace(length).is_some_and(|other| other != length) {
+                return Err(ProxyError::ResponseMalformed);
+            }
+            return Ok(headers.contains_key(name));
+        }
+        if *name == http::header::TRANSFER_ENCODING {
+            // Any other coding would have to be undone here, and a second line makes the order a matter of opinion.
+            if self.is_chunked || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
+                return Err(ProxyError::ResponseMalformed);
+            }
+            self.is_chunked = true;
+            return Ok(true);
+        }
+        if *name == http::header::CONNECTION {
+            self.options.add(value);
+            return Ok(true);
+        }
+        Ok(is_hop_by_hop(name))
+    }
+
+    /// RFC 9112 §6.3. A message with both a length and chunks is refused: it is either an attack or an error.
+    fn framing(
+        &self,
+        status: StatusCode,
+        version: Version,
+        method: &Method,
+    ) -> Result<BodyFraming, ProxyError> {
+        if self.is_chunked && (self.length.is_some() || version == Version::HTTP_10) {
+            return Err(ProxyError::ResponseMalformed);
+        }
+        let is_bodiless =
+            *method == Method::HEAD || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+        Ok(match self.length {
+            _ if is_bodiless => BodyFraming::Length(0),
+            _ if self.is_chunked => BodyFraming::Chunked,
+            Some(length) => BodyFraming::Length(length),
+            None => BodyFraming::UntilClose,
+        })
+    }
+}
+
+/// Only digits (RFC 9110 §8.6), at most what fits.
+fn parse_length(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}

@@ -1,0 +1,69 @@
+//! Who the client was and what it asked for, told to servers: `X-Forwarded-For`, `-Proto`, `-Host` and `X-Request-Id`.
+//!
+//! What a client says of itself is believed only from configured addresses; from anybody else these fields, and those
+//! that servers read in their place, are dropped and written anew.
+
+use std::{io::Write, net::IpAddr};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::{exchange::Exchange, forward::write_field};
+
+const FOR: &str = "x-forwarded-for";
+const PROTO: &str = "x-forwarded-proto";
+const HOST: &str = "x-forwarded-host";
+const REQUEST_ID: &str = "x-request-id";
+
+/// Other fields that servers take for the client's address or the like. Passed on from trusted clients only.
+const ALIASES: [&str; 5] =
+    ["forwarded", "x-forwarded-port", "x-forwarded-server", "x-real-ip", "x-client-ip"];
+
+/// Whether a request field is one of those written here.
+pub(crate) fn is_ours(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    if name.contains('_') {
+        // Servers behind CGI-like interfaces cannot tell `x_forwarded_for` from `x-forwarded-for`.
+        return is_ours_as_written(&name.replace('_', "-"));
+    }
+    is_ours_as_written(name)
+}
+
+fn is_ours_as_written(name: &str) -> bool {
+    match name.as_bytes().first() {
+        Some(b'x') => matches!(name, FOR | PROTO | HOST | REQUEST_ID) || ALIASES.contains(&name),
+        Some(b'f') => name == "forwarded",
+        _ => false,
+    }
+}
+
+/// Appends the fields.
+pub(crate) fn write(out: &mut Vec<u8>, exchange: &Exchange, headers: &HeaderMap, host: Option<&HeaderValue>) {
+    let client = exchange.client();
+    let claimed = client.is_trusted.then_some(headers);
+    out.extend_from_slice(b"x-forwarded-for: ");
+    for earlier in claimed.iter().flat_map(|headers| headers.get_all(FOR)) {
+        out.extend_from_slice(earlier.as_bytes());
+        out.extend_from_slice(b", ");
+    }
+    write_address(out, client.peer);
+    out.extend_from_slice(b"\r\n");
+    let proto = claimed.and_then(|headers| headers.get(PROTO));
+    write_field(out, PROTO.as_bytes(), proto.map_or(b"http", |proto| proto.as_bytes()));
+    if let Some(host) = claimed.and_then(|headers| headers.get(HOST)).or(host) {
+        write_field(out, HOST.as_bytes(), host.as_bytes());
+    }
+    if let Some(id) = claimed.and_then(|headers| headers.get(REQUEST_ID)).and_then(|id| id.to_str().ok()) {
+        exchange.adopt_request_id(id);
+    }
+    write_field(out, REQUEST_ID.as_bytes(), exchange.request_id().as_bytes());
+    for name in claimed.iter().flat_map(|_| ALIASES) {
+        for value in headers.get_all(name) {
+            write_field(out, name.as_bytes(), value.as_bytes());
+        }
+    }
+}
+
+fn write_address(out: &mut Vec<u8>, address: IpAddr) {
+    // Writing into a vector cannot fail.
+    let _ = write!(out, "{address}");
+}

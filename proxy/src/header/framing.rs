@@ -1,0 +1,182 @@
+//! Whether a request says one thing only: its target, its host, its length (RFC 9112 §3 and §6).
+//!
+//! hyper has parsed the message, refused bad lengths and codings, and let `Transfer-Encoding` win over `Content-Length`
+//! while closing the connection afterwards (§6.1). Here is what it leaves open.
+
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
+use hyper::body::{Body, Incoming};
+use weir_shared::model::Listener;
+
+use crate::{error::ProxyError, forward::Framing};
+
+/// Whether the client waits for a 100 before it sends its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expectation {
+    None,
+    Continue,
+}
+
+/// What a request was found to say.
+pub(crate) struct Checked {
+    /// The authority asked for; none only from HTTP/1.0.
+    pub(crate) host: Option<HeaderValue>,
+    pub(crate) framing: Framing,
+    pub(crate) expectation: Expectation,
+}
+
+/// Checks a request against RFC 9112 and the limits of the listener.
+pub(crate) fn check(request: &Request<Incoming>, limits: &Listener) -> Result<Checked, ProxyError> {
+    check_method(request.method())?;
+    check_size(request, limits)?;
+    let host = host(request)?;
+    let framing = framing(request)?;
+    if let Framing::Length(length) = framing
+        && limits.max_body_bytes != 0
+        && length > limits.max_body_bytes
+    {
+        return Err(ProxyError::BodyTooLarge);
+    }
+    Ok(Checked { host, framing, expectation: expectation(request)? })
+}
+
+fn check_method(method: &Method) -> Result<(), ProxyError> {
+    // CONNECT asks for a tunnel, which a gateway is not; TRACE would show fields added behind the client's back.
+    if matches!(*method, Method::CONNECT | Method::TRACE) {
+        return Err(ProxyError::MethodNotAllowed);
+    }
+    Ok(())
+}
+
+/// How many more hops an OPTIONS request may take, if it says (RFC 9110 §7.6.2). With none left, Weir itself answers.
+pub(crate) fn hops_left(method: &Method, headers: &HeaderMap) -> Option<u64> {
+    if *method != Method::OPTIONS {
+        return None;
+    }
+    headers.get(header::MAX_FORWARDS)?.to_str().ok()?.parse().ok()
+}
+
+fn check_size(request: &Request<Incoming>, limits: &Listener) -> Result<(), ProxyError> {
+    let limit = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
+    let target = request.uri().path_and_query().map_or(1, |target| target.as_str().len());
+    if target > limit(limits.max_uri_bytes) {
+        return Err(ProxyError::UriTooLong);
+    }
+    if request.headers().len() > limit(limits.max_headers) {
+        return Err(ProxyError::HeaderTooLarge);
+    }
+    Ok(())
+}
+
+/// RFC 9112 §3.2, RFC 9113 §8.3.1: exactly one authority, by `Host` or in the target, and the target's wins.
+fn host(request: &Request<Incoming>) -> Result<Option<HeaderValue>, ProxyError> {
+    let mut lines = request.headers().get_all(header::HOST).iter();
+    let line = lines.next();
+    if lines.next().is_some() {
+        return Err(ProxyError::BadRequest("more than one Host field"));
+    }
+    if let Some(line) = line {
+        check_authority(line.as_bytes())?;
+    }
+    let target = target_authority(request.uri())?;
+    match (target, line, request.version()) {
+        (Some(target), Some(line), Version::HTTP_2)
+            if !target.as_bytes().eq_ignore_ascii_case(line.as_bytes()) =>
+        {
+            Err(ProxyError::BadRequest(":authority and Host differ"))
+        }
+        (None, None, Version::HTTP_10) => Ok(None),
+        (None, None, _) => Err(ProxyError::BadRequest("the Host field is missing")),
+        (Some(target), ..) => Ok(Some(target)),
+        (None, Some(line), _) => Ok(Some(line.clone())),
+    }
+}
+
+fn target_authority(uri: &Uri) -> Result<Option<HeaderValue>, ProxyError> {
+    let Some(authority) = uri.authority() else {
+        return if uri.path().starts_with('/') || uri.path() == "*" {
+            Ok(None)
+        } else {
+            Err(ProxyError::BadRequest("the request target is not valid"))
+        };
+    };
+    check_authority(authority.as_str().as_bytes())?;
+    if uri.path().is_empty() && uri.scheme().is_none() {
+        return Err(ProxyError::BadRequest("the request target is not valid"));
+    }
+    let value = HeaderValue::from_str(authority.as_str());
+    value.map(Some).map_err(|_| ProxyError::BadRequest("the request target is not valid"))
+}
+
+/// `uri-host [ ":" port ]` (RFC 9110 §7.2): no user, no list, no path, and not empty.
+fn check_authority(text: &[u8]) -> Result<(), ProxyError> {
+    const INVALID: ProxyError = ProxyError::BadRequest("the Host field is not valid");
+    let (host, port) = match text {
+        [b'[', ..] => {
+            let end = memchr::memchr(b']', text).ok_or(INVALID)?;
+            let (host, rest) = text.split_at_checked(end + 1).ok_or(INVALID)?;
+            let inner = host.get(1..end).and_then(|inner| std::str::from_utf8(inner).ok()).ok_or(INVALID)?;
+            inner.parse::<std::net::Ipv6Addr>().map_err(|_| INVALID)?;
+            (&b"ipv6"[..], if rest.is_empty() { Some(rest) } else { rest.strip_prefix(b":") })
+        }
+        _ => match memchr::memchr(b':', text) {
+            Some(colon) => (text.get(..colon).unwrap_or_default(), text.get(colon + 1..)),
+            None => (text, Some(&b""[..])),
+        },
+    };
+    let is_host = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(byte);
+    let is_port = |port: &[u8]| port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
+    if host.is_empty() || !host.iter().all(is_host) || !port.is_some_and(is_port) {
+        Err(INVALID)
+    } else {
+        Ok(())
+    }
+}
+
+fn framing(request: &Request<Incoming>) -> Result<Framing, ProxyError> {
+    let headers = request.headers();
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => {}
+        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            return Ok(Framing::Chunked);
+        }
+        _ => return Err(ProxyError::UnknownTransferCoding),
+    }
+    if headers.contains_key(header::CONTENT_LENGTH) {
+        let length = request.body().size_hint().exact();
+        return length
+            .map(Framing::Length)
+            .ok_or(ProxyError::BadRequest("the Content-Length field is not valid"));
+    }
+    Ok(if request.body().is_end_stream() { Framing::None } else { Framing::Chunked })
+}
+
+fn expectation(request: &Request<Incoming>) -> Result<Expectation, ProxyError> {
+    match request.headers().get(header::EXPECT) {
+        // HTTP/1.0 has no expectations (RFC 9110 §10.1.1).
+        Some(_) if request.version() == Version::HTTP_10 => Ok(Expectation::None),
+        Some(expectation) if expectation.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            Ok(Expectation::Continue)
+        }
+        Some(_) => Err(ProxyError::ExpectationFailed),
+        None => Ok(Expectation::None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities_are_checked_byte_by_byte() {
+        for good in ["a", "a.example:80", "127.0.0.1", "[::1]", "[::1]:80", "a:", "xn--a_b"] {
+            assert_eq!(check_authority(good.as_bytes()), Ok(()), "{good}");
+        }
+        for bad in [
+            "", ":80", "a b", "a,b", "a/b", "u@a", "a:b", "a:80:90", "[::1", "[x]", "[::1]x", "a:123456",
+            "ä", "a\t",
+        ] {
+            assert!(check_authority(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

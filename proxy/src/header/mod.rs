@@ -1,0 +1,12 @@
+//! What an intermediary must do to the fields of a message.
+
+mod connection_options;
+pub(crate) mod forwarded;
+pub(crate) mod framing;
+mod target;
+mod trailers;
+
+pub(crate) use connection_options::{ConnectionOptions, is_hop_by_hop, is_rewritten};
+pub(crate) use framing::Expectation;
+pub(crate) use target::write_target;
+pub(crate) use trailers::{accepts_trailers, is_forbidden_trailer, write_trailers};

@@ -1,0 +1,85 @@
+//! Where clients connect: one socket per worker on the same address.
+//!
+//! With `SO_REUSEPORT` the kernel spreads connections over the workers, so that no worker waits for another to accept.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    rc::Rc,
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::time::{Instant, sleep};
+
+use crate::{connection, worker::Worker};
+
+/// Connections the kernel keeps waiting for one worker. Linux caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+/// Pause after a failed accept: out of files or memory, which an immediate retry would only turn into a spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Least time between two log lines about failed accepts.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Binds `address` for one worker.
+///
+/// # Errors
+/// The address is taken by another process, or may not be bound.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.port() != 0 {
+        refuse_if_taken(address)?;
+    }
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        // [::] serves IPv4 clients too, whatever the system's default is.
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// `SO_REUSEPORT` would let a second process of the same user share the port unnoticed, each getting half of the clients.
+fn refuse_if_taken(address: SocketAddr) -> io::Result<()> {
+    thread_local! {
+        static OURS: std::cell::RefCell<Vec<SocketAddr>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+    OURS.with_borrow_mut(|ours| {
+        if !ours.contains(&address) {
+            let probe = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+            probe.set_reuse_address(true)?;
+            probe.bind(&address.into())?;
+            ours.push(address);
+        }
+        Ok(())
+    })
+}
+
+/// Accepts connections until the process drains, then whatever is already waiting, so that no client is reset.
+pub(crate) async fn accept(worker: Rc<Worker>, socket: tokio::net::TcpListener) {
+    let mut last_logged: Option<Instant> = None;
+    while let Some(accepted) = worker.until_drained(socket.accept()).await {
+        match accepted {
+            Ok((stream, peer)) => connection::spawn(&worker, stream, peer),
+            Err(error) => {
+                worker.listener().accept_errors.add(1);
+                if last_logged.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
+                    last_logged = Some(Instant::now());
+                    tracing::warn!(%error, "cannot accept connections");
+                }
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+        worker.until_below_limit().await;
+    }
+    let Ok(socket) = socket.into_std() else { return };
+    while let Ok((stream, peer)) = socket.accept() {
+        let stream = stream.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
+        if let Ok(stream) = stream {
+            connection::spawn(&worker, stream, peer);
+        }
+    }
+}

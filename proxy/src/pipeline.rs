@@ -1,0 +1,104 @@
+//! Takes one request through every stage, in order.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+
+use crate::{
+    body::ResponseBody,
+    error::ProxyError,
+    exchange::{Exchange, ExchangeGuard},
+    forward::{RequestBody, RequestHead},
+    header::{ConnectionOptions, framing},
+    problem, retry,
+};
+
+/// Answers `request`: with a server's response, or with why there is none.
+pub(crate) async fn handle(guard: ExchangeGuard, request: Request<Incoming>) -> Response<ResponseBody> {
+    let exchange = Exchange::new(guard);
+    let version = request.version();
+    let outcome = forward(&exchange, request).await;
+    let mut response = outcome.unwrap_or_else(|error| refuse(&exchange, error));
+    finish(&exchange, response.headers_mut(), version);
+    response.map(|body| body.ending(exchange.guard))
+}
+
+/// framing → route → retry: pick → forward.
+async fn forward(
+    exchange: &Exchange,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    let limits = &exchange.worker().config.listener;
+    let checked = framing::check(&request, limits)?;
+    if framing::hops_left(request.method(), request.headers()) == Some(0) {
+        return Ok(answer_options());
+    }
+    let route = exchange.table.0.route();
+    let upstream = route.upstream.as_ref().ok_or(ProxyError::NoUpstream)?;
+    let (parts, body) = request.into_parts();
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let head = RequestHead {
+        exchange,
+        method: &parts.method,
+        target: if target.is_empty() { "/" } else { target },
+        host: checked.host.as_ref(),
+        headers: &parts.headers,
+        options: &ConnectionOptions::of(&parts.headers),
+        expects_continue: checked.expectation,
+        version: parts.version,
+    };
+    let body = RequestBody::new(body, checked.framing, limits.max_body_bytes);
+    let mut response = retry::run(exchange, upstream, &head, body).await;
+    if let Err(error) = &response
+        && error.status().is_server_error()
+    {
+        upstream.state.counters.of(exchange.worker().id).failures.add(1);
+    }
+    if let Ok(response) = &mut response {
+        complete_head(response);
+    }
+    response
+}
+
+/// RFC 9110 §7.6.2: an OPTIONS request that may go no further is answered here, for the proxy itself.
+fn answer_options() -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::full(bytes::Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let allowed = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    response.headers_mut().insert(header::ALLOW, allowed);
+    response
+}
+
+/// RFC 9110 §8.6: a 204 has no length, whatever the server said.
+fn complete_head(response: &mut Response<ResponseBody>) {
+    if response.status() == StatusCode::NO_CONTENT {
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+}
+
+fn refuse(exchange: &Exchange, error: ProxyError) -> Response<ResponseBody> {
+    let counters = exchange.worker().listener();
+    match error {
+        ProxyError::ClientTimeout => counters.client_timeouts.add(1),
+        ProxyError::ClientAborted => counters.client_aborts.add(1),
+        error if error.status().is_client_error() => counters.requests_refused.add(1),
+        _ => {}
+    }
+    tracing::debug!(
+        error = error.code(),
+        request_id = exchange.request_id(),
+        "request not answered by a server"
+    );
+    problem::response(error, exchange.request_id())
+}
+
+/// What every response needs, whoever made it.
+fn finish(exchange: &Exchange, headers: &mut HeaderMap, version: Version) {
+    if version == Version::HTTP_2 {
+        // RFC 9113 §8.2.2: fields of the connection have no place in HTTP/2.
+        for name in [header::CONNECTION, HeaderName::from_static("keep-alive"), header::TRANSFER_ENCODING] {
+            headers.remove(name);
+        }
+    } else if exchange.worker().is_draining() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}

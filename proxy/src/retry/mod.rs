@@ -1,0 +1,143 @@
+//! Attempts: one server after another, until one answers or no more may be tried.
+//!
+//! The only place that loops over attempts. A request that was sent may have run: it is repeated only if its method is
+//! idempotent (RFC 9110 §9.2.2). How many retries there are in all is bounded by a budget, so that failing servers are
+//! not hit harder than healthy ones.
+
+mod replay;
+
+use std::rc::Rc;
+
+use http::{Response, StatusCode};
+pub(crate) use replay::Replay;
+use weir_shared::{
+    model::RetryOn,
+    table::{Server, Upstream},
+};
+
+use crate::{
+    balance::{self, Tried},
+    body::ResponseBody,
+    error::ProxyError,
+    exchange::Exchange,
+    forward::{self, Answer, Failure, Progress, RequestBody, RequestHead},
+    worker::Worker,
+};
+
+/// Sends the request to servers of `upstream` until one answers.
+pub(crate) async fn run(
+    exchange: &Exchange,
+    upstream: &Upstream,
+    request: &RequestHead<'_>,
+    mut body: RequestBody,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    let worker = exchange.worker();
+    let counters = upstream.state.counters.of(worker.id);
+    counters.requests.add(1);
+    upstream.state.retry_budgets.of(worker.id).deposit(upstream.retries.budget_percent);
+    let mut tried = Tried::default();
+    loop {
+        let Some(server) = balance::pick(worker, upstream, &tried) else {
+            counters.no_server.add(1);
+            return Err(ProxyError::NoEligibleServer);
+        };
+        if !tried.is_empty() {
+            counters.retries.add(1);
+            server.state.counters.of(worker.id).retries.add(1);
+        }
+        tried.add(server);
+        match forward::send(exchange, upstream, server, request, body).await {
+            Ok(Answer { response, body: rest }) => {
+                judge(worker, upstream, server, response.status());
+                let again = status_outcome(response.status())
+                    .zip(rest)
+                    .filter(|_| request.method.is_idempotent())
+                    .and_then(|(outcome, rest)| may_try_again(worker, upstream, outcome, &tried, rest));
+                match again {
+                    // The response is dropped, and its connection with it unless it is complete.
+                    Some(again) => body = again,
+                    None => {
+                        counters.latency.record(worker.clock.moment().since(exchange.began));
+                        counters.count_response(response.status().as_u16());
+                        return Ok(response);
+                    }
+                }
+            }
+            Err(failure) => {
+                if failure.error.server_fault().is_some() && !is_stale(&failure) {
+                    server_failed(worker, upstream, server, failure.error.code());
+                }
+                tracing::debug!(upstream = %upstream.id, server = %server.id, error = failure.error.code(), "attempt failed");
+                let error = failure.error;
+                body = match after_failure(worker, upstream, request, &tried, failure) {
+                    Some(body) => body,
+                    None => return Err(error),
+                };
+            }
+        }
+    }
+}
+
+/// An unused connection that the server closed for its age: the server is fine.
+fn is_stale(failure: &Failure) -> bool {
+    failure.progress == Progress::SentOnReused && failure.error == ProxyError::ConnectionTerminated
+}
+
+/// The body to send again after `failure`, if the request may be tried again.
+fn after_failure(
+    worker: &Rc<Worker>,
+    upstream: &Upstream,
+    request: &RequestHead<'_>,
+    tried: &Tried,
+    failure: Failure,
+) -> Option<RequestBody> {
+    let outcome = failure.error.retry_on()?;
+    let is_safe = failure.progress == Progress::NothingSent || request.method.is_idempotent();
+    if is_safe { may_try_again(worker, upstream, outcome, tried, failure.body) } else { None }
+}
+
+/// The body to send again after `outcome`, if policy and budget allow another attempt.
+fn may_try_again(
+    worker: &Worker,
+    upstream: &Upstream,
+    outcome: RetryOn,
+    tried: &Tried,
+    mut body: RequestBody,
+) -> Option<RequestBody> {
+    let is_allowed =
+        upstream.retries.covers(outcome) && tried.count() <= usize::from(upstream.retries.attempts);
+    if !is_allowed || !body.rewind() {
+        return None;
+    }
+    if !upstream.state.retry_budgets.of(worker.id).withdraw(worker.clock.moment()) {
+        upstream.state.counters.of(worker.id).retries_refused.add(1);
+        return None;
+    }
+    Some(body)
+}
+
+/// Takes in a response's status as a success or failure of the server.
+fn judge(worker: &Worker, upstream: &Upstream, server: &Server, status: StatusCode) {
+    if upstream.is_error_status(status.as_u16()) {
+        server_failed(worker, upstream, server, "error status");
+    } else {
+        server.state.outlier.succeeded();
+    }
+}
+
+/// Takes in a failure of a server, which may eject it.
+pub(crate) fn server_failed(worker: &Worker, upstream: &Upstream, server: &Server, cause: &'static str) {
+    if let Some(length) = upstream.failed(server, worker.now()) {
+        tracing::info!(upstream = %upstream.id, server = %server.id, cause, seconds = length.as_secs(), "server ejected");
+    }
+}
+
+/// The outcome a status stands for, if it is one that can be retried.
+fn status_outcome(status: StatusCode) -> Option<RetryOn> {
+    match status {
+        StatusCode::BAD_GATEWAY => Some(RetryOn::Status502),
+        StatusCode::SERVICE_UNAVAILABLE => Some(RetryOn::Status503),
+        StatusCode::GATEWAY_TIMEOUT => Some(RetryOn::Status504),
+        _ => None,
+    }
+}

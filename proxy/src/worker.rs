@@ -1,0 +1,257 @@
+//! One worker: a thread with its own runtime, listener socket, connection pools and counters.
+//!
+//! Nothing on the request path is shared between workers and written, except the atomics of a `ServerState`.
+
+use std::{
+    cell::{Cell, RefCell},
+    net::TcpListener,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+use tokio::{
+    sync::Notify,
+    task::LocalSet,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use weir_shared::{
+    state::{ListenerCounters, ListenerState, WorkerId},
+    table::{CachedReader, Table, TableReader},
+    time::{Moment, Now},
+};
+
+use crate::{
+    ProxyConfig,
+    clock::Clock,
+    deadline::{Deadline, Deadlines, TICK},
+    forward::Pools,
+    listener,
+    proxy::DrainControl,
+};
+
+/// Time between two looks at unused connections.
+const POOL_SWEEP: Duration = Duration::from_secs(1);
+/// How long an idle client connection may still send one request after draining began, so that it can be told to close.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
+
+/// What a worker is made from, on its own thread.
+pub(crate) struct Parts {
+    pub(crate) id: WorkerId,
+    pub(crate) config: Arc<ProxyConfig>,
+    pub(crate) state: Arc<ListenerState>,
+    pub(crate) reader: TableReader,
+    pub(crate) control: Arc<DrainControl>,
+}
+
+/// A table, shared by the requests of one worker without touching the count that all workers share.
+#[derive(Debug)]
+pub(crate) struct LocalTable(pub(crate) Arc<Table>);
+
+/// Everything the requests of one worker share.
+pub(crate) struct Worker {
+    pub(crate) id: WorkerId,
+    pub(crate) config: Arc<ProxyConfig>,
+    pub(crate) clock: Clock,
+    pub(crate) pools: Pools,
+    deadlines: Rc<Deadlines>,
+    state: Arc<ListenerState>,
+    tables: RefCell<(CachedReader, Rc<LocalTable>)>,
+    rng: RefCell<SmallRng>,
+    /// The time at the last sweep: good enough for deadlines, which are only checked by sweeps.
+    coarse: Cell<Moment>,
+    control: Arc<DrainControl>,
+    draining: Cell<bool>,
+    drain_began: Cell<Option<Moment>>,
+    drained: Notify,
+    connections: Cell<usize>,
+    connection_closed: Notify,
+    /// Storage for the next request head, kept to save an allocation per request.
+    scratch: Cell<Vec<u8>>,
+}
+
+/// Runs a worker until it is drained.
+pub(crate) fn run(parts: Parts, socket: TcpListener) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "cannot start a worker");
+            return;
+        }
+    };
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime, async move {
+        let socket = match tokio::net::TcpListener::from_std(socket) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::error!(%error, "cannot start a worker");
+                return;
+            }
+        };
+        let worker = Rc::new(Worker::new(parts));
+        let accepting = tokio::task::spawn_local(listener::accept(Rc::clone(&worker), socket));
+        worker.sweep().await;
+        accepting.abort();
+    });
+}
+
+impl Worker {
+    fn new(parts: Parts) -> Self {
+        let mut reader = parts.reader.cached();
+        let table = Rc::new(LocalTable(Arc::clone(reader.snapshot())));
+        let clock = Clock::new(parts.config.clock_base);
+        Self {
+            id: parts.id,
+            config: parts.config,
+            clock,
+            pools: Pools::default(),
+            deadlines: Rc::default(),
+            state: parts.state,
+            tables: RefCell::new((reader, table)),
+            rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
+            coarse: Cell::new(clock.moment()),
+            control: parts.control,
+            draining: Cell::new(false),
+            drain_began: Cell::new(None),
+            drained: Notify::new(),
+            connections: Cell::new(0),
+            connection_closed: Notify::new(),
+            scratch: Cell::default(),
+        }
+    }
+
+    /// The table in force. A request takes one and keeps it to its end.
+    pub(crate) fn table(&self) -> Rc<LocalTable> {
+        let mut tables = self.tables.borrow_mut();
+        let (reader, local) = &mut *tables;
+        let current = reader.snapshot();
+        if !Arc::ptr_eq(current, &local.0) {
+            *local = Rc::new(LocalTable(Arc::clone(current)));
+        }
+        Rc::clone(local)
+    }
+
+    /// A new deadline, not set.
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.deadlines.register()
+    }
+
+    /// The moment `timeout` from now, to within one sweep.
+    pub(crate) fn after(&self, timeout: Duration) -> Moment {
+        self.coarse.get().plus(timeout).plus(TICK)
+    }
+
+    /// Both clocks.
+    pub(crate) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// What this worker counts at the listener.
+    pub(crate) fn listener(&self) -> &ListenerCounters {
+        self.state.counters.of(self.id)
+    }
+
+    /// 64 random bits.
+    pub(crate) fn random(&self) -> u64 {
+        self.rng.borrow_mut().next_u64()
+    }
+
+    /// An empty buffer for a request head; give it back with [`Self::recycle`].
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        let mut buffer = self.scratch.take();
+        buffer.clear();
+        buffer
+    }
+
+    /// Keeps `buffer` for the next request, unless it is unusually large.
+    pub(crate) fn recycle(&self, buffer: Vec<u8>) {
+        if buffer.capacity() <= 64 * 1024 {
+            self.scratch.set(buffer);
+        }
+    }
+
+    /// Whether connections are to be closed after their request.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Whether idle connections are to be closed now.
+    pub(crate) fn is_past_grace(&self) -> bool {
+        self.drain_began.get().is_some_and(|began| self.coarse.get().since(began) >= DRAIN_GRACE)
+    }
+
+    /// Counts a connection more.
+    pub(crate) fn connection_opened(&self) {
+        self.connections.set(self.connections.get() + 1);
+        self.listener().connections_accepted.add(1);
+        self.listener().connections_active.add(1);
+    }
+
+    /// Counts a connection less.
+    pub(crate) fn connection_closed(&self) {
+        self.connections.set(self.connections.get() - 1);
+        self.listener().connections_active.sub(1);
+        self.connection_closed.notify_one();
+    }
+
+    /// Waits while this worker has its share of the most connections allowed. Further ones wait in the kernel's queue.
+    pub(crate) async fn until_below_limit(&self) {
+        let limit = usize::try_from(self.config.listener.max_connections).unwrap_or(usize::MAX);
+        let share = limit.div_ceil(self.config.workers.max(1));
+        while limit != 0 && self.connections.get() >= share && !self.is_draining() {
+            self.connection_closed.notified().await;
+        }
+    }
+
+    /// Waits for `future`, or answers `None` when draining begins first.
+    pub(crate) async fn until_drained<F: Future>(&self, future: F) -> Option<F::Output> {
+        if self.is_draining() {
+            return None;
+        }
+        tokio::select! {
+            output = future => Some(output),
+            () = self.drained.notified() => None,
+        }
+    }
+
+    /// Checks deadlines, unused connections and the end of the process, until the worker is drained.
+    async fn sweep(self: &Rc<Self>) {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pools_swept = Instant::now();
+        loop {
+            tick.tick().await;
+            let now = self.clock.moment();
+            self.coarse.set(now);
+            self.deadlines.sweep(now);
+            if pools_swept.elapsed() >= POOL_SWEEP {
+                pools_swept = Instant::now();
+                self.pools.sweep(now);
+            }
+            if self.control.is_draining() && self.drain(now).is_ready() {
+                return;
+            }
+        }
+    }
+
+    fn drain(&self, now: Moment) -> Poll<()> {
+        if !self.draining.replace(true) {
+            self.drain_began.set(Some(now));
+            self.drained.notify_waiters();
+            self.connection_closed.notify_waiters();
+            self.deadlines.wake_all();
+        } else if self.is_past_grace() {
+            self.deadlines.wake_all();
+        }
+        let active = self.listener().requests_active.value();
+        if self.control.is_ended() {
+            self.control.count_aborted(active);
+            return Poll::Ready(());
+        }
+        // The first sweep of a drain leaves time for connections the kernel had already accepted.
+        let began = self.drain_began.get().unwrap_or(now);
+        if self.connections.get() == 0 && now > began { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
