@@ -8,6 +8,8 @@
 //! `checker` (the loop), [`CheckerStats`].
 
 mod checker;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub(crate) mod probe;
 mod queue;
 mod stall;
