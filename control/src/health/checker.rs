@@ -210,7 +210,9 @@ fn conclude(target: &Target, group: &Group, done: Done, stalled: Duration, now: 
             let timeout = group.probe.as_ref().map_or(Duration::ZERO, |probe| probe.timeout());
             if is_timeout(reason) && stalled > timeout / 2 {
                 let millis = stalled.as_millis();
-                return Err(format!("{detail}, but the checker itself was kept from running for {millis} ms"));
+                return Err(format!(
+                    "{detail}, but the checker itself was kept from running for {millis} ms"
+                ));
             }
             CheckOutcome { failure: Some(reason), detail, status, duration: done.duration }
         }

@@ -32,7 +32,12 @@ fn store(store: &StoreView, text: &mut Writer) {
         .sample(&[("kind", &store.kind)], is_up);
     if let Some(at) = store.last_commit_at {
         let seconds = format!("{}.{:03}", at.0.div_euclid(1000), at.0.rem_euclid(1000));
-        text.single("weir_store_last_commit_timestamp_seconds", Kind::Gauge, "Last committed change.", seconds);
+        text.single(
+            "weir_store_last_commit_timestamp_seconds",
+            Kind::Gauge,
+            "Last committed change.",
+            seconds,
+        );
     }
 }
 
@@ -59,7 +64,11 @@ fn listener(listener: &ListenerState, text: &mut Writer) {
         ("weir_accept_errors_total", "Client connections that could not be accepted.", totals.accept_errors),
         ("weir_connection_panics_total", "Client connections ended by a fault of Weir.", totals.panics),
         ("weir_client_requests_total", "Client requests taken in.", totals.requests),
-        ("weir_requests_refused_total", "Client requests malformed or over a limit.", totals.requests_refused),
+        (
+            "weir_requests_refused_total",
+            "Client requests malformed or over a limit.",
+            totals.requests_refused,
+        ),
         ("weir_client_timeouts_total", "Client requests given up for slowness.", totals.client_timeouts),
         ("weir_client_aborts_total", "Client requests whose client went away.", totals.client_aborts),
     ];

@@ -57,12 +57,18 @@ pub(super) fn write(sources: &Sources<'_>, text: &mut Writer) {
         ("weir_upstream_requests_total", Kind::Counter, "Requests routed to the upstream.", |row| {
             row.totals.requests
         }),
-        ("weir_upstream_failures_total", Kind::Counter, "Requests answered with an error of Weir's.", |row| {
-            row.totals.failures
-        }),
-        ("weir_upstream_no_server_total", Kind::Counter, "Requests for which no server was eligible.", |row| {
-            row.totals.no_server
-        }),
+        (
+            "weir_upstream_failures_total",
+            Kind::Counter,
+            "Requests answered with an error of Weir's.",
+            |row| row.totals.failures,
+        ),
+        (
+            "weir_upstream_no_server_total",
+            Kind::Counter,
+            "Requests for which no server was eligible.",
+            |row| row.totals.no_server,
+        ),
         ("weir_retries_total", Kind::Counter, "Attempts after the first.", |row| row.totals.retries),
         ("weir_retries_refused_total", Kind::Counter, "Retries not made, the budget being spent.", |row| {
             row.totals.retries_refused
@@ -71,9 +77,12 @@ pub(super) fn write(sources: &Sources<'_>, text: &mut Writer) {
         ("weir_upstream_eligible", Kind::Gauge, "Servers that are wanted, healthy and not ejected.", |row| {
             as_u64(row.status.eligible)
         }),
-        ("weir_upstream_panic", Kind::Gauge, "Whether health is ignored, too few servers being left.", |row| {
-            u64::from(row.status.panic)
-        }),
+        (
+            "weir_upstream_panic",
+            Kind::Gauge,
+            "Whether health is ignored, too few servers being left.",
+            |row| u64::from(row.status.panic),
+        ),
     ];
     for (name, kind, help, read) in families {
         let mut family = text.family(name, kind, help);

@@ -53,7 +53,8 @@ impl Listing<'_> {
         for upstream in self.table.upstreams() {
             let id = upstream.id.as_str();
             let is_asked = self.query.upstream.as_deref().is_none_or(|wanted| wanted == id);
-            let is_before = after_upstream.is_some_and(|after| id < after || (id == after && after_server.is_none()));
+            let is_before =
+                after_upstream.is_some_and(|after| id < after || (id == after && after_server.is_none()));
             if !is_asked || is_before {
                 continue;
             }
@@ -88,7 +89,8 @@ impl Listing<'_> {
         if is_summary && self.query.state.is_none() {
             return None;
         }
-        let position = after.and_then(|id| upstream.servers.iter().position(|server| server.id.as_str() == id));
+        let position =
+            after.and_then(|id| upstream.servers.iter().position(|server| server.id.as_str() == id));
         let mut shown = Vec::new();
         for server in upstream.servers.iter().skip(position.map_or(0, |position| position + 1)) {
             let is_asked = |state| self.query.state.is_none_or(|wanted| wanted == state);

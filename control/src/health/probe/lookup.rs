@@ -59,9 +59,9 @@ impl Lookups {
             Ok(Ok(Ok(found))) if found.is_empty() => failed(format!("lookup of {host}: no address")),
             Ok(Ok(Ok(found))) => Ok(found),
             Ok(Ok(Err(error))) => failed(format!("lookup of {host}: {}", error::text(&error))),
-            Ok(Err(error)) => Err(Answer::Unmade {
-                detail: format!("lookup of {host}: {}", io::Error::other(error)),
-            }),
+            Ok(Err(error)) => {
+                Err(Answer::Unmade { detail: format!("lookup of {host}: {}", io::Error::other(error)) })
+            }
             Err(_) => failed(format!("lookup of {host}: no answer in time")),
         }
     }

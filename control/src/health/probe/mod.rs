@@ -140,7 +140,8 @@ impl Probe {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => refusal = error,
                 Err(_) => {
-                    let detail = format!("tcp connect to {target}: no connection within {}", self.spec.timeout);
+                    let detail =
+                        format!("tcp connect to {target}: no connection within {}", self.spec.timeout);
                     return Err(Answer::failed(Reason::ConnectTimeout, detail));
                 }
             }

@@ -8,11 +8,8 @@ use weir_shared::state::EjectionPolicy;
 use super::{Play, Script};
 
 const A: &str = "10.0.0.1:80";
-const POLICY: EjectionPolicy = EjectionPolicy {
-    consecutive_errors: 5,
-    base: Duration::from_secs(300),
-    max: Duration::from_secs(300),
-};
+const POLICY: EjectionPolicy =
+    EjectionPolicy { consecutive_errors: 5, base: Duration::from_secs(300), max: Duration::from_secs(300) };
 
 async fn ejected(kind: &str) -> Play {
     let check = json!({"type": kind, "interval": "1s", "timeout": "500ms", "jitter_percent": 0});

@@ -39,7 +39,8 @@ async fn sixty_four_new_servers_are_checked_at_once() {
 #[tokio::test(start_paused = true)]
 async fn silent_servers_take_no_more_than_their_places_and_the_rest_is_marked_late() {
     let (upstreams, servers) = many(700, &json!({"interval": "61s", "timeout": "60s"}));
-    let scripts: Vec<(&str, Script)> = servers.iter().map(|server| (server.as_str(), Script::Silent)).collect();
+    let scripts: Vec<(&str, Script)> =
+        servers.iter().map(|server| (server.as_str(), Script::Silent)).collect();
     let play = Play::new(upstreams, &scripts).await;
     play.pass(59.0).await;
     assert_eq!(play.stage.running(), 512);
@@ -53,7 +54,8 @@ async fn silent_servers_take_no_more_than_their_places_and_the_rest_is_marked_la
 #[tokio::test(start_paused = true)]
 async fn verdicts_whose_checks_find_no_place_are_marked_old() {
     let (mut upstreams, servers) = many(600, &json!({"interval": "61s", "timeout": "60s"}));
-    let scripts: Vec<(&str, Script)> = servers.iter().map(|server| (server.as_str(), Script::Silent)).collect();
+    let scripts: Vec<(&str, Script)> =
+        servers.iter().map(|server| (server.as_str(), Script::Silent)).collect();
     let other = "10.2.0.1:80";
     let mut play = Play::new(json!([]), &scripts).await;
     let all = upstreams.as_array_mut().unwrap();

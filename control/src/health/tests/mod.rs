@@ -27,7 +27,7 @@ use super::{
     CheckerStats,
     checker::Checker,
     fixture::Fixture,
-    probe::{Answer, Prober, Probe},
+    probe::{Answer, Probe, Prober},
 };
 
 /// What a server does when checked.
@@ -121,8 +121,7 @@ impl Play {
         let stage = Stage::default();
         scripts.iter().for_each(|(address, script)| stage.set(address, *script));
         let stats = Arc::new(CheckerStats::default());
-        let checker =
-            Checker::new(fixture.reader.clone(), fixture.clock, stage.clone(), Arc::clone(&stats));
+        let checker = Checker::new(fixture.reader.clone(), fixture.clock, stage.clone(), Arc::clone(&stats));
         let start = Instant::now();
         let mut task = JoinSet::new();
         task.spawn(checker.run(fixture.published.clone()));

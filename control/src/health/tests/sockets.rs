@@ -30,7 +30,8 @@ async fn servers_come_and_go_and_the_checker_ends_with_its_handle() {
         HealthChecker::start(fixture.reader.clone(), fixture.published.clone(), fixture.clock).unwrap();
     until("a listening server is healthy", || fixture.state(&address).health.is_healthy()).await;
     drop(listener);
-    until("a stopped server is unhealthy", || fixture.health(&address).verdict == HealthState::Unhealthy).await;
+    until("a stopped server is unhealthy", || fixture.health(&address).verdict == HealthState::Unhealthy)
+        .await;
     let record = fixture.health(&address);
     assert_eq!(record.reason, Some(Reason::ConnectRefused));
     assert_eq!(record.detail, format!("tcp connect to {address}: connection refused (os error 111)"));
