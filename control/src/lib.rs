@@ -1,7 +1,17 @@
 //! The control plane: an API change in, a new table out.
 #![doc = include_str!("../README.md")]
 
+pub mod api;
+pub mod catalog;
 pub mod clock;
+mod control;
+pub mod error;
 pub mod health;
+pub mod last_good;
 pub mod metrics;
+pub mod startup;
 pub mod status;
+pub mod store;
+pub mod strict;
+
+pub use control::{Control, ControlConfig, ControlError, Prepared, StoreChoice};

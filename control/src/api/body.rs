@@ -1,0 +1,101 @@
+//! Request bodies: whole, bounded in size and time, of a media type that is read, and JSON.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, Request, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+
+use super::{
+    guard, json,
+    problem::{Code, Problem},
+};
+
+/// Largest body: 100 000 servers at some 300 bytes each fit.
+pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
+
+/// Time for the whole body to arrive, so that slow senders do not hold the places of others.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Which media types a method takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// `application/json`.
+    Json,
+    /// `application/merge-patch+json`, or the same as `application/json`.
+    MergePatch,
+}
+
+/// Reads the body of `request` as JSON.
+///
+/// # Errors
+/// When it is too large, too slow, of another media type, or not JSON.
+pub async fn read(request: Request<Body>, expect: Expect) -> Result<Value, Problem> {
+    let (parts, body) = request.into_parts();
+    media_type(&parts.headers, expect)?;
+    let bytes = whole(&parts.headers, body).await?;
+    if bytes.is_empty() {
+        return Err(Problem::new(Code::MalformedJson, "The body is empty: a JSON document is needed."));
+    }
+    json::parse(&bytes)
+        .map_err(|error| Problem::new(Code::MalformedJson, format!("The body is not JSON: {error}.")))
+}
+
+/// Reads the body of a merge patch, which is always an object here.
+///
+/// # Errors
+/// As [`read`], and when it is no object.
+pub async fn read_patch(request: Request<Body>) -> Result<Value, Problem> {
+    let patch = read(request, Expect::MergePatch).await?;
+    if patch.is_object() {
+        return Ok(patch);
+    }
+    use weir_shared::error::{FieldErrorCode, Pointer};
+    let detail = "a merge patch is an object with the fields to change";
+    Err(vec![Pointer::root().error(FieldErrorCode::InvalidType, detail)].into())
+}
+
+async fn whole(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let detail = format!("The body is larger than {MAX_BODY_BYTES} bytes.");
+        Problem::new(Code::BodyTooLarge, detail)
+    };
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: u64| length > MAX_BODY_BYTES as u64) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) => {
+            Err(Problem::new(Code::MalformedRequest, format!("The body ended early: {error}.")))
+        }
+        Err(_) => Err(Problem::new(Code::RequestTimeout, "The body took longer than 30 seconds.")),
+    }
+}
+
+fn media_type(headers: &HeaderMap, expect: Expect) -> Result<(), Problem> {
+    let refuse = |detail: String| Err(Problem::new(Code::UnsupportedMediaType, detail));
+    let encoding = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity");
+    if encoding.is_some() {
+        return refuse("Compressed bodies are not read.".to_owned());
+    }
+    let given = headers.get(header::CONTENT_TYPE).map(|given| given.to_str().unwrap_or("?"));
+    let essence = given.map(|given| given.split(';').next().unwrap_or(given).trim().to_ascii_lowercase());
+    match essence.as_deref() {
+        Some("application/json") => Ok(()),
+        Some("application/merge-patch+json") if expect == Expect::MergePatch => Ok(()),
+        // What curl -d says of anything. A browser may send it across sites without asking, hence the second look.
+        None | Some("application/x-www-form-urlencoded") if !guard::is_browser(headers) => Ok(()),
+        other => {
+            let wanted = match expect {
+                Expect::Json => "application/json",
+                Expect::MergePatch => "application/merge-patch+json",
+            };
+            let given = other.unwrap_or("nothing");
+            refuse(format!("The body is said to be {given}: send {wanted}; with curl use --json."))
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The API's own description, OpenAPI 3.1, generated from the handlers; and the pages that show it.
+
+use std::sync::{Arc, LazyLock};
+
+use axum::{
+    Router,
+    extract::Path,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{StatusCode, header};
+use serde_json::json;
+use utoipa::{
+    Modify, OpenApi, ToSchema,
+    openapi::{
+        self, Ref, RefOr,
+        content::ContentBuilder,
+        path::{HttpMethod, Operation},
+        response::ResponseBuilder,
+    },
+};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::{
+    Api, config, health, info, probes,
+    problem::{self, Code, Problem},
+    routes, servers, upstreams,
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Weir",
+        description = "The control plane of the Weir load balancer. A change is validated as a whole, made durable, put \
+                       in force, and then answered: the next request obeys it.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+        contact()
+    ),
+    servers((url = "http://127.0.0.1:9900", description = "The default admin address")),
+    tags(
+        (name = "upstreams", description = "Named groups of servers and how they are used"),
+        (name = "servers", description = "The servers of an upstream"),
+        (name = "routes", description = "Which requests go to which upstream"),
+        (name = "health", description = "What is up, what is not, why, and since when"),
+        (name = "config", description = "Everything as one document"),
+        (name = "operations", description = "For the machines that watch the process"),
+    ),
+    paths(
+        upstreams::list, upstreams::create, upstreams::read, upstreams::replace, upstreams::change, upstreams::delete,
+        servers::list, servers::create, servers::read, servers::replace, servers::change, servers::delete,
+        routes::list, routes::read, config::read,
+        health::read, health::upstream, health::server,
+        info::read, probes::livez, probes::readyz, probes::healthz, probes::metrics, document, explain,
+    ),
+    components(schemas(problem::Document)),
+    modifiers(&Problems)
+)]
+struct ApiDocument;
+
+/// The API's description.
+#[must_use]
+pub fn openapi() -> openapi::OpenApi {
+    ApiDocument::openapi()
+}
+
+/// The API's description as it is committed: indented JSON with a line end.
+#[must_use]
+pub fn text() -> String {
+    let mut text = openapi().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Adds the problems any call may be answered with, so that no handler can forget one.
+struct Problems;
+
+impl Modify for Problems {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        for (path, item) in &mut document.paths.paths {
+            let operations = [
+                (HttpMethod::Get, &mut item.get),
+                (HttpMethod::Post, &mut item.post),
+                (HttpMethod::Put, &mut item.put),
+                (HttpMethod::Patch, &mut item.patch),
+                (HttpMethod::Delete, &mut item.delete),
+            ];
+            for (method, operation) in operations {
+                if let Some(operation) = operation {
+                    add_problems(path, &method, operation);
+                }
+            }
+        }
+    }
+}
+
+fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
+    let is_write = *method != HttpMethod::Get;
+    let has_body = operation.request_body.is_some();
+    let mut codes = vec![Code::MalformedRequest, Code::Forbidden, Code::RateLimited, Code::Internal];
+    if path.starts_with("/v1/") {
+        codes.push(Code::Validation);
+    }
+    if path.contains('{') {
+        codes.push(Code::NotFound);
+    }
+    if is_write {
+        codes.extend([Code::EtagMismatch, Code::StoreUnavailable, Code::CommitUnknown]);
+    }
+    if has_body {
+        codes.extend([Code::RequestTimeout, Code::BodyTooLarge, Code::UnsupportedMediaType]);
+    }
+    if *method == HttpMethod::Post || (*method == HttpMethod::Put && path.contains("{server}")) {
+        codes.push(Code::Exists);
+    }
+    if *method == HttpMethod::Delete && path.ends_with("{upstream}") {
+        codes.push(Code::InUse);
+    }
+    for code in codes {
+        let status = code.status().as_u16().to_string();
+        operation.responses.responses.entry(status).or_insert_with(|| RefOr::T(response(path, code)));
+    }
+}
+
+fn response(path: &str, code: Code) -> openapi::Response {
+    let example = Problem::new(code, code.advice()).document(
+        path,
+        "4f1c0e6a9b3d4c7e8a5f2b1d0c9e8f7a",
+        weir_shared::id::Revision(42),
+    );
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name(problem::Document::name())))
+        .example(Some(json!(example)))
+        .build();
+    ResponseBuilder::new().description(code.title()).content(problem::MEDIA_TYPE, content).build()
+}
+
+/// Reads this document
+///
+/// OpenAPI 3.1, as JSON.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "operations", operation_id = "getOpenApi",
+    responses((status = 200, description = "The document", body = Object))
+)]
+async fn document() -> Response {
+    static TEXT: LazyLock<String> = LazyLock::new(text);
+    ([(header::CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
+}
+
+/// Explains a problem
+///
+/// What the `type` of a problem document leads to.
+#[utoipa::path(
+    get, path = "/docs/problems/{code}", tag = "operations", operation_id = "getProblem",
+    params(("code" = String, Path, description = "Code of the problem", example = "validation")),
+    responses((status = 200, description = "What it means and what to do", body = String, content_type = "text/plain"))
+)]
+async fn explain(Path(code): Path<String>) -> Response {
+    let Some(code) = Code::ALL.into_iter().find(|known| known.as_str() == code) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let text = format!("{} ({}, {})\n\n{}\n", code.title(), code.status(), code.as_str(), code.advice());
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+}
+
+/// Serves the description, as JSON and to be clicked through. All of it is in the binary.
+pub(super) fn router() -> Router<Arc<Api>> {
+    let pages: Router<Arc<Api>> = SwaggerUi::new("/docs").config(Config::from("/openapi.json")).into();
+    Router::new()
+        .route("/openapi.json", get(document))
+        .route("/docs/problems/{code}", get(explain))
+        .merge(pages)
+}

@@ -1,0 +1,60 @@
+//! Examples for the API's document, made from the types themselves, so that they cannot go stale.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use weir_shared::{
+    id::Revision,
+    model::{Meta, Server, ServerRecord, Upstream, UpstreamRecord},
+    time::Timestamp,
+};
+
+use super::view::{ServerView, UpstreamView};
+
+/// A fixed time: 2026-11-22T21:40:00.123Z.
+const AT: Timestamp = Timestamp(1_795_383_600_123);
+
+fn meta() -> Meta {
+    Meta { revision: Revision(1), created_at: AT, updated_at: AT }
+}
+
+fn records() -> Vec<Arc<ServerRecord>> {
+    [("127.0.0.1-3001", "127.0.0.1:3001"), ("127.0.0.1-3002", "127.0.0.1:3002")]
+        .map(|(id, address)| {
+            let server = Server { id: id.to_owned(), address: address.to_owned(), ..Server::default() };
+            Arc::new(ServerRecord { server, meta: meta() })
+        })
+        .to_vec()
+}
+
+fn record() -> UpstreamRecord {
+    let spec = Upstream { id: "default".to_owned(), ..Upstream::default() };
+    UpstreamRecord { spec, meta: meta(), servers: records() }
+}
+
+/// An upstream just created.
+pub(super) fn upstream() -> Value {
+    let view =
+        UpstreamView { bound_routes: vec!["default".to_owned()], ..UpstreamView::whole(&Arc::new(record())) };
+    serde_json::to_value(view).unwrap_or_default()
+}
+
+/// A page of servers.
+pub(super) fn servers() -> Value {
+    let items: Vec<ServerView> = records().iter().map(ServerView::from).collect();
+    json!({"items": items, "next": null, "revision": 1})
+}
+
+/// A whole configuration.
+pub(super) fn config() -> Value {
+    json!({
+        "api_version": "v1",
+        "listeners": [{
+            "id": "default", "address": "0.0.0.0:8080", "header_timeout": "10s", "idle_timeout": "1m15s",
+            "max_header_bytes": 32768, "max_headers": 100, "max_uri_bytes": 8192, "max_body_bytes": 0,
+            "max_connections": 0, "status": {"bound": true, "error": null, "since": AT}
+        }],
+        "routes": [{"id": "default", "match": {}, "action": {"upstreams": [{"upstream": "default", "weight": 100}]}}],
+        "upstreams": [record().to_model()]
+    })
+}

@@ -1,0 +1,105 @@
+//! The REST API: HTTP in, HTTP out. A handler reads the request, calls the catalog or the status, and answers.
+//!
+//! Reading order: [`upstreams`] (all verbs of one resource), [`reply`], [`body`], [`problem`], [`envelope`].
+
+pub mod body;
+mod conditional;
+mod config;
+pub mod document;
+pub mod envelope;
+mod examples;
+pub mod guard;
+mod health;
+mod info;
+mod json;
+mod params;
+mod probes;
+pub mod problem;
+mod reply;
+mod routes;
+pub(crate) mod serve;
+mod servers;
+#[cfg(test)]
+mod tests;
+mod upstreams;
+mod view;
+
+use std::sync::Arc;
+
+use axum::{Router, middleware, routing::get};
+use tokio::sync::Semaphore;
+use weir_shared::{
+    model::{Listener, ListenerStatus},
+    state::ListenerState,
+};
+
+use self::guard::Guard;
+use crate::{catalog::Catalog, clock::Clock, health::CheckerStats, startup::Source, status::Status};
+
+/// What the program is, for whoever asks.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// Version of the release.
+    pub version: String,
+    /// What it was built from, as far as known.
+    pub commit: String,
+}
+
+/// Everything handlers use.
+#[derive(Debug)]
+pub struct Api {
+    /// The configuration.
+    pub catalog: Catalog,
+    /// What is observed.
+    pub status: Arc<Status>,
+    /// How the checker is doing.
+    pub checker: Arc<CheckerStats>,
+    /// The data port, as configured.
+    pub listener: Listener,
+    /// Whether it is bound.
+    pub listener_status: ListenerStatus,
+    /// What it counted.
+    pub listener_state: Arc<ListenerState>,
+    /// Threads of the data plane.
+    pub workers: usize,
+    /// Where the configuration the process started with was from.
+    pub source: Source,
+    /// The process's clock.
+    pub clock: Clock,
+    /// When the process started.
+    pub started_at: weir_shared::time::Timestamp,
+    /// What the program is.
+    pub build: Build,
+    /// Which hosts and sites may call.
+    pub guard: Guard,
+    /// Places for requests.
+    pub in_flight: Semaphore,
+}
+
+/// Serves the whole API.
+pub fn router(api: Arc<Api>) -> Router {
+    let upstreams = get(upstreams::list).post(upstreams::create);
+    let upstream =
+        get(upstreams::read).put(upstreams::replace).patch(upstreams::change).delete(upstreams::delete);
+    let servers = get(servers::list).post(servers::create);
+    let server = get(servers::read).put(servers::replace).patch(servers::change).delete(servers::delete);
+    Router::new()
+        .route("/v1/upstreams", upstreams)
+        .route("/v1/upstreams/{upstream}", upstream)
+        .route("/v1/upstreams/{upstream}/health", get(health::upstream))
+        .route("/v1/upstreams/{upstream}/servers", servers)
+        .route("/v1/upstreams/{upstream}/servers/{server}", server)
+        .route("/v1/upstreams/{upstream}/servers/{server}/health", get(health::server))
+        .route("/v1/routes", get(routes::list))
+        .route("/v1/routes/{route}", get(routes::read))
+        .route("/v1/config", get(config::read))
+        .route("/v1/health", get(health::read))
+        .route("/v1/info", get(info::read))
+        .route("/livez", get(probes::livez))
+        .route("/readyz", get(probes::readyz))
+        .route("/healthz", get(probes::healthz))
+        .route("/metrics", get(probes::metrics))
+        .merge(document::router())
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), envelope::wrap))
+        .with_state(api)
+}

@@ -1,0 +1,157 @@
+//! `/livez`, `/readyz`, `/healthz` and `/metrics`, for the machines that watch the process.
+//!
+//! Ready means: a table is in force, however old, and the data port is bound. A store that takes no writes is a warning
+//! and no more, because traffic goes on (a balancer in front must not pull every healthy proxy at once).
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{Request, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Api, params::Params, problem::Problem, reply};
+use crate::{
+    metrics::{self, ServerSeries, Sources},
+    startup::Source,
+};
+
+/// How a check went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Verdict {
+    /// Well.
+    Pass,
+    /// Well enough to serve.
+    Warn,
+    /// Not.
+    Fail,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Check {
+    /// How it went.
+    status: Verdict,
+    /// Why, when not well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<String>,
+}
+
+/// State of the process (draft-inadarei-api-health-check).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"status": "pass"}))]
+pub(super) struct Report {
+    /// The worst of the checks.
+    status: Verdict,
+    /// What was looked at, when asked for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(required = false)]
+    checks: BTreeMap<&'static str, Check>,
+}
+
+/// Tells whether the process lives
+///
+/// It does when it answers.
+#[utoipa::path(
+    get, path = "/livez", tag = "operations", operation_id = "getLivez",
+    responses((status = 200, description = "It lives", body = Report, content_type = "application/health+json"))
+)]
+pub(super) async fn livez() -> Response {
+    let report = Report { status: Verdict::Pass, checks: BTreeMap::new() };
+    reply::typed(StatusCode::OK, reply::HEALTH_DOCUMENT, &report)
+}
+
+/// Tells whether traffic can be sent here
+///
+/// Yes when a table is in force, even an old one, and the data port is bound.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations", operation_id = "getReadyz",
+    params(("verbose" = Option<bool>, Query, description = "Also says what was looked at.")),
+    responses(
+        (status = 200, description = "Ready", body = Report, content_type = "application/health+json"),
+        (status = 503, description = "Not ready", body = Report, content_type = "application/health+json", example = json!({"status": "fail"})),
+    )
+)]
+pub(super) async fn readyz(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
+    let mut params = Params::of(request.uri())?;
+    let is_verbose = params.flag("verbose").unwrap_or(false);
+    params.finish()?;
+    let checks = BTreeMap::from([("table", table(&api)), ("listener", listener(&api))]);
+    let mut report = report(checks);
+    if !is_verbose {
+        report.checks.clear();
+    }
+    Ok(answer(&report))
+}
+
+/// Tells how the process is
+///
+/// As `/readyz?verbose`, and whether the store takes writes. A warning is answered 200.
+#[utoipa::path(
+    get, path = "/healthz", tag = "operations", operation_id = "getHealthz",
+    responses(
+        (status = 200, description = "It serves", body = Report, content_type = "application/health+json"),
+        (status = 503, description = "It does not", body = Report, content_type = "application/health+json", example = json!({"status": "fail"})),
+    )
+)]
+pub(super) async fn healthz(State(api): State<Arc<Api>>) -> Response {
+    let store = match api.catalog.store().read_only() {
+        None => Check { status: Verdict::Pass, output: None },
+        Some(reason) => Check { status: Verdict::Warn, output: Some(reason.to_owned()) },
+    };
+    let checks = BTreeMap::from([("table", table(&api)), ("listener", listener(&api)), ("store", store)]);
+    answer(&report(checks))
+}
+
+/// Reads the numbers
+///
+/// In Prometheus's text format.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations", operation_id = "getMetrics",
+    responses((status = 200, description = "The numbers", body = String, content_type = "text/plain"))
+)]
+pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
+    let text = metrics::render(&Sources {
+        table: &api.catalog.reader().snapshot(),
+        listener: &api.listener_state,
+        checker: &api.checker,
+        store: &api.catalog.store().view(),
+        servers: ServerSeries::Auto,
+        now: api.clock.now(),
+    });
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+}
+
+fn table(api: &Api) -> Check {
+    if api.source == Source::None {
+        let output = Some("no configuration could be loaded".to_owned());
+        return Check { status: Verdict::Fail, output };
+    }
+    Check { status: Verdict::Pass, output: None }
+}
+
+fn listener(api: &Api) -> Check {
+    if api.listener_status.bound {
+        return Check { status: Verdict::Pass, output: None };
+    }
+    let output = api.listener_status.error.clone().unwrap_or_else(|| "not bound".to_owned());
+    Check { status: Verdict::Fail, output: Some(output) }
+}
+
+fn report(checks: BTreeMap<&'static str, Check>) -> Report {
+    let worst = checks.values().map(|check| check.status).max();
+    Report { status: worst.unwrap_or(Verdict::Pass), checks }
+}
+
+fn answer(report: &Report) -> Response {
+    let status = match report.status {
+        Verdict::Pass | Verdict::Warn => StatusCode::OK,
+        Verdict::Fail => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    reply::typed(status, reply::HEALTH_DOCUMENT, report)
+}

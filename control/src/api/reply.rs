@@ -1,0 +1,152 @@
+//! Answers in the form all of them share.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use serde::Serialize;
+use weir_shared::{
+    id::{Epoch, Revision},
+    model::Config,
+};
+
+use super::{
+    conditional,
+    envelope::RequestId,
+    params::Params,
+    problem::{Code, Problem},
+};
+use crate::catalog::{self, Applied, Mode, change::Change, precondition};
+
+/// The revision an answer speaks of.
+pub(super) const REVISION: HeaderName = HeaderName::from_static("weir-revision");
+/// How the configuration is kept.
+pub(super) const STORE: HeaderName = HeaderName::from_static("weir-store");
+/// Says that nothing was changed.
+const DRY_RUN: HeaderName = HeaderName::from_static("weir-dry-run");
+/// Media type of liveness and readiness (draft-inadarei-api-health-check).
+pub(super) const HEALTH_DOCUMENT: &str = "application/health+json";
+
+/// Sets a field to a text that is known to be printable.
+pub(super) fn set(fields: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        fields.insert(name, value);
+    }
+}
+
+/// Whether `response` holds a health document, which speaks for itself even when the status is an error.
+#[must_use]
+pub(super) fn is_health_document(response: &Response) -> bool {
+    response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == HEALTH_DOCUMENT)
+}
+
+/// An answer with `value` as JSON.
+pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
+    typed(status, "application/json", value)
+}
+
+/// An answer with `value` as JSON of the media type `kind`.
+pub(super) fn typed<T: Serialize>(status: StatusCode, kind: &'static str, value: &T) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(text) => {
+            let kind = HeaderValue::from_static(kind);
+            (status, [(header::CONTENT_TYPE, kind)], Body::from(text)).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written");
+            Problem::new(Code::Internal, "The answer cannot be written.").into_response()
+        }
+    }
+}
+
+/// `response` with the tag of what it shows.
+#[must_use]
+pub(super) fn tagged(mut response: Response, revision: Revision, epoch: &Epoch) -> Response {
+    let tag = format!("\"{}\"", precondition::tag(revision, epoch));
+    set(response.headers_mut(), header::ETAG, &tag);
+    response
+}
+
+/// Answers a read: `value`, or 304 to a caller who has it already.
+///
+/// # Errors
+/// When the caller's condition is malformed.
+pub(super) fn read<T: Serialize>(
+    headers: &HeaderMap,
+    revision: Revision,
+    config: &Config,
+    value: impl FnOnce() -> T,
+) -> Result<Response, Problem> {
+    let tag = precondition::tag(revision, &config.epoch);
+    let response = if conditional::has(headers, &tag)? {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        json(StatusCode::OK, &value())
+    };
+    let mut response = tagged(response, revision, &config.epoch);
+    set(response.headers_mut(), REVISION, &config.revision.to_string());
+    Ok(response)
+}
+
+/// What all changes have in common: conditions, whether it is a trial, and the request's name.
+#[derive(Debug)]
+pub(super) struct Call {
+    precondition: precondition::Precondition,
+    mode: Mode,
+    request_id: String,
+}
+
+impl Call {
+    /// Reads it from `request`, taking `dry_run` from `params`, which must be the last.
+    ///
+    /// # Errors
+    /// When a condition or a parameter is invalid.
+    pub(super) fn of(request: &Request<Body>, mut params: Params) -> Result<Self, Problem> {
+        let mode = match params.flag("dry_run") {
+            Some(true) => Mode::DryRun,
+            Some(false) | None => Mode::Commit,
+        };
+        params.finish()?;
+        let id = request.extensions().get::<RequestId>();
+        Ok(Self {
+            precondition: conditional::precondition(request.headers())?,
+            mode,
+            request_id: id.map(|id| id.0.to_string()).unwrap_or_default(),
+        })
+    }
+
+    /// Makes the change, or tries it.
+    ///
+    /// # Errors
+    /// Why it was not made.
+    pub(super) async fn apply(&self, catalog: &catalog::Catalog, change: Change) -> Result<Applied, Problem> {
+        let request = catalog::Request {
+            change,
+            precondition: self.precondition.clone(),
+            mode: self.mode,
+            actor: "api".to_owned(),
+            request_id: self.request_id.clone(),
+        };
+        Ok(catalog.apply(request).await?)
+    }
+
+    /// `response` with what every answered change carries. A trial has no tag, because there is nothing to tag.
+    #[must_use]
+    pub(super) fn answer(
+        &self,
+        mut response: Response,
+        applied: &Applied,
+        revision: Option<Revision>,
+    ) -> Response {
+        if self.mode == Mode::DryRun {
+            response.headers_mut().insert(DRY_RUN, HeaderValue::from_static("true"));
+            return response;
+        }
+        set(response.headers_mut(), REVISION, &applied.config.revision.to_string());
+        match revision {
+            Some(revision) => tagged(response, revision, &applied.config.epoch),
+            None => response,
+        }
+    }
+}

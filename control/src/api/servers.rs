@@ -1,0 +1,312 @@
+//! `/v1/upstreams/{upstream}/servers`.
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use http::{Request, StatusCode, header};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use weir_shared::{
+    id::Revision,
+    model::{Server, ServerRecord},
+};
+
+use super::{
+    Api,
+    body::{self, Expect},
+    examples,
+    params::Params,
+    problem::{Code, Problem},
+    reply::{self, Call},
+    upstreams::not_found,
+    view::{self, ServerView},
+};
+use crate::{
+    catalog::{
+        Applied,
+        change::{Change, Effect, Shape},
+        submitted::{self, Submitted},
+    },
+    error::Target,
+};
+
+/// A page of servers, ordered by id.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ServerPage)]
+pub(super) struct Page {
+    /// The servers.
+    items: Vec<ServerView>,
+    /// Where the next page begins; null on the last.
+    next: Option<String>,
+    /// The revision they are of.
+    revision: Revision,
+}
+
+/// One server, or several: each an object or a plain `"host:port"` string.
+#[derive(Debug, ToSchema)]
+#[schema(as = ServersToAdd)]
+#[expect(dead_code, reason = "only its schema is used")]
+#[serde(untagged)]
+pub(super) enum ToAdd {
+    /// One, as an object.
+    One(Server),
+    /// One, by its address.
+    Address(String),
+    /// Several, added all or none; at most 1000.
+    Many(Vec<ServerOrAddress>),
+}
+
+/// A server: an object or a plain `"host:port"` string.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+#[serde(untagged)]
+pub(super) enum ServerOrAddress {
+    /// As an object.
+    Server(Server),
+    /// By its address.
+    Address(String),
+}
+
+/// Lists the servers of an upstream
+///
+/// Ordered by id.
+#[utoipa::path(
+    get, path = "/v1/upstreams/{upstream}/servers", tag = "servers", operation_id = "listServers",
+    params(
+        ("upstream" = String, Path, description = "Id of the upstream", example = "web"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Most servers in the answer. Default 100."),
+        ("after" = Option<String>, Query, description = "Continues a list: the `next` of the answer before."),
+    ),
+    responses((status = 200, description = "A page of servers", body = Page, headers(("ETag" = String, description = "The state of the upstream")), example = json!(examples::servers())))
+)]
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    Path(upstream): Path<String>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let mut params = Params::of(request.uri())?;
+    let limit = params.number("limit", 1..=1000).unwrap_or(100);
+    let after = params.text("after").unwrap_or_default();
+    params.finish()?;
+    let config = api.catalog.config();
+    let record = config.upstreams.get(upstream.as_str()).ok_or_else(|| not_found(&upstream))?;
+    let mut servers: Vec<&Arc<ServerRecord>> =
+        record.servers.iter().filter(|record| record.server.id > after).collect();
+    servers.sort_unstable_by(|a, b| a.server.id.cmp(&b.server.id));
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = servers.len() > limit;
+    servers.truncate(limit);
+    let next = servers.last().filter(|_| has_more).map(|record| record.server.id.clone());
+    let items = || servers.into_iter().map(ServerView::from).collect();
+    let revision = config.revision;
+    reply::read(request.headers(), record.meta.revision, &config, || Page { items: items(), next, revision })
+}
+
+/// Adds servers to an upstream
+///
+/// One, or an array that is added all or none. A server that is there already and equal is left as it is, so that the
+/// call can be repeated; 201 when at least one was added, 200 when all were there.
+#[utoipa::path(
+    post, path = "/v1/upstreams/{upstream}/servers", tag = "servers", operation_id = "addServers",
+    params(
+        ("upstream" = String, Path, description = "Id of the upstream", example = "web"),
+        ("dry_run" = Option<bool>, Query, description = "Does everything but make the change."),
+        ("If-Match" = Option<String>, Header, description = "Only if the upstream is in this state"),
+    ),
+    request_body(content = ToAdd, examples(
+        ("By address" = (value = json!("10.0.0.9:8080"))),
+        ("In full" = (value = json!({"address": "10.0.0.9:8080", "weight": 3, "zone": "eu-1a"}))),
+        ("Several" = (value = json!(["10.0.0.9:8080", {"address": "10.0.0.10:8080", "priority": 1}]))),
+    )),
+    responses(
+        (status = 200, description = "All were there already. An array is answered as a page.", body = ServerView),
+        (status = 201, description = "Added. An array is answered as a page.", body = ServerView, headers(("Location" = String, description = "Where the one server is"), ("ETag" = String, description = "Its state"))),
+    )
+)]
+pub(super) async fn create(
+    State(api): State<Arc<Api>>,
+    Path(upstream): Path<String>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let call = Call::of(&request, Params::of(request.uri())?)?;
+    let (servers, shape) = match body::read(request, Expect::Json).await? {
+        Value::Array(values) => (submitted::servers(values)?, Shape::Many),
+        value => {
+            let Submitted { value, claims } = submitted::server(value, None)?;
+            (Submitted { value: vec![value], claims }, Shape::One)
+        }
+    };
+    let change = Change::AddServers { upstream, servers, shape };
+    let applied = call.apply(&api.catalog, change).await?;
+    match shape {
+        Shape::One => Ok(answer(&call, &applied)),
+        Shape::Many => Ok(answer_many(&call, &applied)),
+    }
+}
+
+/// Reads a server
+///
+/// By its id, or by its address with the colon as it is or percent-encoded.
+#[utoipa::path(
+    get, path = "/v1/upstreams/{upstream}/servers/{server}", tag = "servers", operation_id = "getServer",
+    params(
+        ("upstream" = String, Path, description = "Id of the upstream", example = "web"),
+        ("server" = String, Path, description = "Id or address of the server", example = "10.0.0.7-8080"),
+    ),
+    responses(
+        (status = 200, description = "The server", body = ServerView, headers(("ETag" = String, description = "Its state"))),
+        (status = 304, description = "The caller has it already"),
+    )
+)]
+pub(super) async fn read(
+    State(api): State<Arc<Api>>,
+    Path((upstream, key)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    Params::of(request.uri())?.finish()?;
+    let config = api.catalog.config();
+    let parent = config.upstreams.get(upstream.as_str()).ok_or_else(|| not_found(&upstream))?;
+    let (_, record) = parent.find(&key).ok_or_else(|| no_server(&upstream, &key))?;
+    reply::read(request.headers(), record.meta.revision, &config, || ServerView::from(record))
+}
+
+/// Creates or replaces a server
+///
+/// Its id and address never change; the other fields are as given, or default.
+#[utoipa::path(
+    put, path = "/v1/upstreams/{upstream}/servers/{server}", tag = "servers", operation_id = "putServer",
+    params(
+        ("upstream" = String, Path, description = "Id of the upstream", example = "web"),
+        ("server" = String, Path, description = "Id or address of the server", example = "10.0.0.7-8080"),
+        ("dry_run" = Option<bool>, Query, description = "Does everything but make the change."),
+        ("If-Match" = Option<String>, Header, description = "Only if it is in this state"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is none"),
+    ),
+    request_body(content = Server, example = json!({"address": "10.0.0.7:8080", "weight": 2})),
+    responses(
+        (status = 200, description = "Replaced, or equal already", body = ServerView),
+        (status = 201, description = "Created", body = ServerView),
+    )
+)]
+pub(super) async fn replace(
+    State(api): State<Arc<Api>>,
+    Path((upstream, key)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let call = Call::of(&request, Params::of(request.uri())?)?;
+    let body = body::read(request, Expect::Json).await?;
+    let address = implied_address(&api, &upstream, &key);
+    let server = submitted::server(body, address.as_deref())?;
+    let applied = call.apply(&api.catalog, Change::PutServer { upstream, key, server }).await?;
+    Ok(answer(&call, &applied))
+}
+
+/// Changes some fields of a server
+///
+/// A JSON Merge Patch (RFC 7396). `{"admin_state": "drain"}` stops new requests to it and lets those under way finish.
+#[utoipa::path(
+    patch, path = "/v1/upstreams/{upstream}/servers/{server}", tag = "servers", operation_id = "patchServer",
+    params(
+        ("upstream" = String, Path, description = "Id of the upstream", example = "web"),
+        ("server" = String, Path, description = "Id or address of the server", example = "10.0.0.7-8080"),
+        ("dry_run" = Option<bool>, Query, description = "Does everything but make the change."),
+        ("If-Match" = Option<String>, Header, description = "Only if it is in this state"),
+    ),
+    request_body(content = Server, content_type = "application/merge-patch+json", example = json!({"weight": 5, "admin_state": "drain"})),
+    responses((status = 200, description = "Changed, or equal already", body = ServerView))
+)]
+pub(super) async fn change(
+    State(api): State<Arc<Api>>,
+    Path((upstream, key)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let call = Call::of(&request, Params::of(request.uri())?)?;
+    let patch = body::read_patch(request).await?;
+    let applied = call.apply(&api.catalog, Change::PatchServer { upstream, key, patch }).await?;
+    Ok(answer(&call, &applied))
+}
+
+/// Deletes a server
+///
+/// No new request goes to it after the answer; those under way finish.
+#[utoipa::path(
+    delete, path = "/v1/upstreams/{upstream}/servers/{server}", tag = "servers", operation_id = "deleteServer",
+    params(
+        ("upstream" = String, Path, description = "Id of the upstream", example = "web"),
+        ("server" = String, Path, description = "Id or address of the server", example = "10.0.0.7-8080"),
+        ("dry_run" = Option<bool>, Query, description = "Does everything but make the change."),
+        ("If-Match" = Option<String>, Header, description = "Only if it is in this state"),
+    ),
+    responses((status = 204, description = "Deleted"))
+)]
+pub(super) async fn delete(
+    State(api): State<Arc<Api>>,
+    Path((upstream, key)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let call = Call::of(&request, Params::of(request.uri())?)?;
+    let applied = call.apply(&api.catalog, Change::DeleteServer { upstream, key }).await?;
+    Ok(call.answer(StatusCode::NO_CONTENT.into_response(), &applied, None))
+}
+
+/// The address of a put server whose body has none: that of the server that is there, or the one in the path. An address
+/// never changes, so that a change in between cannot make this wrong.
+fn implied_address(api: &Api, upstream: &str, key: &str) -> Option<String> {
+    let config = api.catalog.config();
+    let present = config.upstreams.get(upstream).and_then(|record| record.find(key));
+    match present {
+        Some((_, record)) => Some(record.server.address.clone()),
+        None if key.contains(':') => Some(key.to_owned()),
+        None => None,
+    }
+}
+
+fn answer(call: &Call, applied: &Applied) -> Response {
+    let upstream = &applied.outcome.upstream;
+    let record = applied
+        .config
+        .upstreams
+        .get(upstream.as_str())
+        .zip(applied.outcome.servers.first())
+        .and_then(|(parent, id)| parent.server(id));
+    let Some(record) = record else {
+        return Problem::new(Code::Internal, "The server is not where it was put.").into_response();
+    };
+    let mut response = reply::json(status(applied), &ServerView::from(record));
+    if applied.outcome.effect == Effect::Created {
+        let target = Target::Server(upstream.clone(), record.server.id.clone());
+        reply::set(response.headers_mut(), header::LOCATION, &view::location(&target));
+    }
+    call.answer(response, applied, Some(record.meta.revision))
+}
+
+fn answer_many(call: &Call, applied: &Applied) -> Response {
+    let parent = applied.config.upstreams.get(applied.outcome.upstream.as_str());
+    let by_id: HashMap<&str, &Arc<ServerRecord>> = parent
+        .iter()
+        .flat_map(|parent| &parent.servers)
+        .map(|record| (record.server.id.as_str(), record))
+        .collect();
+    let records = applied.outcome.servers.iter().filter_map(|id| by_id.get(id.as_str()).copied());
+    let page = Page {
+        items: records.map(ServerView::from).collect(),
+        next: None,
+        revision: applied.config.revision,
+    };
+    let response = reply::json(status(applied), &page);
+    call.answer(response, applied, parent.map(|parent| parent.meta.revision))
+}
+
+fn status(applied: &Applied) -> StatusCode {
+    if applied.outcome.effect == Effect::Created { StatusCode::CREATED } else { StatusCode::OK }
+}
+
+/// The problem of a server that is not there.
+pub(super) fn no_server(upstream: &str, key: &str) -> Problem {
+    Problem::new(Code::NotFound, format!("there is no server \"{key}\" in upstream \"{upstream}\"."))
+}

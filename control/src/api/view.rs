@@ -1,0 +1,182 @@
+//! Resources as the API shows them: what the operator wrote, then what Weir notes.
+
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::Value;
+use utoipa::ToSchema;
+use weir_shared::{
+    id::Revision,
+    model::{Config, Meta, Server, ServerRecord, Upstream, UpstreamRecord},
+};
+
+use crate::{error::Target, status::UpstreamHealth};
+
+/// A server with what Weir notes of it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = ServerResource, example = json!({
+    "id": "127.0.0.1-3001", "address": "127.0.0.1:3001", "weight": 1, "priority": 0, "admin_state": "ready",
+    "zone": "", "labels": {}, "revision": 1, "created_at": "2026-11-22T21:40:00.123Z",
+    "updated_at": "2026-11-22T21:40:00.123Z"
+}))]
+pub(super) struct ServerView {
+    /// What the operator wrote.
+    #[serde(flatten)]
+    pub server: Server,
+    /// What Weir notes.
+    #[serde(flatten)]
+    pub meta: Meta,
+}
+
+impl From<&Arc<ServerRecord>> for ServerView {
+    fn from(record: &Arc<ServerRecord>) -> Self {
+        Self { server: record.server.clone(), meta: record.meta }
+    }
+}
+
+/// How much of an upstream is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Servers {
+    /// All servers.
+    Shown,
+    /// None.
+    Hidden,
+}
+
+/// An upstream with what Weir notes of it.
+#[derive(Clone, Debug)]
+pub(super) struct UpstreamView {
+    /// The upstream.
+    pub record: Arc<UpstreamRecord>,
+    /// Whether its servers are shown.
+    pub servers: Servers,
+    /// Routes bound by the change that is answered.
+    pub bound_routes: Vec<String>,
+    /// Its health, if asked for.
+    pub health: Option<UpstreamHealth>,
+}
+
+impl UpstreamView {
+    /// The upstream with its servers.
+    #[must_use]
+    pub(super) fn whole(record: &Arc<UpstreamRecord>) -> Self {
+        let record = Arc::clone(record);
+        Self { record, servers: Servers::Shown, bound_routes: Vec::new(), health: None }
+    }
+}
+
+impl Serialize for UpstreamView {
+    /// Written field by field to keep the model's order with the servers put in; a new field that is forgotten here does
+    /// not compile.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Upstream {
+            id,
+            description,
+            labels,
+            algorithm,
+            health_check,
+            outlier_detection,
+            panic_threshold_percent,
+            connect_timeout,
+            response_timeout,
+            stream_idle_timeout,
+            idle_timeout,
+            keepalive_time,
+            keepalive_connections,
+            retries,
+            servers: _,
+        } = &self.record.spec;
+        let Meta { revision, created_at, updated_at } = &self.record.meta;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", id)?;
+        map.serialize_entry("description", description)?;
+        map.serialize_entry("labels", labels)?;
+        map.serialize_entry("algorithm", algorithm)?;
+        map.serialize_entry("health_check", health_check)?;
+        map.serialize_entry("outlier_detection", outlier_detection)?;
+        map.serialize_entry("panic_threshold_percent", panic_threshold_percent)?;
+        map.serialize_entry("connect_timeout", connect_timeout)?;
+        map.serialize_entry("response_timeout", response_timeout)?;
+        map.serialize_entry("stream_idle_timeout", stream_idle_timeout)?;
+        map.serialize_entry("idle_timeout", idle_timeout)?;
+        map.serialize_entry("keepalive_time", keepalive_time)?;
+        map.serialize_entry("keepalive_connections", keepalive_connections)?;
+        map.serialize_entry("retries", retries)?;
+        if self.servers == Servers::Shown {
+            let servers: Vec<ServerView> = self.record.servers.iter().map(ServerView::from).collect();
+            map.serialize_entry("servers", &servers)?;
+        }
+        map.serialize_entry("revision", revision)?;
+        map.serialize_entry("created_at", created_at)?;
+        map.serialize_entry("updated_at", updated_at)?;
+        if !self.bound_routes.is_empty() {
+            map.serialize_entry("bound_routes", &self.bound_routes)?;
+        }
+        if let Some(health) = &self.health {
+            map.serialize_entry("health", health)?;
+        }
+        map.end()
+    }
+}
+
+/// The schema of [`UpstreamView`].
+#[derive(Debug, ToSchema)]
+#[schema(as = UpstreamResource)]
+#[expect(dead_code, reason = "only its schema is used; the view is written by hand")]
+pub(super) struct UpstreamSchema {
+    /// What the operator wrote.
+    #[schema(inline = false)]
+    #[serde(flatten)]
+    upstream: Upstream,
+    /// What Weir notes.
+    #[serde(flatten)]
+    meta: Meta,
+    /// Routes that were bound to the upstream in the same commit.
+    #[schema(required = false)]
+    bound_routes: Vec<String>,
+    /// Its health, when asked for with `expand=health`.
+    #[schema(required = false)]
+    health: Option<UpstreamHealth>,
+}
+
+/// Where a resource is.
+#[must_use]
+pub(super) fn location(target: &Target) -> String {
+    match target {
+        Target::Upstreams => "/v1/upstreams".to_owned(),
+        Target::Upstream(id) => format!("/v1/upstreams/{id}"),
+        Target::Server(upstream, id) => format!("/v1/upstreams/{upstream}/servers/{id}"),
+    }
+}
+
+/// The commit that last touched a resource.
+#[must_use]
+pub(super) fn revision(target: &Target, config: &Config) -> Option<Revision> {
+    match target {
+        Target::Upstreams => Some(config.revision),
+        Target::Upstream(id) => config.upstreams.get(id.as_str()).map(|record| record.meta.revision),
+        Target::Server(upstream, id) => config
+            .upstreams
+            .get(upstream.as_str())
+            .and_then(|record| record.server(id))
+            .map(|record| record.meta.revision),
+    }
+}
+
+/// A resource as it is, for a caller who knew it otherwise. Null for a list.
+#[must_use]
+pub(super) fn current(target: &Target, config: &Config) -> Value {
+    let value = match target {
+        Target::Upstreams => None,
+        Target::Upstream(id) => config
+            .upstreams
+            .get(id.as_str())
+            .and_then(|record| serde_json::to_value(UpstreamView::whole(record)).ok()),
+        Target::Server(upstream, id) => config
+            .upstreams
+            .get(upstream.as_str())
+            .and_then(|record| record.server(id))
+            .and_then(|record| serde_json::to_value(ServerView::from(record)).ok()),
+    };
+    value.unwrap_or(Value::Null)
+}

@@ -1,0 +1,158 @@
+//! What a caller may ask to be changed, free of HTTP.
+
+use serde_json::Value;
+use weir_shared::model::{Server, Upstream};
+
+use super::submitted::Submitted;
+
+/// Whether a new upstream is bound to the catch-all route when that is bound to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// Bind it, so that it gets requests at once.
+    Automatic,
+    /// Leave the route alone.
+    Off,
+}
+
+/// Whether the caller named the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// By the caller.
+    Given,
+    /// By us, because the caller gave none.
+    Default,
+}
+
+/// What to do with routes that send to a deleted upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum References {
+    /// Refuse to delete the upstream.
+    Refuse,
+    /// Unbind the routes.
+    Unbind,
+}
+
+/// A change of the configuration.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Makes an upstream that is not there.
+    CreateUpstream {
+        /// The upstream.
+        upstream: Submitted<Upstream>,
+        /// Who named it.
+        naming: Naming,
+        /// Whether to bind it.
+        binding: Binding,
+    },
+    /// Makes or replaces an upstream, servers included.
+    PutUpstream {
+        /// Its id.
+        id: String,
+        /// The upstream.
+        upstream: Submitted<Upstream>,
+        /// Whether to bind a new one.
+        binding: Binding,
+    },
+    /// Changes some fields of an upstream, not its servers.
+    PatchUpstream {
+        /// Its id.
+        id: String,
+        /// The merge patch.
+        patch: Value,
+    },
+    /// Deletes an upstream with its servers.
+    DeleteUpstream {
+        /// Its id.
+        id: String,
+        /// What to do with routes to it.
+        references: References,
+    },
+    /// Adds servers, all or none.
+    AddServers {
+        /// The upstream.
+        upstream: String,
+        /// The servers.
+        servers: Submitted<Vec<Server>>,
+        /// Where errors point.
+        shape: Shape,
+    },
+    /// Makes or replaces a server.
+    PutServer {
+        /// The upstream.
+        upstream: String,
+        /// The server's id or address.
+        key: String,
+        /// The server.
+        server: Submitted<Server>,
+    },
+    /// Changes some fields of a server.
+    PatchServer {
+        /// The upstream.
+        upstream: String,
+        /// The server's id or address.
+        key: String,
+        /// The merge patch.
+        patch: Value,
+    },
+    /// Deletes a server.
+    DeleteServer {
+        /// The upstream.
+        upstream: String,
+        /// The server's id or address.
+        key: String,
+    },
+}
+
+/// How servers were submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One by itself.
+    One,
+    /// An array.
+    Many,
+}
+
+/// What came of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Something new is there.
+    Created,
+    /// What was there is different now.
+    Changed,
+    /// Everything was so already; there is no new revision.
+    Unchanged,
+    /// What was there is gone.
+    Deleted,
+}
+
+/// What came of a change, with the names of what it was about.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What came of it.
+    pub effect: Effect,
+    /// The upstream.
+    pub upstream: String,
+    /// Ids of the servers, in the order they were submitted.
+    pub servers: Vec<String>,
+    /// Routes bound by the change.
+    pub bound_routes: Vec<String>,
+}
+
+impl Change {
+    /// What the change does, in a few words, for the history.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        match self {
+            Self::CreateUpstream { upstream, .. } => format!("create upstream {}", upstream.value.id),
+            Self::PutUpstream { id, .. } => format!("put upstream {id}"),
+            Self::PatchUpstream { id, .. } => format!("patch upstream {id}"),
+            Self::DeleteUpstream { id, .. } => format!("delete upstream {id}"),
+            Self::AddServers { upstream, servers, .. } => {
+                format!("add {} server(s) to upstream {upstream}", servers.value.len())
+            }
+            Self::PutServer { upstream, key, .. } => format!("put server {key} of upstream {upstream}"),
+            Self::PatchServer { upstream, key, .. } => format!("patch server {key} of upstream {upstream}"),
+            Self::DeleteServer { upstream, key } => format!("delete server {key} of upstream {upstream}"),
+        }
+    }
+}

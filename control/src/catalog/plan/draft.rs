@@ -1,0 +1,159 @@
+//! A configuration in the making, with the store operations that lead to it.
+//!
+//! What is not touched is shared by pointer with the configuration before, and costs nothing in the store.
+
+use std::{collections::HashMap, sync::Arc};
+
+use weir_shared::{
+    id::{Revision, RouteId, UpstreamId},
+    model::{Config, Meta, Route, Server, ServerRecord, Upstream, UpstreamRecord},
+    time::Now,
+};
+
+use crate::store::{Kind, Op, codec};
+
+/// The next configuration, as far as it is planned.
+#[derive(Debug)]
+pub(super) struct Draft {
+    config: Config,
+    ops: Vec<Op>,
+    /// What is noted on whatever is made or changed.
+    fresh: Meta,
+}
+
+impl Draft {
+    /// A draft that changes nothing yet.
+    pub(super) fn new(before: &Config, now: Now) -> Self {
+        let mut config = before.clone();
+        config.revision = Revision(before.revision.0 + 1);
+        let fresh = Meta { revision: config.revision, created_at: now.wall, updated_at: now.wall };
+        Self { config, ops: Vec::new(), fresh }
+    }
+
+    /// The configuration and the operations.
+    pub(super) fn finish(self) -> (Arc<Config>, Vec<Op>) {
+        (Arc::new(self.config), self.ops)
+    }
+
+    /// A record of something just made.
+    pub(super) fn new_server(&mut self, upstream: &str, server: Server) -> Arc<ServerRecord> {
+        self.put_server(upstream, ServerRecord { server, meta: self.fresh })
+    }
+
+    /// A record of `before` with another content.
+    pub(super) fn changed_server(
+        &mut self,
+        upstream: &str,
+        before: &ServerRecord,
+        server: Server,
+    ) -> Arc<ServerRecord> {
+        let meta = Meta { created_at: before.meta.created_at, ..self.fresh };
+        self.put_server(upstream, ServerRecord { server, meta })
+    }
+
+    /// Notes that a server is gone.
+    pub(super) fn delete_server(&mut self, upstream: &str, server: &str) {
+        self.ops.push(Op::Delete { kind: Kind::Server, id: codec::server_key(upstream, server) });
+    }
+
+    fn put_server(&mut self, upstream: &str, record: ServerRecord) -> Arc<ServerRecord> {
+        self.ops.push(codec::put_server(upstream, &record));
+        Arc::new(record)
+    }
+
+    /// Makes an upstream that is not there.
+    pub(super) fn create_upstream(&mut self, mut spec: Upstream) {
+        let servers = std::mem::take(&mut spec.servers);
+        let id = spec.id.clone();
+        let servers = servers.into_iter().map(|server| self.new_server(&id, server)).collect();
+        self.put_upstream(UpstreamRecord { spec, meta: self.fresh, servers });
+    }
+
+    /// Gives the upstream `before` another content. `spec` has no servers.
+    pub(super) fn change_upstream(
+        &mut self,
+        before: &UpstreamRecord,
+        spec: Upstream,
+        servers: Vec<Arc<ServerRecord>>,
+    ) {
+        let meta = Meta { created_at: before.meta.created_at, ..self.fresh };
+        self.put_upstream(UpstreamRecord { spec, meta, servers });
+    }
+
+    fn put_upstream(&mut self, record: UpstreamRecord) {
+        self.ops.push(codec::put_upstream(&record));
+        self.config.upstreams.insert(UpstreamId::new(&record.spec.id), Arc::new(record));
+    }
+
+    /// Deletes an upstream and its servers.
+    pub(super) fn delete_upstream(&mut self, record: &UpstreamRecord) {
+        let id = &record.spec.id;
+        for server in &record.servers {
+            self.delete_server(id, &server.server.id);
+        }
+        self.ops.push(Op::Delete { kind: Kind::Upstream, id: id.clone() });
+        self.config.upstreams.remove(id.as_str());
+    }
+
+    /// Binds the catch-all route to `upstream` if it is bound to nothing. Answers the routes bound.
+    pub(super) fn bind_default(&mut self, upstream: &str) -> Vec<String> {
+        let bound = self.config.routes.get(Route::DEFAULT_ID);
+        if bound.is_some_and(|route| !route.action.upstreams.is_empty()) {
+            return Vec::new();
+        }
+        self.put_route(Route::catch_all(Some(upstream)));
+        vec![Route::DEFAULT_ID.to_owned()]
+    }
+
+    /// Takes `upstream` out of the route named `route`.
+    pub(super) fn unbind(&mut self, route: &str, upstream: &str) {
+        if let Some(route) = self.config.routes.get(route) {
+            let mut route = Route::clone(route);
+            route.action.upstreams.retain(|target| target.upstream != upstream);
+            self.put_route(route);
+        }
+    }
+
+    fn put_route(&mut self, route: Route) {
+        self.ops.push(codec::put_route(&route));
+        self.config.routes.insert(RouteId::new(&route.id), Arc::new(route));
+    }
+
+    /// The servers of `before` made equal to `wanted`, in that order. What did not change keeps its record, unless
+    /// something before it moved: the store keeps the order of creation, so that what follows is created anew.
+    pub(super) fn servers_like(
+        &mut self,
+        before: &UpstreamRecord,
+        wanted: Vec<Server>,
+    ) -> Vec<Arc<ServerRecord>> {
+        let upstream = &before.spec.id;
+        let present: HashMap<&str, &Arc<ServerRecord>> =
+            before.servers.iter().map(|record| (record.server.id.as_str(), record)).collect();
+        let keeps: HashMap<&str, &Server> =
+            wanted.iter().map(|server| (server.id.as_str(), server)).collect();
+        let kept: Vec<&Arc<ServerRecord>> =
+            before.servers.iter().filter(|record| keeps.contains_key(record.server.id.as_str())).collect();
+        let in_place =
+            kept.iter().zip(&wanted).take_while(|(record, server)| record.server.id == server.id).count();
+        for record in &before.servers {
+            if !keeps.contains_key(record.server.id.as_str()) {
+                self.delete_server(upstream, &record.server.id);
+            }
+        }
+        for record in kept.iter().skip(in_place) {
+            self.delete_server(upstream, &record.server.id);
+        }
+        drop(keeps);
+        wanted
+            .into_iter()
+            .enumerate()
+            .map(|(place, server)| match present.get(server.id.as_str()) {
+                Some(record) if place < in_place && record.server == server => Arc::clone(record),
+                Some(record) if record.server.address == server.address => {
+                    self.changed_server(upstream, record, server)
+                }
+                Some(_) | None => self.new_server(upstream, server),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,120 @@
+//! From a configuration and a change to the next configuration and the store operations that lead there.
+//!
+//! Pure: no store, no clock, no HTTP, so that every rule can be tested by itself and a dry run is the plan alone. A
+//! resource's state is looked at in the order: is it there, is it in the state the caller knows, is the change valid.
+
+mod draft;
+mod ids;
+mod servers;
+#[cfg(test)]
+mod tests;
+mod upstreams;
+
+use std::sync::Arc;
+
+use weir_shared::{
+    error::FieldError,
+    model::{Config, UpstreamRecord},
+    time::Now,
+};
+
+use self::draft::Draft;
+use super::{
+    change::{Change, Effect, Outcome},
+    precondition::{Precondition, tag},
+};
+use crate::{
+    error::{CatalogError, Target},
+    store::Op,
+};
+
+/// What is to be done.
+#[derive(Debug)]
+pub struct Plan {
+    /// The next configuration; the present one when nothing changes.
+    pub next: Arc<Config>,
+    /// What the store has to do; nothing when nothing changes.
+    pub ops: Vec<Op>,
+    /// What will have come of it.
+    pub outcome: Outcome,
+}
+
+/// Plans `change` on `config`.
+///
+/// # Errors
+/// Why the change is refused, with every fault.
+pub fn plan(
+    config: &Arc<Config>,
+    change: &Change,
+    precondition: &Precondition,
+    now: Now,
+) -> Result<Plan, CatalogError> {
+    let scene = Scene { config, precondition, now };
+    match change {
+        Change::CreateUpstream { upstream, naming, binding } => {
+            upstreams::create(&scene, upstream, *naming, *binding)
+        }
+        Change::PutUpstream { id, upstream, binding } => upstreams::put(&scene, id, upstream, *binding),
+        Change::PatchUpstream { id, patch } => upstreams::patch(&scene, id, patch),
+        Change::DeleteUpstream { id, references } => upstreams::delete(&scene, id, *references),
+        Change::AddServers { upstream, servers, shape } => servers::add(&scene, upstream, servers, *shape),
+        Change::PutServer { upstream, key, server } => servers::put(&scene, upstream, key, server),
+        Change::PatchServer { upstream, key, patch } => servers::patch(&scene, upstream, key, patch),
+        Change::DeleteServer { upstream, key } => servers::delete(&scene, upstream, key),
+    }
+}
+
+/// What every plan looks at.
+struct Scene<'a> {
+    config: &'a Arc<Config>,
+    precondition: &'a Precondition,
+    now: Now,
+}
+
+impl<'a> Scene<'a> {
+    fn draft(&self) -> Draft {
+        Draft::new(self.config, self.now)
+    }
+
+    fn upstream(&self, id: &str) -> Result<&'a Arc<UpstreamRecord>, CatalogError> {
+        self.config.upstreams.get(id).ok_or_else(|| CatalogError::NotFound(format!("upstream \"{id}\"")))
+    }
+
+    /// Refuses when the resource `target`, last touched as `meta` says (`None`: not there), is not as demanded.
+    fn demand(
+        &self,
+        target: Target,
+        revision: Option<weir_shared::id::Revision>,
+    ) -> Result<(), CatalogError> {
+        let current = revision.map(|revision| tag(revision, &self.config.epoch));
+        if self.precondition.holds(current.as_deref()) {
+            return Ok(());
+        }
+        let config = Arc::clone(self.config);
+        Err(CatalogError::PreconditionFailed { current: current.map(|_| target), config })
+    }
+
+    fn exists(&self, existing: Target, detail: String, errors: Vec<FieldError>) -> CatalogError {
+        CatalogError::Exists { existing, config: Arc::clone(self.config), detail, errors }
+    }
+
+    fn unchanged(&self, upstream: &str, servers: Vec<String>) -> Plan {
+        let outcome = Outcome {
+            effect: Effect::Unchanged,
+            upstream: upstream.to_owned(),
+            servers,
+            bound_routes: Vec::new(),
+        };
+        Plan { next: Arc::clone(self.config), ops: Vec::new(), outcome }
+    }
+}
+
+fn planned(draft: Draft, effect: Effect, upstream: &str, servers: Vec<String>) -> Plan {
+    let (next, ops) = draft.finish();
+    let outcome = Outcome { effect, upstream: upstream.to_owned(), servers, bound_routes: Vec::new() };
+    Plan { next, ops, outcome }
+}
+
+fn none_or_invalid(errors: Vec<FieldError>) -> Result<(), CatalogError> {
+    if errors.is_empty() { Ok(()) } else { Err(CatalogError::Invalid(errors)) }
+}

@@ -1,0 +1,172 @@
+//! What an operator submitted: the model, and apart from it what was repeated of the fields only Weir sets.
+//!
+//! Such fields are accepted when they are what Weir would answer, so that what was read can be edited and put back.
+
+use serde_json::{Map, Value};
+use weir_shared::{
+    error::{FieldError, FieldErrorCode, Pointer},
+    model::{Meta, Server, Upstream, check},
+};
+
+use crate::strict;
+
+/// Fields of every resource that only Weir sets.
+const META_FIELDS: [&str; 3] = ["revision", "created_at", "updated_at"];
+
+/// Most servers added by one request; a larger group is put as a whole.
+pub const MAX_ADDED: usize = 1000;
+
+/// A server-set field found in what was submitted.
+#[derive(Clone, Debug)]
+struct Claim {
+    at: Pointer,
+    field: String,
+    value: Value,
+    /// The server it is said of, by place; `None`: of the document itself.
+    server: Option<usize>,
+}
+
+/// Server-set fields found in what was submitted, to be compared with what they are.
+#[derive(Clone, Debug, Default)]
+pub struct Claims(Vec<Claim>);
+
+/// A document read and checked by itself.
+#[derive(Clone, Debug)]
+pub struct Submitted<T> {
+    /// What the operator wants.
+    pub value: T,
+    /// What was repeated of Weir's own fields.
+    pub claims: Claims,
+}
+
+impl Claims {
+    fn take(&mut self, value: &mut Value, names: &[&str], at: &Pointer, server: Option<usize>) {
+        let Some(fields) = value.as_object_mut() else { return };
+        for name in names {
+            if let Some(value) = fields.remove(*name) {
+                self.0.push(Claim { at: at.at(name), field: (*name).to_owned(), value, server });
+            }
+        }
+    }
+
+    /// Adds an error for each claim that is not so. `meta` answers what Weir notes of the document (`None`) or of the
+    /// server at a place; `bound_routes` are the routes that send to the upstream.
+    pub fn check<'a>(
+        &self,
+        meta: impl Fn(Option<usize>) -> Option<&'a Meta>,
+        bound_routes: &[String],
+        errors: &mut Vec<FieldError>,
+    ) {
+        for claim in &self.0 {
+            let actual = if claim.field == "bound_routes" {
+                Some(Value::from(bound_routes))
+            } else {
+                meta(claim.server).and_then(|meta| noted(meta).remove(&claim.field))
+            };
+            if actual.as_ref() == Some(&claim.value) {
+                continue;
+            }
+            let detail = match actual {
+                Some(actual) => format!(
+                    "\"{}\" is set by Weir and is {actual} now: leave it out, or read the resource again",
+                    claim.field
+                ),
+                None => format!("\"{}\" is set by Weir: leave it out", claim.field),
+            };
+            let error = claim.at.error(FieldErrorCode::ReadOnly, detail);
+            errors.push(FieldError { value: Some(claim.value.clone()), ..error });
+        }
+    }
+}
+
+fn noted(meta: &Meta) -> Map<String, Value> {
+    match serde_json::to_value(meta) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// Reads an upstream. `id` is the name it gets when it has none.
+///
+/// # Errors
+/// Every fault that can be told without knowing the present configuration.
+pub fn upstream(mut value: Value, id: &str) -> Result<Submitted<Upstream>, Vec<FieldError>> {
+    let root = Pointer::root();
+    let mut errors = Vec::new();
+    let mut claims = Claims::default();
+    claims.take(&mut value, &META_FIELDS, &root, None);
+    claims.take(&mut value, &["bound_routes"], &root, None);
+    if let Some(servers) = value.get_mut("servers").and_then(Value::as_array_mut) {
+        for (index, server) in servers.iter_mut().enumerate() {
+            claims.take(server, &META_FIELDS, &root.at("servers").at(index), Some(index));
+        }
+    }
+    let is_named = value.get("id").is_some();
+    if let Some(mut upstream) = object(value, &root, &mut errors)
+        .and_then(|value| strict::read::<Upstream>(value, &root, &mut errors))
+    {
+        if !is_named {
+            id.clone_into(&mut upstream.id);
+        }
+        check::upstream(&upstream, &root, &mut errors);
+        if errors.is_empty() {
+            return Ok(Submitted { value: upstream, claims });
+        }
+    }
+    Err(errors)
+}
+
+/// Reads one server: an object, or `"host:port"`. `address` is the one it gets when it has none.
+///
+/// # Errors
+/// Every fault that can be told without knowing the present configuration.
+pub fn server(mut value: Value, address: Option<&str>) -> Result<Submitted<Server>, Vec<FieldError>> {
+    let root = Pointer::root();
+    let mut errors = Vec::new();
+    let mut claims = Claims::default();
+    claims.take(&mut value, &META_FIELDS, &root, Some(0));
+    if let Some(mut server) = strict::read::<Server>(value, &root, &mut errors) {
+        if let Some(address) = address.filter(|_| server.address.is_empty()) {
+            address.clone_into(&mut server.address);
+        }
+        check::server(&server, || root.clone(), &mut errors);
+        if errors.is_empty() {
+            return Ok(Submitted { value: server, claims });
+        }
+    }
+    Err(errors)
+}
+
+/// Reads several servers.
+///
+/// # Errors
+/// Every fault that can be told without knowing the present configuration.
+pub fn servers(values: Vec<Value>) -> Result<Submitted<Vec<Server>>, Vec<FieldError>> {
+    let root = Pointer::root();
+    if values.len() > MAX_ADDED {
+        let detail = format!("at most {MAX_ADDED} servers are added at once: PUT the upstream instead");
+        return Err(vec![root.error(FieldErrorCode::TooMany, detail)]);
+    }
+    let mut errors = Vec::new();
+    let mut claims = Claims::default();
+    let mut servers = Vec::with_capacity(values.len());
+    for (index, mut value) in values.into_iter().enumerate() {
+        let at = root.at(index);
+        claims.take(&mut value, &META_FIELDS, &at, Some(index));
+        servers.extend(strict::read::<Server>(value, &at, &mut errors));
+    }
+    if errors.is_empty() {
+        check::servers(&servers.iter().collect::<Vec<_>>(), &root, &mut errors);
+    }
+    if errors.is_empty() { Ok(Submitted { value: servers, claims }) } else { Err(errors) }
+}
+
+/// `value` if it is an object; an error that says what to write otherwise.
+fn object(value: Value, at: &Pointer, errors: &mut Vec<FieldError>) -> Option<Value> {
+    if value.is_object() {
+        return Some(value);
+    }
+    let detail = "an upstream is an object like {\"servers\": [\"127.0.0.1:3001\"]}";
+    errors.push(at.error(FieldErrorCode::InvalidType, detail));
+    None
+}

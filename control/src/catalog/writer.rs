@@ -1,0 +1,195 @@
+//! The one writer: takes changes in turn and carries each from plan to table.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use weir_shared::{
+    error::{FieldError, Invalid},
+    id::Revision,
+    model::Config,
+    table::{Compiler, Table, TableReader, TableWriter},
+};
+
+use super::{
+    Applied, Catalog, Job, MAX_WAITING, Mode, Request, StoreReport,
+    change::{Change, Effect},
+    plan::{self, Plan},
+};
+use crate::{
+    clock::Clock,
+    error::CatalogError,
+    store::{Commit, CommitError, CommitMeta, Store, StoreError, codec},
+};
+
+/// How often a change is planned anew when others commit first. With an embedded store nobody else should.
+const MAX_TRIES: usize = 5;
+
+/// Carries changes from plan to table, one after the other.
+#[derive(Debug)]
+pub struct Writer {
+    jobs: mpsc::Receiver<Job>,
+    /// `None`: the store takes no writes.
+    store: Option<Arc<dyn Store>>,
+    report: StoreReport,
+    compiler: Compiler,
+    table: TableWriter,
+    reader: TableReader,
+    clock: Clock,
+    published: watch::Sender<Revision>,
+}
+
+impl Writer {
+    /// A writer and the catalog in front of it. [`Self::run`] does the work.
+    #[must_use]
+    pub fn new(
+        store: Option<Arc<dyn Store>>,
+        report: StoreReport,
+        compiler: Compiler,
+        (table, reader): (TableWriter, TableReader),
+        clock: Clock,
+    ) -> (Self, Catalog) {
+        let (sender, jobs) = mpsc::channel(MAX_WAITING);
+        let catalog = Catalog { jobs: sender, reader: reader.clone(), store: report.clone() };
+        let (published, _) = watch::channel(reader.snapshot().revision());
+        (Self { jobs, store, report, compiler, table, reader, clock, published }, catalog)
+    }
+
+    /// Tells of every revision that was published.
+    #[must_use]
+    pub fn published(&self) -> watch::Receiver<Revision> {
+        self.published.subscribe()
+    }
+
+    /// Works until every catalog is gone.
+    pub async fn run(mut self) {
+        while let Some(Job { request, reply }) = self.jobs.recv().await {
+            let answer = self.apply(&request).await;
+            // Whoever asked may have gone away; the change stands.
+            drop(reply.send(answer));
+        }
+    }
+
+    async fn apply(&mut self, request: &Request) -> Result<Applied, CatalogError> {
+        for _ in 0..MAX_TRIES {
+            if let Some(applied) = self.attempt(request).await? {
+                return Ok(applied);
+            }
+            self.reload().await.map_err(|error| CatalogError::Unavailable(error.to_string()))?;
+        }
+        Err(CatalogError::Contention)
+    }
+
+    /// Answers `None` when another commit came first.
+    async fn attempt(&mut self, request: &Request) -> Result<Option<Applied>, CatalogError> {
+        let now = self.clock.now();
+        let present = self.reader.snapshot();
+        let Plan { next, ops, outcome } =
+            plan::plan(present.config(), &request.change, &request.precondition, now)?;
+        let applied = Applied { config: Arc::clone(&next), outcome };
+        if applied.outcome.effect == Effect::Unchanged {
+            return Ok(Some(applied));
+        }
+        let table = self
+            .compiler
+            .compile(next, Some(&present), now)
+            .map_err(|invalid| relative_to(&request.change, invalid))?;
+        if request.mode == Mode::DryRun {
+            return Ok(Some(applied));
+        }
+        let store = self.store.as_ref().ok_or_else(|| {
+            CatalogError::Unavailable(self.report.read_only().unwrap_or_default().to_owned())
+        })?;
+        let meta = CommitMeta {
+            at: now.wall,
+            actor: request.actor.clone(),
+            message: request.change.summary(),
+            request_id: request.request_id.clone(),
+        };
+        let commit = Commit { base: present.revision(), ops, meta };
+        match store.commit(commit).await {
+            Ok(revision) => {
+                debug_assert_eq!(revision, table.revision(), "revisions have no gaps");
+                self.report.committed(now.wall);
+                self.publish(table);
+                Ok(Some(applied))
+            }
+            Err(CommitError::Conflict { head }) => {
+                tracing::warn!(%head, "another writer changed the store");
+                Ok(None)
+            }
+            Err(CommitError::Unavailable(detail)) => {
+                tracing::error!(detail, "a change could not be stored");
+                Err(CatalogError::Unavailable(detail))
+            }
+            Err(CommitError::Unknown(detail)) => {
+                tracing::error!(detail, "it is not known whether a change was stored");
+                // What the store says counts, if it says anything.
+                if let Err(error) = self.reload().await {
+                    tracing::error!(%error, "the store cannot be read");
+                }
+                Err(CatalogError::Unknown(detail))
+            }
+        }
+    }
+
+    /// Puts in force what the store holds.
+    async fn reload(&mut self) -> Result<(), StoreError> {
+        let Some(store) = self.store.as_ref() else { return Ok(()) };
+        let config = codec::decode(store.load().await?)?;
+        let present = self.reader.snapshot();
+        if config == **present.config() {
+            return Ok(());
+        }
+        let config = share(config, present.config());
+        let table = self
+            .compiler
+            .compile(Arc::new(config), Some(&present), self.clock.now())
+            .map_err(|invalid| StoreError::Corrupt(first(&invalid)))?;
+        self.publish(table);
+        Ok(())
+    }
+
+    fn publish(&mut self, table: Table) {
+        let revision = table.revision();
+        self.table.publish(table, self.clock.now());
+        self.published.send_replace(revision);
+        tracing::debug!(%revision, "table published");
+    }
+}
+
+/// `config` with every upstream that is equal in `before` taken over from there, so that it is recognised as unchanged.
+fn share(mut config: Config, before: &Config) -> Config {
+    for (id, record) in &mut config.upstreams {
+        if let Some(same) = before.upstreams.get(id).filter(|same| *same == record) {
+            *record = Arc::clone(same);
+        }
+    }
+    config
+}
+
+fn first(invalid: &Invalid) -> String {
+    invalid.0.first().map(ToString::to_string).unwrap_or_default()
+}
+
+/// Faults found in the whole configuration, pointed at in what was submitted. The plan has found all that lie in one
+/// resource, so that these are limits of the whole.
+fn relative_to(change: &Change, Invalid(errors): Invalid) -> CatalogError {
+    let prefix = match change {
+        Change::CreateUpstream { upstream, .. } => format!("#/upstreams/{}", upstream.value.id),
+        Change::PutUpstream { id, .. } | Change::PatchUpstream { id, .. } => format!("#/upstreams/{id}"),
+        Change::DeleteUpstream { .. }
+        | Change::AddServers { .. }
+        | Change::PutServer { .. }
+        | Change::PatchServer { .. }
+        | Change::DeleteServer { .. } => String::new(),
+    };
+    let relative = |error: FieldError| {
+        let rest = error.pointer.strip_prefix(&prefix).filter(|rest| rest.starts_with('/'));
+        let pointer = match rest {
+            Some(rest) if !prefix.is_empty() => format!("#{rest}"),
+            Some(_) | None => "#".to_owned(),
+        };
+        FieldError { pointer, ..error }
+    };
+    CatalogError::Invalid(errors.into_iter().map(relative).collect())
+}

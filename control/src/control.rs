@@ -1,0 +1,223 @@
+//! The control plane assembled: what the binary starts and stops.
+//!
+//! In two steps, because the proxy needs the table before the API may say that the data port is bound: [`Control::prepare`]
+//! loads the configuration and gives out the reader, [`Prepared::serve`] opens the API. All of it runs on threads of its
+//! own, so that no flood of API calls and no slow disk delays a request.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    runtime::Runtime,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+use weir_shared::{
+    model::{Listener, ListenerStatus},
+    state::ListenerState,
+    table::{Compiler, TableReader, channel},
+};
+
+use crate::{
+    api::{self, Api, Build, envelope::MAX_IN_FLIGHT, guard::Guard},
+    catalog::{Catalog, Writer},
+    clock::Clock,
+    health::{CheckerStats, HealthChecker},
+    last_good::Keeper,
+    startup::{self, Source, StartError, Started, data_dir::DataDir},
+    status::Status,
+};
+
+/// Threads of the control plane: one may be busy with a large document while the other answers.
+const THREADS: usize = 2;
+
+/// Threads for blocking work: opening the store, writing the last good configuration.
+const BLOCKING_THREADS: usize = 4;
+
+/// Where the configuration is kept.
+#[derive(Clone, Debug)]
+pub enum StoreChoice {
+    /// In the folder at this path.
+    Folder(PathBuf),
+    /// In memory, to be forgotten.
+    Memory,
+}
+
+/// What the control plane is started with.
+#[derive(Debug)]
+pub struct ControlConfig {
+    /// Where the configuration is kept.
+    pub store: StoreChoice,
+    /// Compiles for the number of workers the data plane has.
+    pub compiler: Compiler,
+    /// The data port, as configured.
+    pub listener: Listener,
+    /// What is observed of it.
+    pub listener_state: Arc<ListenerState>,
+    /// The process's clock.
+    pub clock: Clock,
+    /// Names other than loopback by which the API may be called.
+    pub allowed_hosts: Vec<String>,
+    /// What this process is called in health documents.
+    pub node: String,
+    /// What the program is.
+    pub build: Build,
+}
+
+/// Why the control plane cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// No configuration could be set up.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The system gives no threads or sockets.
+    #[error("cannot start the control plane: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A control plane with a configuration in force and nothing served yet.
+#[derive(Debug)]
+pub struct Prepared {
+    parts: Parts,
+    catalog: Catalog,
+    checker: Arc<CheckerStats>,
+    status: Arc<Status>,
+    source: Source,
+    config: ControlConfig,
+}
+
+/// What runs until the end.
+#[derive(Debug)]
+struct Parts {
+    /// Ended first: it reads tables and writes verdicts.
+    checker: HealthChecker,
+    runtime: Runtime,
+    /// The API's connections, which end when told.
+    serving: JoinSet<()>,
+    /// The writer and whoever follows it, which end when the last catalog is gone.
+    following: JoinSet<()>,
+    sampling: JoinSet<()>,
+    data_dir: Option<DataDir>,
+}
+
+/// A control plane at work.
+#[derive(Debug)]
+pub struct Control {
+    parts: Parts,
+    stop: watch::Sender<bool>,
+    admin: SocketAddr,
+}
+
+impl Control {
+    /// Loads the configuration, puts it in force and starts checking servers.
+    ///
+    /// # Errors
+    /// When the folder cannot be used, is in use, or the system gives no threads. A damaged store is no error.
+    pub fn prepare(config: ControlConfig) -> Result<(Prepared, TableReader), ControlError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .max_blocking_threads(BLOCKING_THREADS)
+            .thread_name("weir-control")
+            .enable_all()
+            .build()?;
+        let started = runtime.block_on(async {
+            match &config.store {
+                StoreChoice::Folder(path) => startup::in_folder(path, config.compiler, &config.clock).await,
+                StoreChoice::Memory => startup::in_memory(config.compiler, &config.clock).await,
+            }
+        })?;
+        let Started { table, source, store, report, data_dir } = started;
+        let (table, reader) = channel(table);
+        let (writer, catalog) =
+            Writer::new(store, report, config.compiler, (table, reader.clone()), config.clock);
+        let checker = HealthChecker::start(reader.clone(), writer.published(), config.clock)?;
+        let mut following = JoinSet::new();
+        if let Some(folder) = &data_dir {
+            let keeper = Keeper::new(folder.last_good(), reader.clone(), config.clock);
+            following.spawn_on(keeper.run(writer.published()), runtime.handle());
+        }
+        following.spawn_on(writer.run(), runtime.handle());
+        let status = Arc::new(Status::new(
+            reader.clone(),
+            Arc::clone(&config.listener_state),
+            config.clock,
+            config.node.clone(),
+        ));
+        let mut sampling = JoinSet::new();
+        sampling.spawn_on(Arc::clone(&status).run_sampler(), runtime.handle());
+        let stats = checker.stats();
+        let serving = JoinSet::new();
+        let parts = Parts { checker, runtime, serving, following, sampling, data_dir };
+        Ok((Prepared { parts, catalog, checker: stats, status, source, config }, reader))
+    }
+}
+
+impl Prepared {
+    /// Opens the API on `admin`. `listener_status` tells how the data port fares.
+    ///
+    /// # Errors
+    /// When the socket cannot be used.
+    pub fn serve(self, admin: TcpListener, listener_status: ListenerStatus) -> Result<Control, ControlError> {
+        let Self { mut parts, catalog, checker, status, source, config } = self;
+        admin.set_nonblocking(true)?;
+        let address = admin.local_addr()?;
+        let api = Api {
+            catalog,
+            status,
+            checker,
+            listener: config.listener,
+            listener_status,
+            listener_state: config.listener_state,
+            workers: config.compiler.workers,
+            source,
+            clock: config.clock,
+            started_at: config.clock.now().wall,
+            build: config.build,
+            guard: Guard::new(address, &config.allowed_hosts),
+            in_flight: Semaphore::new(MAX_IN_FLIGHT),
+        };
+        let (stop, stopped) = watch::channel(false);
+        let listener = {
+            let _context = parts.runtime.enter();
+            tokio::net::TcpListener::from_std(admin)?
+        };
+        let serving = api::serve::run(listener, api::router(Arc::new(api)), stopped);
+        parts.serving.spawn_on(serving, parts.runtime.handle());
+        Ok(Control { parts, stop, admin: address })
+    }
+}
+
+impl Control {
+    /// Where the API is.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Stops: finishes calls and commits under way, writes the last good configuration, and gives up on what is not done
+    /// within `deadline`.
+    pub fn shutdown(self, deadline: Duration) {
+        self.stop.send_replace(true);
+        let Parts { checker, runtime, mut serving, mut following, sampling, data_dir } = self.parts;
+        drop(checker);
+        let finished = runtime.block_on(async {
+            drop(sampling);
+            let all = async {
+                // With the last call goes the last catalog, with it the writer, and with that the keeper.
+                while serving.join_next().await.is_some() {}
+                while following.join_next().await.is_some() {}
+            };
+            tokio::time::timeout(deadline, all).await
+        });
+        if finished.is_err() {
+            tracing::warn!("the control plane did not finish in time");
+        }
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        drop(data_dir);
+    }
+}

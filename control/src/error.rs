@@ -1,0 +1,64 @@
+//! Why a change was not made, in the words of the domain; the API turns it into a problem document.
+
+use std::sync::Arc;
+
+use weir_shared::{error::FieldError, model::Config};
+
+/// A resource, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The list of upstreams.
+    Upstreams,
+    /// An upstream.
+    Upstream(String),
+    /// A server of an upstream, by id.
+    Server(String, String),
+}
+
+/// Why a change was not made. Nothing was changed, except perhaps with [`CatalogError::Unknown`].
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// There is no such resource.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// There is such a resource already, and it is different.
+    #[error("{detail}")]
+    Exists {
+        /// The resource that is there.
+        existing: Target,
+        /// The configuration it is in.
+        config: Arc<Config>,
+        /// What is the same, for a person.
+        detail: String,
+        /// Where in the request, if it holds several resources.
+        errors: Vec<FieldError>,
+    },
+    /// The upstream is in use.
+    #[error("routes send to the upstream \"{upstream}\"")]
+    InUse {
+        /// The upstream.
+        upstream: String,
+        /// The routes that send to it.
+        routes: Vec<String>,
+    },
+    /// The resource is not in the state the caller knows.
+    #[error("the resource is not in the state the request names")]
+    PreconditionFailed {
+        /// The resource, if there is one.
+        current: Option<Target>,
+        /// The configuration it is in.
+        config: Arc<Config>,
+    },
+    /// What was submitted is faulty.
+    #[error("{} field(s) are invalid", .0.len())]
+    Invalid(Vec<FieldError>),
+    /// The store takes no writes.
+    #[error("the store takes no writes: {0}")]
+    Unavailable(String),
+    /// Others kept committing first.
+    #[error("other changes kept coming first")]
+    Contention,
+    /// It cannot be told whether the change was made.
+    #[error("the outcome is unknown: {0}")]
+    Unknown(String),
+}

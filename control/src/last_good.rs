@@ -1,0 +1,319 @@
+//! `last-good.json`: a copy of the configuration in force that needs no database to be read.
+//!
+//! Written whole beside the old one and renamed over it, so that there is always one that is complete; guarded by a
+//! checksum, so that a damaged one is noticed and left alone instead of obeyed. It also names the servers known to be
+//! unhealthy, so that a restart does not send requests to the dead.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use tokio::{sync::watch, time::Instant};
+use weir_shared::{
+    id::{Epoch, Revision},
+    model::{Config, Document, Meta},
+    state::HealthState,
+    table::{Table, TableReader},
+    time::Timestamp,
+};
+
+use crate::clock::Clock;
+
+/// Version of the file's form.
+const FORMAT: u32 = 1;
+
+/// Least time between two writes: a storm of changes costs one write a second.
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the servers known to be unhealthy are looked at. What changes in between is checked again after a restart.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Unhealthy servers by `upstream/server`, each with the verdict and its reason.
+pub type KnownHealth = BTreeMap<String, String>;
+
+/// The file.
+#[derive(Serialize, Deserialize)]
+struct Envelope<'a> {
+    format: u32,
+    epoch: Epoch,
+    revision: Revision,
+    hash: String,
+    written_at: Timestamp,
+    #[serde(borrow)]
+    config: &'a RawValue,
+    #[serde(borrow)]
+    health: &'a RawValue,
+}
+
+/// What a file said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastGood {
+    /// The configuration.
+    pub config: Config,
+    /// The servers known to be unhealthy.
+    pub health: KnownHealth,
+    /// When it was written.
+    pub written_at: Timestamp,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LastGoodError {
+    /// It cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is not what was written.
+    #[error("{} is damaged: {detail}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// How that shows.
+        detail: String,
+    },
+}
+
+/// Reads the file at `path`; `None` when there is none.
+///
+/// # Errors
+/// When it cannot be read or is not what was written.
+pub fn read(path: &Path) -> Result<Option<LastGood>, LastGoodError> {
+    let damaged = |detail: String| LastGoodError::Damaged { path: path.to_owned(), detail };
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(LastGoodError::Unreadable { path: path.to_owned(), source }),
+    };
+    let envelope: Envelope<'_> = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+    if envelope.format != FORMAT {
+        return Err(damaged(format!("its format is {}, not {FORMAT}", envelope.format)));
+    }
+    if hash(&envelope) != envelope.hash {
+        return Err(damaged("its checksum does not match".to_owned()));
+    }
+    let document: Document =
+        serde_json::from_str(envelope.config.get()).map_err(|error| damaged(error.to_string()))?;
+    let health = serde_json::from_str(envelope.health.get()).map_err(|error| damaged(error.to_string()))?;
+    let meta = Meta {
+        revision: envelope.revision,
+        created_at: envelope.written_at,
+        updated_at: envelope.written_at,
+    };
+    let config = document.into_config(envelope.revision, envelope.epoch, meta);
+    Ok(Some(LastGood { config, health, written_at: envelope.written_at }))
+}
+
+/// Writes the file at `path`: wholly or not at all, and durably.
+///
+/// # Errors
+/// What the system said.
+pub fn write(path: &Path, config: &Config, health: &KnownHealth, at: Timestamp) -> io::Result<()> {
+    // Listeners come from flags and are of no use after a restart.
+    let document = serde_json::value::to_raw_value(&config.to_document(Vec::new()))?;
+    let health = serde_json::value::to_raw_value(health)?;
+    let mut envelope = Envelope {
+        format: FORMAT,
+        epoch: config.epoch.clone(),
+        revision: config.revision,
+        hash: String::new(),
+        written_at: at,
+        config: &document,
+        health: &health,
+    };
+    envelope.hash = hash(&envelope);
+    let text = serde_json::to_vec(&envelope)?;
+    let part = path.with_extension("json.part");
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
+    file.write_all(&text)?;
+    file.sync_all()?;
+    drop(file);
+    std::fs::rename(&part, path)?;
+    // The new name is durable only once the folder is.
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+/// Checksum over everything but itself.
+fn hash(envelope: &Envelope<'_>) -> String {
+    let mut sha = Sha256::new();
+    let head =
+        format!("{}\n{}\n{}\n{}\n", envelope.format, envelope.epoch, envelope.revision, envelope.written_at);
+    sha.update(head.as_bytes());
+    sha.update(envelope.config.get().as_bytes());
+    sha.update(b"\n");
+    sha.update(envelope.health.get().as_bytes());
+    sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The servers of `table` that checks call unhealthy.
+#[must_use]
+pub fn unhealthy(table: &Table) -> KnownHealth {
+    let mut known = KnownHealth::new();
+    for upstream in table.upstreams() {
+        for server in upstream.servers.iter().filter(|server| !server.state.health.is_healthy()) {
+            let record = server.state.health.record();
+            if record.verdict == HealthState::Unhealthy {
+                let reason = record.reason.and_then(|reason| serde_json::to_value(reason).ok());
+                let reason = reason.as_ref().and_then(|reason| reason.as_str()).unwrap_or("unknown");
+                known.insert(format!("{}/{}", upstream.id, server.id), format!("unhealthy:{reason}"));
+            }
+        }
+    }
+    known
+}
+
+/// Notes on the servers of `table` that were unhealthy when `health` was taken.
+pub fn restore(table: &Table, health: &KnownHealth, clock: &Clock) {
+    let now = clock.now();
+    for key in health.keys() {
+        let server =
+            key.split_once('/').and_then(|(upstream, server)| table.upstream(upstream)?.server(server));
+        if let Some(server) = server {
+            server.state.health.restore_unhealthy(now);
+        }
+    }
+    table.upstreams().for_each(|upstream| upstream.state.eligibility_changed());
+}
+
+/// Keeps the file like what is in force.
+#[derive(Debug)]
+pub struct Keeper {
+    path: PathBuf,
+    reader: TableReader,
+    clock: Clock,
+    written: Option<(Revision, KnownHealth)>,
+}
+
+impl Keeper {
+    /// Keeps the file at `path` like what `reader` has.
+    #[must_use]
+    pub fn new(path: PathBuf, reader: TableReader, clock: Clock) -> Self {
+        Self { path, reader, clock, written: None }
+    }
+
+    /// Writes after every change told by `published`, at most once a second, until its sender is gone; then once more.
+    pub async fn run(mut self, mut published: watch::Receiver<Revision>) {
+        loop {
+            let told = tokio::time::timeout(HEALTH_INTERVAL, published.changed()).await;
+            let is_last = matches!(told, Ok(Err(_)));
+            let started = Instant::now();
+            self = self.keep().await;
+            if is_last {
+                return;
+            }
+            tokio::time::sleep_until(started + WRITE_INTERVAL).await;
+        }
+    }
+
+    /// Writes if there is something new. A failure is told once and tried again with the next round.
+    async fn keep(self) -> Self {
+        let path = self.path.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let mut keeper = self;
+            keeper.keep_now();
+            keeper
+        });
+        match work.await {
+            Ok(keeper) => keeper,
+            // The runtime is going down, or the work panicked: there is nothing to go on with.
+            Err(error) => {
+                tracing::error!(%error, path = %path.display(), "keeping the last good configuration ended");
+                std::future::pending().await
+            }
+        }
+    }
+
+    fn keep_now(&mut self) {
+        let table = self.reader.snapshot();
+        // Revision 0 is the start; a file that says "nothing" would be obeyed like any other.
+        if table.revision() == Revision::default() {
+            return;
+        }
+        let health = unhealthy(&table);
+        if self
+            .written
+            .as_ref()
+            .is_some_and(|(revision, known)| *revision == table.revision() && *known == health)
+        {
+            return;
+        }
+        match write(&self.path, table.config(), &health, self.clock.now().wall) {
+            Ok(()) => self.written = Some((table.revision(), health)),
+            Err(error) => {
+                tracing::error!(%error, path = %self.path.display(), "the last good configuration is not kept");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::PermissionsExt, sync::Arc};
+
+    use weir_shared::{
+        id::UpstreamId,
+        model::{Server, ServerRecord, Upstream, UpstreamRecord},
+    };
+
+    use super::*;
+
+    fn config() -> Config {
+        let meta = Meta { revision: Revision(7), created_at: Timestamp(5), updated_at: Timestamp(5) };
+        let server = Server { id: "a".into(), address: "127.0.0.1:1".into(), ..Server::default() };
+        let record = UpstreamRecord {
+            spec: Upstream { id: "web".into(), ..Upstream::default() },
+            meta,
+            servers: vec![Arc::new(ServerRecord { server, meta })],
+        };
+        let mut config = Config::empty(Epoch("abcdef".into()));
+        config.revision = Revision(7);
+        config.upstreams.insert(UpstreamId::new("web"), Arc::new(record));
+        config
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("last-good.json");
+        assert_eq!(read(&path).unwrap(), None);
+        let health = KnownHealth::from([("web/a".to_owned(), "unhealthy:reset".to_owned())]);
+        write(&path, &config(), &health, Timestamp(5)).unwrap();
+        write(&path, &config(), &health, Timestamp(5)).unwrap();
+        let read = read(&path).unwrap().unwrap();
+        assert_eq!((read.config, read.health), (config(), health));
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1, "no part is left behind");
+    }
+
+    #[test]
+    fn every_flipped_byte_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("last-good.json");
+        write(&path, &config(), &KnownHealth::new(), Timestamp(5)).unwrap();
+        let good = std::fs::read(&path).unwrap();
+        for place in 0..good.len() {
+            let mut bad = good.clone();
+            bad[place] ^= 1;
+            std::fs::write(&path, &bad).unwrap();
+            let outcome = read(&path);
+            assert!(
+                matches!(outcome, Err(LastGoodError::Damaged { .. })),
+                "byte {place} of {}: {outcome:?}",
+                String::from_utf8_lossy(&bad)
+            );
+        }
+        std::fs::write(&path, &good[..good.len() / 2]).unwrap();
+        assert!(matches!(read(&path), Err(LastGoodError::Damaged { .. })));
+    }
+}

@@ -1,0 +1,245 @@
+//! Which configuration a process starts with: never an empty one by accident.
+//!
+//! | store | last-good.json | starts with | store then |
+//! |---|---|---|---|
+//! | whole | any | the store's | ok |
+//! | never set up, nothing was ever here | none | nothing, as a new installation | ok, new epoch |
+//! | damaged, missing, not readable | good | last-good.json | read_only |
+//! | damaged, missing, not readable | none or damaged | nothing, and not ready | read_only |
+//!
+//! "Nothing was ever here" means: no last-good.json and no file that was set aside. Damaged files are set aside under
+//! another name, never deleted, and while one is there a missing store is a lost one and not a new one.
+
+pub mod data_dir;
+
+use std::{path::Path, sync::Arc};
+
+use data_dir::{DataDir, DataDirError};
+use rand::RngExt;
+use weir_shared::{
+    error::Invalid,
+    id::Epoch,
+    model::Config,
+    table::{Compiler, Table},
+    time::Timestamp,
+};
+
+use crate::{
+    catalog::StoreReport,
+    clock::Clock,
+    last_good::{self, LastGood, LastGoodError},
+    store::{Memory, Snapshot, Sqlite, Store, StoreError, codec},
+};
+
+/// Where the configuration a process started with is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The store.
+    Store,
+    /// A new store, which holds nothing yet.
+    New,
+    /// The copy of the last good configuration.
+    LastGood,
+    /// There was none to be had.
+    None,
+}
+
+/// What a process starts with.
+#[derive(Debug)]
+pub struct Started {
+    /// The first table.
+    pub table: Table,
+    /// Where its configuration is from.
+    pub source: Source,
+    /// The store, if it takes writes.
+    pub store: Option<Arc<dyn Store>>,
+    /// How the configuration is kept.
+    pub report: StoreReport,
+    /// The folder, if there is one, claimed for this process.
+    pub data_dir: Option<DataDir>,
+}
+
+/// Why a process cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// A new store cannot be set up.
+    #[error("cannot set up the store: {0}")]
+    Store(#[source] StoreError),
+}
+
+/// Starts with a store in memory.
+///
+/// # Errors
+/// None that can be expected.
+pub async fn in_memory(compiler: Compiler, clock: &Clock) -> Result<Started, StartError> {
+    let store = Memory::default();
+    let epoch = new_epoch();
+    store.initialise(epoch.clone()).await.map_err(StartError::Store)?;
+    let report = StoreReport::new(store.engine(), None, None);
+    let table = empty(compiler, epoch, clock);
+    Ok(Started { table, source: Source::New, store: Some(Arc::new(store)), report, data_dir: None })
+}
+
+/// Starts with what is in the folder at `path`.
+///
+/// # Errors
+/// When the folder cannot be used or a new store cannot be set up. A damaged store is no error.
+pub async fn in_folder(path: &Path, compiler: Compiler, clock: &Clock) -> Result<Started, StartError> {
+    let folder = DataDir::claim(path)?;
+    let last_good = read_last_good(&folder, clock);
+    let trouble = match open(&folder, compiler, clock).await {
+        Ok(Opened::Whole { store, snapshot_at, table }) => {
+            if let Some(known) = last_good.as_ref().filter(|known| known.config.epoch == table.config().epoch)
+            {
+                last_good::restore(&table, &known.health, clock);
+            }
+            let report = StoreReport::new(store.engine(), None, snapshot_at);
+            let (source, store) = (Source::Store, Some(store));
+            return Ok(Started { table, source, store, report, data_dir: Some(folder) });
+        }
+        Ok(Opened::New(store)) if last_good.is_none() && !folder.has_set_aside() => {
+            return initialise(store, folder, compiler, clock).await;
+        }
+        Ok(Opened::New(_)) => "state.db is missing or was never set up".to_owned(),
+        Err(Trouble::Damaged(detail)) => {
+            set_aside(&folder, &folder.database(), clock);
+            format!("state.db is damaged ({detail})")
+        }
+        Err(Trouble::Unusable(detail)) => format!("state.db cannot be used ({detail})"),
+    };
+    Ok(without_store(&trouble, last_good, folder, compiler, clock))
+}
+
+async fn initialise(
+    store: Arc<dyn Store>,
+    folder: DataDir,
+    compiler: Compiler,
+    clock: &Clock,
+) -> Result<Started, StartError> {
+    let epoch = new_epoch();
+    store.initialise(epoch.clone()).await.map_err(StartError::Store)?;
+    let report = StoreReport::new(store.engine(), None, None);
+    let table = empty(compiler, epoch, clock);
+    Ok(Started { table, source: Source::New, store: Some(store), report, data_dir: Some(folder) })
+}
+
+/// Starts read-only, with the last good configuration if there is one.
+fn without_store(
+    trouble: &str,
+    last_good: Option<LastGood>,
+    folder: DataDir,
+    compiler: Compiler,
+    clock: &Clock,
+) -> Started {
+    let loaded = last_good.and_then(|known| load_last_good(known, compiler, clock));
+    let (table, source) = match loaded {
+        Some(table) => (table, Source::LastGood),
+        None => (empty(compiler, new_epoch(), clock), Source::None),
+    };
+    let path = folder.path().display();
+    let reason = match source {
+        Source::LastGood => format!(
+            "{trouble}; traffic goes on with last-good.json (revision {}). Stop Weir, put a whole state.db back into \
+             {path}, or move everything out of it to begin anew",
+            table.revision()
+        ),
+        Source::Store | Source::New | Source::None => format!(
+            "{trouble} and there is no good last-good.json; nothing is served. Stop Weir, put a whole state.db back \
+             into {path}, or move everything out of it to begin anew"
+        ),
+    };
+    tracing::error!(reason, "the store is read-only");
+    let report = StoreReport::new("sqlite", Some(reason.into()), None);
+    Started { table, source, store: None, report, data_dir: Some(folder) }
+}
+
+fn load_last_good(known: LastGood, compiler: Compiler, clock: &Clock) -> Option<Table> {
+    match compiler.compile(Arc::new(known.config), None, clock.now()) {
+        Ok(table) => {
+            last_good::restore(&table, &known.health, clock);
+            Some(table)
+        }
+        Err(Invalid(errors)) => {
+            let first = errors.first().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(first, "last-good.json holds a configuration this release refuses");
+            None
+        }
+    }
+}
+
+enum Opened {
+    Whole { store: Arc<dyn Store>, snapshot_at: Option<Timestamp>, table: Table },
+    New(Arc<dyn Store>),
+}
+
+enum Trouble {
+    Damaged(String),
+    Unusable(String),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Corrupt(detail) => Self::Damaged(detail),
+            error @ (StoreError::NotInitialised
+            | StoreError::AlreadyInitialised
+            | StoreError::Unavailable(_)) => Self::Unusable(error.to_string()),
+        }
+    }
+}
+
+async fn open(folder: &DataDir, compiler: Compiler, clock: &Clock) -> Result<Opened, Trouble> {
+    let path = folder.database();
+    // Opening may wait for the disk, and for a reader of the file.
+    let opened = tokio::task::spawn_blocking(move || Sqlite::open(&path)).await;
+    let store = opened.map_err(|error| Trouble::Unusable(error.to_string()))??;
+    let snapshot: Snapshot = match store.load().await {
+        Ok(snapshot) => snapshot,
+        Err(StoreError::NotInitialised) => return Ok(Opened::New(Arc::new(store))),
+        Err(error) => return Err(error.into()),
+    };
+    let snapshot_at = snapshot.committed_at;
+    // The file is whole, so that it is left where it is: a newer release may be able to read it.
+    let config = codec::decode(snapshot).map_err(|error| Trouble::Unusable(error.to_string()))?;
+    let table = compiler.compile(Arc::new(config), None, clock.now()).map_err(|Invalid(errors)| {
+        let first = errors.first().map(ToString::to_string).unwrap_or_default();
+        Trouble::Unusable(format!("it holds a configuration this release refuses: {first}"))
+    })?;
+    Ok(Opened::Whole { store: Arc::new(store), snapshot_at, table })
+}
+
+fn read_last_good(folder: &DataDir, clock: &Clock) -> Option<LastGood> {
+    let path = folder.last_good();
+    match last_good::read(&path) {
+        Ok(known) => known,
+        Err(error @ LastGoodError::Damaged { .. }) => {
+            tracing::error!(%error, "the last good configuration is set aside");
+            set_aside(folder, &path, clock);
+            None
+        }
+        Err(error @ LastGoodError::Unreadable { .. }) => {
+            tracing::error!(%error, "the last good configuration is left alone");
+            None
+        }
+    }
+}
+
+fn set_aside(folder: &DataDir, path: &Path, clock: &Clock) {
+    match folder.set_aside(path, clock.now().wall) {
+        Ok(renamed) => tracing::error!(path = %renamed.display(), "a damaged file was set aside"),
+        Err(error) => tracing::error!(%error, path = %path.display(), "a damaged file cannot be set aside"),
+    }
+}
+
+fn empty(compiler: Compiler, epoch: Epoch, clock: &Clock) -> Table {
+    compiler
+        .compile(Arc::new(Config::empty(epoch)), None, clock.now())
+        .expect("a configuration without upstreams is valid")
+}
+
+fn new_epoch() -> Epoch {
+    Epoch(format!("{:06x}", rand::rng().random_range(0..1_u32 << 24)).into())
+}

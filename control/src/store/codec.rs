@@ -1,0 +1,112 @@
+//! Between configurations and stored objects: one object per upstream, server and route, so that a change of one server
+//! among thousands writes two small rows.
+//!
+//! Reading ignores unknown fields, so that an older release can read what a newer one wrote.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use weir_shared::{
+    id::{RouteId, UpstreamId},
+    model::{Config, Meta, Route, Server, ServerRecord, Upstream, UpstreamRecord},
+    time::Timestamp,
+};
+
+use super::{Kind, Object, Op, Snapshot, StoreError};
+
+/// A resource with what Weir notes of it. The revision is the object's own, kept by the store.
+#[derive(Serialize, Deserialize)]
+struct Stored<T> {
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    spec: T,
+}
+
+/// Name of a server's object.
+#[must_use]
+pub fn server_key(upstream: &str, server: &str) -> String {
+    format!("{upstream}/{server}")
+}
+
+/// The operation that stores an upstream, without its servers.
+#[must_use]
+pub fn put_upstream(record: &UpstreamRecord) -> Op {
+    put(Kind::Upstream, record.spec.id.clone(), &stored(&record.spec, record.meta))
+}
+
+/// The operation that stores a server of `upstream`.
+#[must_use]
+pub fn put_server(upstream: &str, record: &ServerRecord) -> Op {
+    let id = server_key(upstream, &record.server.id);
+    put(Kind::Server, id, &stored(&record.server, record.meta))
+}
+
+/// The operation that stores a route.
+#[must_use]
+pub fn put_route(route: &Route) -> Op {
+    put(Kind::Route, route.id.clone(), route)
+}
+
+/// The operations that store all of `config`, in an order that keeps the servers'.
+#[must_use]
+pub fn put_all(config: &Config) -> Vec<Op> {
+    let mut ops: Vec<Op> = config.routes.values().map(|route| put_route(route)).collect();
+    for (id, record) in &config.upstreams {
+        ops.push(put_upstream(record));
+        ops.extend(record.servers.iter().map(|server| put_server(id.as_str(), server)));
+    }
+    ops
+}
+
+fn stored<T>(spec: T, meta: Meta) -> Stored<T> {
+    Stored { created_at: meta.created_at, updated_at: meta.updated_at, spec }
+}
+
+fn put<T: Serialize>(kind: Kind, id: String, value: &T) -> Op {
+    let json = serde_json::to_string(value).expect("model types have text keys and no failing serializer");
+    Op::Put { kind, id, json }
+}
+
+/// The configuration a snapshot holds.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when an object cannot be read or a server's upstream is missing.
+pub fn decode(snapshot: Snapshot) -> Result<Config, StoreError> {
+    let mut config = Config::empty(snapshot.epoch);
+    config.revision = snapshot.revision;
+    let mut upstreams: BTreeMap<UpstreamId, UpstreamRecord> = BTreeMap::new();
+    let (parents, servers): (Vec<Object>, Vec<Object>) =
+        snapshot.objects.into_iter().partition(|object| object.kind != Kind::Server);
+    for object in parents {
+        if object.kind == Kind::Route {
+            let route: Route = read(&object)?;
+            config.routes.insert(RouteId::new(&object.id), Arc::new(route));
+        } else {
+            let stored: Stored<Upstream> = read(&object)?;
+            let meta = meta(&object, &stored);
+            let record = UpstreamRecord { spec: stored.spec, meta, servers: Vec::new() };
+            upstreams.insert(UpstreamId::new(&object.id), record);
+        }
+    }
+    for object in servers {
+        let stored: Stored<Server> = read(&object)?;
+        let meta = meta(&object, &stored);
+        let upstream = object.id.split('/').next().unwrap_or_default();
+        let parent = upstreams.get_mut(upstream).ok_or_else(|| {
+            StoreError::Corrupt(format!("the upstream of server \"{}\" is missing", object.id))
+        })?;
+        parent.servers.push(Arc::new(ServerRecord { server: stored.spec, meta }));
+    }
+    config.upstreams = upstreams.into_iter().map(|(id, record)| (id, Arc::new(record))).collect();
+    Ok(config)
+}
+
+fn meta<T>(object: &Object, stored: &Stored<T>) -> Meta {
+    Meta { revision: object.touched, created_at: stored.created_at, updated_at: stored.updated_at }
+}
+
+fn read<T: DeserializeOwned>(object: &Object) -> Result<T, StoreError> {
+    serde_json::from_str(&object.json).map_err(|error| {
+        StoreError::Corrupt(format!("{} \"{}\" cannot be read: {error}", object.kind.as_str(), object.id))
+    })
+}

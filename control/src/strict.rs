@@ -1,0 +1,230 @@
+//! Reads what operators submit, finding every fault: unknown fields with the nearest known name, and values of a wrong
+//! type, each with a pointer.
+//!
+//! The model itself reads leniently, because the store may hold what a newer release wrote.
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use serde_path_to_error::Segment;
+use weir_shared::error::{FieldError, FieldErrorCode, Pointer};
+
+/// Most faults of one kind reported for one document; a document with more is not mended one by one.
+const MAX_ERRORS: usize = 32;
+
+/// Words newcomers use for what an upstream calls servers.
+const WORDS_FOR_SERVERS: [&str; 8] =
+    ["address", "addresses", "url", "urls", "host", "backends", "targets", "endpoints"];
+
+/// Reads `value`, found at `at`. Adds every fault to `errors`; answers `None` when no `T` could be made.
+pub fn read<T: DeserializeOwned + Serialize>(
+    mut value: Value,
+    at: &Pointer,
+    errors: &mut Vec<FieldError>,
+) -> Option<T> {
+    let known = errors.len();
+    loop {
+        let mut unknown = Vec::new();
+        match attempt::<T>(&value, &mut unknown) {
+            Ok(parsed) if errors.len() == known => {
+                name_unknown(&parsed, &unknown, at, errors);
+                return Some(parsed);
+            }
+            Ok(_) => return None,
+            Err(error) => {
+                let path: Vec<Step> = error.path().iter().map(Step::from).collect();
+                errors.push(type_error(&pointer(at, &path), error.inner(), lookup(&value, &path)));
+                // Without the faulty field the rest can be read, and its faults found.
+                if errors.len() - known >= MAX_ERRORS || !remove(&mut value, &path) {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// One step down in a document.
+#[derive(Clone, Debug)]
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+impl From<&Segment> for Step {
+    fn from(segment: &Segment) -> Self {
+        match segment {
+            Segment::Seq { index } => Self::Index(*index),
+            Segment::Map { key } => Self::Key(key.clone()),
+            Segment::Enum { variant } => Self::Key(variant.clone()),
+            Segment::Unknown => Self::Key("?".to_owned()),
+        }
+    }
+}
+
+fn attempt<T: DeserializeOwned>(
+    value: &Value,
+    unknown: &mut Vec<Vec<Step>>,
+) -> Result<T, serde_path_to_error::Error<serde_json::Error>> {
+    let mut note = |path: serde_ignored::Path<'_>| {
+        if unknown.len() < MAX_ERRORS {
+            unknown.push(steps(&path));
+        }
+    };
+    serde_path_to_error::deserialize(serde_ignored::Deserializer::new(value, &mut note))
+}
+
+fn steps(path: &serde_ignored::Path<'_>) -> Vec<Step> {
+    use serde_ignored::Path;
+    let (parent, step) = match path {
+        Path::Root => return Vec::new(),
+        Path::Seq { parent, index } => (parent, Some(Step::Index(*index))),
+        Path::Map { parent, key } => (parent, Some(Step::Key(key.clone()))),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
+            (parent, None)
+        }
+    };
+    let mut steps = steps(parent);
+    steps.extend(step);
+    steps
+}
+
+fn pointer(at: &Pointer, path: &[Step]) -> Pointer {
+    path.iter().fold(at.clone(), |at, step| match step {
+        Step::Key(key) => at.at(key),
+        Step::Index(index) => at.at(index),
+    })
+}
+
+fn lookup<'a>(value: &'a Value, path: &[Step]) -> Option<&'a Value> {
+    path.iter().try_fold(value, |value, step| match step {
+        Step::Key(key) => value.get(key),
+        Step::Index(index) => value.get(index),
+    })
+}
+
+/// Removes the field at `path`; answers whether it was one. An item of an array is left, for its neighbours' places.
+fn remove(value: &mut Value, path: &[Step]) -> bool {
+    let Some((Step::Key(last), parents)) = path.split_last() else { return false };
+    let parent = parents.iter().try_fold(value, |value, step| match step {
+        Step::Key(key) => value.get_mut(key),
+        Step::Index(index) => value.get_mut(index),
+    });
+    parent.and_then(Value::as_object_mut).and_then(|fields| fields.remove(last)).is_some()
+}
+
+fn type_error(at: &Pointer, error: &serde_json::Error, value: Option<&Value>) -> FieldError {
+    let detail = error.to_string();
+    let code = if detail.starts_with("invalid value: integer") {
+        FieldErrorCode::OutOfRange
+    } else if detail.starts_with("invalid type") || detail.starts_with("unknown variant") {
+        FieldErrorCode::InvalidType
+    } else {
+        FieldErrorCode::InvalidValue
+    };
+    // Only what is short is repeated: the value may be a whole document.
+    let value = value.filter(|value| match value {
+        Value::String(text) => text.len() <= 256,
+        Value::Array(_) | Value::Object(_) => false,
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+    });
+    FieldError { value: value.cloned(), ..at.error(code, detail) }
+}
+
+/// Adds an error for each unknown field. The known ones are those the parsed form is written with.
+fn name_unknown<T: Serialize>(parsed: &T, unknown: &[Vec<Step>], at: &Pointer, errors: &mut Vec<FieldError>) {
+    if unknown.is_empty() {
+        return;
+    }
+    let written = serde_json::to_value(parsed).unwrap_or(Value::Null);
+    for path in unknown {
+        let Some((Step::Key(name), parent)) = path.split_last() else { continue };
+        let known: Vec<&str> = lookup(&written, parent)
+            .and_then(Value::as_object)
+            .map(|fields| fields.keys().map(String::as_str).collect())
+            .unwrap_or_default();
+        errors.push(unknown_field(&pointer(at, path), name, &known));
+    }
+}
+
+/// The error for a field called `name` that is none of `known`.
+#[must_use]
+pub fn unknown_field(at: &Pointer, name: &str, known: &[&str]) -> FieldError {
+    let hint = if known.contains(&"servers") && WORDS_FOR_SERVERS.contains(&name) {
+        "; an upstream is a group: write \"servers\": [\"host:port\"]".to_owned()
+    } else {
+        nearest(name, known).map(|nearest| format!("; did you mean \"{nearest}\"?")).unwrap_or_default()
+    };
+    let error = at.error(FieldErrorCode::UnknownField, format!("there is no field \"{name}\"{hint}"));
+    let allowed = (!known.is_empty()).then(|| known.join(", "));
+    FieldError { allowed, ..error }
+}
+
+/// The one of `known` most like `name`, if one is much like it.
+#[must_use]
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate))
+        .filter(|(likeness, _)| *likeness >= 0.75)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use weir_shared::model::Upstream;
+
+    use super::*;
+
+    fn faults(value: Value) -> Vec<(String, FieldErrorCode, String)> {
+        let mut errors = Vec::new();
+        read::<Upstream>(value, &Pointer::root(), &mut errors);
+        errors.into_iter().map(|error| (error.pointer, error.code, error.detail)).collect()
+    }
+
+    #[test]
+    fn every_unknown_field_is_named_with_the_nearest_known_one() {
+        let found = faults(json!({
+            "algoritm": "random",
+            "health_check": {"intervall": "5s"},
+            "servers": ["a:1", {"address": "b:1", "wieght": 2}],
+        }));
+        let expect = [
+            ("#/algoritm", "\"algorithm\"?"),
+            ("#/health_check/intervall", "\"interval\"?"),
+            ("#/servers/1/wieght", "\"weight\"?"),
+        ];
+        assert_eq!(found.len(), expect.len(), "{found:?}");
+        for (at, hint) in expect {
+            let one = found.iter().find(|(pointer, _, _)| pointer == at).expect(at);
+            assert_eq!(one.1, FieldErrorCode::UnknownField);
+            assert!(one.2.contains(hint), "{one:?}");
+        }
+        let found = faults(json!({"address": "10.0.0.1:80"}));
+        assert!(found[0].2.contains("\"servers\": [\"host:port\"]"), "{found:?}");
+    }
+
+    #[test]
+    fn every_wrong_type_is_found() {
+        let found = faults(json!({
+            "algorithm": "fastest",
+            "connect_timeout": 5,
+            "idle_timeout": "5 s",
+            "health_check": {"healthy_threshold": 300},
+            "servers": [{"address": "a:1", "weight": "3"}],
+        }));
+        let mut codes: Vec<(&str, FieldErrorCode)> =
+            found.iter().map(|(pointer, code, _)| (pointer.as_str(), *code)).collect();
+        codes.sort_by_key(|(pointer, _)| *pointer);
+        assert_eq!(
+            codes,
+            [
+                ("#/algorithm", FieldErrorCode::InvalidType),
+                ("#/connect_timeout", FieldErrorCode::InvalidType),
+                ("#/health_check/healthy_threshold", FieldErrorCode::OutOfRange),
+                ("#/idle_timeout", FieldErrorCode::InvalidValue),
+                ("#/servers/0/weight", FieldErrorCode::InvalidType),
+            ]
+        );
+    }
+}
