@@ -24,6 +24,7 @@ pub(crate) fn response(error: ProxyError, request_id: &str) -> Response<Response
     }
     match error {
         ProxyError::MethodNotAllowed => {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             let allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }

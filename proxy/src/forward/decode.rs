@@ -14,6 +14,9 @@ const MAX_TRAILERS: usize = 16 * 1024;
 /// Most trailer fields.
 const MAX_TRAILER_FIELDS: usize = 32;
 
+/// Room made for one read of a large body: 64 KiB and a head, so that a response of that size takes one system call.
+pub(super) const LARGE_READ: usize = 68 * 1024;
+
 /// How the body of a response is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyFraming {
@@ -85,13 +88,11 @@ impl Decoder {
         }
     }
 
-    /// How much to make room for before reading on.
+    /// How much to make room for before reading on: what is left, as far as that is known.
     pub(super) fn read_size(&self) -> usize {
-        const SMALL: usize = 16 * 1024;
-        const LARGE: usize = 64 * 1024;
         match self {
-            Self::Length(left) | Self::ChunkData(left) if *left < LARGE as u64 => SMALL,
-            _ => LARGE,
+            Self::Length(left) => usize::try_from(*left).map_or(LARGE_READ, |left| left.min(LARGE_READ)),
+            _ => LARGE_READ,
         }
     }
 

@@ -9,7 +9,12 @@ use weir_shared::{
     time::Moment,
 };
 
-use super::{connection::ServerConnection, pool::ServerPool};
+use super::{
+    connection::ServerConnection,
+    decode::{BodyFraming, LARGE_READ},
+    pool::ServerPool,
+    response_head::SMALL_READ,
+};
 use crate::worker::Worker;
 
 /// One attempt at one server, from the pick until the response body has ended or was given up.
@@ -36,6 +41,17 @@ impl Lease {
     /// What this worker counts at the server.
     pub(crate) fn counters(&self) -> &ServerCounters {
         self.pool.state.counters.of(self.worker.id)
+    }
+
+    /// Room to make for the first read of a response.
+    pub(super) fn read_size(&self) -> usize {
+        self.pool.read_size.get()
+    }
+
+    /// Expects the next response of the server to be about as large as this one.
+    pub(super) fn expect_like(&self, framing: BodyFraming) {
+        let is_small = matches!(framing, BodyFraming::Length(length) if length < SMALL_READ as u64);
+        self.pool.read_size.set(if is_small { SMALL_READ } else { LARGE_READ });
     }
 
     /// An unused connection to the server that is still open.

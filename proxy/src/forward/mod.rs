@@ -168,7 +168,7 @@ impl Call {
                     Ok(Parsed::Incomplete) => {}
                 }
             }
-            match self.connection.poll_read(cx, response_head::READ_SIZE) {
+            match self.connection.poll_read(cx, self.lease.read_size()) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) if !self.connection.buffer.is_empty() => {
                     return Poll::Ready(Err(ProxyError::ResponseMalformed));
@@ -210,6 +210,7 @@ impl Call {
         } else {
             (Some(upload), None)
         };
+        lease.expect_like(head.framing);
         let body = match (head.framing, upload) {
             (BodyFraming::Length(length), None) if length <= connection.buffer.len() as u64 => {
                 // Everything has arrived already: the connection serves the next request while this one is relayed.

@@ -23,7 +23,7 @@ use weir_shared::{
     time::Moment,
 };
 
-use super::connection::ServerConnection;
+use super::{connection::ServerConnection, response_head::SMALL_READ};
 use crate::worker::Worker;
 
 /// Largest read buffer kept for the next connection.
@@ -64,6 +64,8 @@ pub(super) struct ServerPool {
     pub(super) upstream: UpstreamId,
     idle: RefCell<VecDeque<Idle>>,
     limits: Cell<Limits>,
+    /// Room to make for the first read of a response, by the size of the last one.
+    pub(super) read_size: Cell<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -103,6 +105,7 @@ impl Pools {
                 upstream: upstream.id.clone(),
                 idle: RefCell::default(),
                 limits: Cell::new(Limits::of(upstream)),
+                read_size: Cell::new(SMALL_READ),
             })
         });
         pool.limits.set(Limits::of(upstream));

@@ -9,8 +9,8 @@ use crate::{
     header::{ConnectionOptions, is_hop_by_hop},
 };
 
-/// Room made for one read while a head is expected.
-pub(super) const READ_SIZE: usize = 16 * 1024;
+/// Room made for one read while a head is expected. Small, because a slow client keeps all of it in memory.
+pub(super) const SMALL_READ: usize = 16 * 1024;
 /// Largest head accepted, interim responses not counted (Envoy 60 KiB).
 const MAX_HEAD: usize = 64 * 1024;
 /// Fields parsed without another try; most responses have fewer.
