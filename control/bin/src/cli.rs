@@ -1,0 +1,201 @@
+//! The flags. Each is also an environment variable, `WEIR_` and its name in capitals.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU16,
+    path::PathBuf,
+};
+
+use clap::{ArgAction, Args, Parser, ValueEnum, builder::BoolishValueParser};
+use weir_proxy::Cidr;
+use weir_shared::units::Span;
+
+/// What a stranger needs to see traffic flow, shown below the flags.
+const FIRST_STEPS: &str = "\
+First five minutes:
+  weir                          # or: weir --demo, which also starts three servers to balance
+  curl --json '{\"servers\":[\"127.0.0.1:3001\",\"127.0.0.1:3002\"]}' localhost:9900/v1/upstreams
+  curl localhost:8080/
+  curl localhost:9900/v1/health
+
+The API describes itself at http://localhost:9900/docs. Durations are written 250ms, 5s, 1m30s.
+Each flag is also an environment variable: --data-dir is WEIR_DATA_DIR. A flag wins over its variable.
+SIGTERM or SIGINT drains: no new connections, requests under way may finish. A second one ends at once.";
+
+/// An HTTP load balancer with a control-plane API: traffic on one port, a REST API to steer it on another.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, after_help = FIRST_STEPS, disable_help_flag = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// Also start three small demo servers on loopback (one slow, one that fails now and then) and balance them.
+    #[arg(long, env = "WEIR_DEMO", value_parser = BoolishValueParser::new())]
+    pub(crate) demo: bool,
+
+    /// Address and port clients connect to.
+    #[arg(long, env = "WEIR_LISTEN", value_name = "IP:PORT", default_value = "0.0.0.0:8080", value_parser = address)]
+    pub(crate) listen: SocketAddr,
+
+    /// Where the configuration is kept; made if missing.
+    #[arg(long, env = "WEIR_DATA_DIR", value_name = "DIR", default_value = "./weir-data")]
+    pub(crate) data_dir: PathBuf,
+
+    /// sqlite, in a file, or memory, until the process ends [default: sqlite; memory with --demo].
+    #[arg(long, env = "WEIR_STORE", value_name = "KIND", hide_possible_values = true)]
+    pub(crate) store: Option<StoreKind>,
+
+    /// Threads that serve traffic [default: one per available core].
+    #[arg(long, env = "WEIR_WORKERS", value_name = "N")]
+    pub(crate) workers: Option<NonZeroU16>,
+
+    /// How long requests under way may take to finish once the process was told to stop.
+    #[arg(long, env = "WEIR_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(crate) drain_timeout: Span,
+
+    /// Print this help.
+    // The short form of clap's help, whichever way it is asked for: everything on two screens.
+    #[arg(short, long, action = ArgAction::HelpShort)]
+    pub(crate) help: Option<bool>,
+
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+/// The admin port and who may use it.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Admin API")]
+pub(crate) struct AdminArgs {
+    /// Address and port of the API, the metrics and the documentation. Must be loopback: the API has no
+    /// authentication yet.
+    #[arg(long, env = "WEIR_ADMIN", value_name = "IP:PORT", default_value = "127.0.0.1:9900", value_parser = address)]
+    pub(crate) admin: SocketAddr,
+
+    /// A further name the API may be called by in `Host`, besides localhost and its own address. Repeatable, or
+    /// separated by commas.
+    #[arg(long, env = "WEIR_ADMIN_ALLOWED_HOST", value_name = "HOST", value_delimiter = ',')]
+    pub(crate) admin_allowed_host: Vec<String>,
+
+    /// Accept an admin address that is not loopback. Everyone who can reach it controls the proxy.
+    #[arg(long, env = "WEIR_ADMIN_INSECURE", value_parser = BoolishValueParser::new())]
+    pub(crate) admin_insecure: bool,
+}
+
+/// What a client may ask of the data port.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Limits on clients")]
+pub(crate) struct LimitArgs {
+    /// Time to send a request's header section; then 408.
+    #[arg(long, env = "WEIR_HEADER_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = timeout)]
+    pub(crate) header_timeout: Span,
+
+    /// How long a connection without a request is kept.
+    #[arg(long, env = "WEIR_IDLE_TIMEOUT", value_name = "DURATION", default_value = "75s", value_parser = timeout)]
+    pub(crate) idle_timeout: Span,
+
+    /// Largest header section in bytes; more is answered 431.
+    #[arg(long, env = "WEIR_MAX_HEADER_BYTES", value_name = "BYTES", default_value = "32768",
+        value_parser = clap::value_parser!(u32).range(8192..=1_048_576))]
+    pub(crate) max_header_bytes: u32,
+
+    /// Most header fields; more is answered 431.
+    #[arg(long, env = "WEIR_MAX_HEADERS", value_name = "N", default_value = "100",
+        value_parser = clap::value_parser!(u32).range(10..=10_000))]
+    pub(crate) max_headers: u32,
+
+    /// Longest request target in bytes; more is answered 414.
+    #[arg(long, env = "WEIR_MAX_URI_BYTES", value_name = "BYTES", default_value = "8192",
+        value_parser = clap::value_parser!(u32).range(256..=65_534))]
+    pub(crate) max_uri_bytes: u32,
+
+    /// Largest request body in bytes; more is answered 413. 0 = no limit.
+    #[arg(long, env = "WEIR_MAX_BODY_BYTES", value_name = "BYTES", default_value = "0")]
+    pub(crate) max_body_bytes: u64,
+
+    /// Most client connections at once; further ones wait in the kernel's queue. 0 = as many as files may be open.
+    #[arg(long, env = "WEIR_MAX_CONNECTIONS", value_name = "N", default_value = "0")]
+    pub(crate) max_connections: u32,
+
+    /// Networks whose X-Forwarded-* and X-Request-Id are believed, as 10.0.0.0/8. Repeatable, or separated by commas
+    /// [default: none].
+    #[arg(long, env = "WEIR_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
+    pub(crate) trusted_proxies: Vec<Cidr>,
+}
+
+/// What is written to standard error.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Log")]
+pub(crate) struct LogArgs {
+    /// human, json, or auto: for people on a terminal, JSON lines otherwise.
+    #[arg(
+        hide_possible_values = true,
+        long,
+        env = "WEIR_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "auto"
+    )]
+    pub(crate) log_format: LogFormat,
+
+    /// The least serious kind of line to write.
+    #[arg(long, env = "WEIR_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    pub(crate) log_level: LogLevel,
+}
+
+/// How the configuration is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StoreKind {
+    /// In an SQLite database in the data directory.
+    Sqlite,
+    /// In memory: gone when the process ends.
+    Memory,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// `Human` on a terminal, `Json` otherwise.
+    Auto,
+    /// Lines for people.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Least serious kind of line written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    /// A person must act.
+    Error,
+    /// Unexpected, but work goes on.
+    Warn,
+    /// Changes of state.
+    Info,
+    /// Single requests and connections.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Reads `IP:PORT`, or `localhost:PORT` for 127.0.0.1.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let loopback = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
+    if let Some(port) = loopback {
+        return Ok(SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port));
+    }
+    text.parse().map_err(|_| "expected an IP address and a port, like 127.0.0.1:8080 or [::]:8080".to_owned())
+}
+
+fn duration(text: &str) -> Result<Span, String> {
+    Span::parse(text).ok_or_else(|| "expected a duration like 250ms, 5s or 1m30s".to_owned())
+}
+
+/// A duration that is not zero: a client could not do anything in no time.
+fn timeout(text: &str) -> Result<Span, String> {
+    match duration(text)? {
+        span if span.duration().is_zero() => Err("must be longer than 0s".to_owned()),
+        span => Ok(span),
+    }
+}

@@ -1,0 +1,110 @@
+//! From flags to what each plane is started with.
+
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc};
+
+use tokio::time::Instant;
+use weir_control::{ControlConfig, StoreChoice, api::Build, clock::Clock};
+use weir_proxy::ProxyConfig;
+use weir_shared::{model::Listener, state::ListenerState, table::Compiler};
+
+use crate::cli::{Cli, StoreKind};
+
+/// Where Linux says what the machine is called; the standard library does not.
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+
+/// How many threads serve traffic.
+pub(crate) fn workers(args: &Cli) -> usize {
+    match args.workers {
+        Some(workers) => usize::from(workers.get()),
+        None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+    }
+}
+
+/// What the data plane is started with.
+pub(crate) fn proxy(args: &Cli, workers: usize, clock_base: Instant) -> ProxyConfig {
+    ProxyConfig {
+        listen: args.listen,
+        workers,
+        listener: listener(args, args.listen),
+        trusted_proxies: args.limits.trusted_proxies.clone(),
+        clock_base,
+    }
+}
+
+/// What the control plane is started with, once the data port is known to be `data`.
+pub(crate) fn control(
+    args: &Cli,
+    data: SocketAddr,
+    compiler: Compiler,
+    listener_state: Arc<ListenerState>,
+    clock: Clock,
+) -> ControlConfig {
+    ControlConfig {
+        store: store(args),
+        compiler,
+        listener: listener(args, data),
+        listener_state,
+        clock,
+        allowed_hosts: args.admin.admin_allowed_host.clone(),
+        node: node(),
+        build: Build {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: option_env!("WEIR_BUILD_COMMIT").unwrap_or("unknown").to_owned(),
+        },
+    }
+}
+
+fn store(args: &Cli) -> StoreChoice {
+    // A demo leaves nothing behind unless asked to: its servers are gone when it ends, and a configuration that names
+    // them would greet the next start.
+    let default = if args.demo { StoreKind::Memory } else { StoreKind::Sqlite };
+    match args.store.unwrap_or(default) {
+        StoreKind::Sqlite => StoreChoice::Folder(args.data_dir.clone()),
+        StoreKind::Memory => StoreChoice::Memory,
+    }
+}
+
+fn listener(args: &Cli, address: SocketAddr) -> Listener {
+    let limits = &args.limits;
+    Listener {
+        address: address.to_string(),
+        header_timeout: limits.header_timeout,
+        idle_timeout: limits.idle_timeout,
+        max_header_bytes: limits.max_header_bytes,
+        max_headers: limits.max_headers,
+        max_uri_bytes: limits.max_uri_bytes,
+        max_body_bytes: limits.max_body_bytes,
+        max_connections: limits.max_connections,
+        ..Listener::default()
+    }
+}
+
+fn node() -> String {
+    let name = std::fs::read_to_string(HOST_NAME).unwrap_or_default();
+    match name.trim() {
+        "" => "weir".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(flags: &[&str]) -> Cli {
+        crate::usage::parse(std::iter::once("weir").chain(flags.iter().copied()).map(Into::into)).unwrap()
+    }
+
+    #[test]
+    fn the_flags_default_to_the_documented_limits() {
+        assert_eq!(listener(&args(&[]), "0.0.0.0:8080".parse().unwrap()), Listener::default());
+    }
+
+    #[test]
+    fn a_demo_keeps_nothing_unless_told_to() {
+        assert!(matches!(store(&args(&[])), StoreChoice::Folder(_)));
+        assert!(matches!(store(&args(&["--demo"])), StoreChoice::Memory));
+        assert!(matches!(store(&args(&["--demo", "--store", "sqlite"])), StoreChoice::Folder(_)));
+        assert!(matches!(store(&args(&["--store", "memory"])), StoreChoice::Memory));
+    }
+}
