@@ -119,6 +119,11 @@ impl ProxyError {
         }
     }
 
+    /// Whether part of the request may still be on its way, so that the connection cannot be used for another one.
+    pub(crate) fn leaves_request_unread(self) -> bool {
+        self.status().is_client_error() || self == Self::UnknownTransferCoding
+    }
+
     /// The last part of the problem type, and the word for logs.
     pub(crate) fn code(self) -> &'static str {
         match self {

@@ -21,41 +21,42 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Least time between two log lines about failed accepts.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Binds `address` for one worker.
+/// Binds `address` once for each of `workers`. Port 0 takes a free port, the same for all.
 ///
 /// # Errors
-/// The address is taken by another process, or may not be bound.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
+/// The address is taken, or may not be bound.
+pub(crate) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
     if address.port() != 0 {
-        refuse_if_taken(address)?;
+        // `SO_REUSEPORT` would let a second process of the same user share the port unnoticed, each getting some of the
+        // clients; a socket without it cannot.
+        open(address)?.bind(&address.into())?;
     }
+    let first = listen(address)?;
+    let address = first.local_addr()?;
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        sockets.push(listen(address)?);
+    }
+    Ok(sockets)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = open(address)?;
     socket.set_reuse_port(true)?;
-    if address.is_ipv6() {
-        // [::] serves IPv4 clients too, whatever the system's default is.
-        socket.set_only_v6(false)?;
-    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
 
-/// `SO_REUSEPORT` would let a second process of the same user share the port unnoticed, each getting half of the clients.
-fn refuse_if_taken(address: SocketAddr) -> io::Result<()> {
-    thread_local! {
-        static OURS: std::cell::RefCell<Vec<SocketAddr>> = const { std::cell::RefCell::new(Vec::new()) };
+fn open(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // [::] serves IPv4 clients too, whatever the system's default is.
+        socket.set_only_v6(false)?;
     }
-    OURS.with_borrow_mut(|ours| {
-        if !ours.contains(&address) {
-            let probe = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-            probe.set_reuse_address(true)?;
-            probe.bind(&address.into())?;
-            ours.push(address);
-        }
-        Ok(())
-    })
+    Ok(socket)
 }
 
 /// Accepts connections until the process drains, then whatever is already waiting, so that no client is reset.

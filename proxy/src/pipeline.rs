@@ -1,6 +1,6 @@
 //! Takes one request through every stage, in order.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     error::ProxyError,
     exchange::{Exchange, ExchangeGuard},
     forward::{RequestBody, RequestHead},
-    header::{ConnectionOptions, framing},
+    header::{self, ConnectionOptions, framing},
     problem, retry,
 };
 
@@ -35,11 +35,11 @@ async fn forward(
     let route = exchange.table.0.route();
     let upstream = route.upstream.as_ref().ok_or(ProxyError::NoUpstream)?;
     let (parts, body) = request.into_parts();
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let target = header::origin_form(&parts.method, &parts.uri);
     let head = RequestHead {
         exchange,
         method: &parts.method,
-        target: if target.is_empty() { "/" } else { target },
+        target: &target,
         host: checked.host.as_ref(),
         headers: &parts.headers,
         options: &ConnectionOptions::of(&parts.headers),
@@ -64,14 +64,14 @@ fn answer_options() -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::full(bytes::Bytes::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
     let allowed = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-    response.headers_mut().insert(header::ALLOW, allowed);
+    response.headers_mut().insert(http::header::ALLOW, allowed);
     response
 }
 
 /// RFC 9110 §8.6: a 204 has no length, whatever the server said.
 fn complete_head(response: &mut Response<ResponseBody>) {
     if response.status() == StatusCode::NO_CONTENT {
-        response.headers_mut().remove(header::CONTENT_LENGTH);
+        response.headers_mut().remove(http::header::CONTENT_LENGTH);
     }
 }
 
@@ -95,10 +95,12 @@ fn refuse(exchange: &Exchange, error: ProxyError) -> Response<ResponseBody> {
 fn finish(exchange: &Exchange, headers: &mut HeaderMap, version: Version) {
     if version == Version::HTTP_2 {
         // RFC 9113 §8.2.2: fields of the connection have no place in HTTP/2.
-        for name in [header::CONNECTION, HeaderName::from_static("keep-alive"), header::TRANSFER_ENCODING] {
+        for name in
+            [http::header::CONNECTION, HeaderName::from_static("keep-alive"), http::header::TRANSFER_ENCODING]
+        {
             headers.remove(name);
         }
     } else if exchange.worker().is_draining() {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn response(error: ProxyError, request_id: &str) -> Response<Response
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         // What is left of the request on the connection cannot be told apart from a next request.
-        error if status.is_client_error() && error != ProxyError::ExpectationFailed => {
+        error if error.leaves_request_unread() => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         _ => {}

@@ -34,12 +34,8 @@ impl Proxy {
     /// # Errors
     /// The address cannot be bound.
     pub fn bind(config: ProxyConfig, state: Arc<ListenerState>) -> io::Result<Self> {
-        let first = listener::bind(config.listen)?;
-        let address = first.local_addr()?;
-        let mut sockets = vec![first];
-        for _ in 1..config.workers {
-            sockets.push(listener::bind(address)?);
-        }
+        let sockets = listener::bind(config.listen, config.workers)?;
+        let address = sockets.first().map_or(Ok(config.listen), TcpListener::local_addr)?;
         Ok(Self { config: Arc::new(config), state, sockets, address })
     }
 

@@ -199,7 +199,7 @@ fn an_erring_server_is_ejected_and_the_others_go_on() {
     let before = bad.count();
     assert!((0..20).all(|_| client.get("/").status == 200));
     assert_eq!(bad.count(), before);
-    await_state(&weir, bad.address(), "healthy", None);
+    await_state(&weir, bad.address(), "healthy", Some("checks_disabled"));
     eventually("it is tried again", || {
         client.get("/");
         (bad.count() > before).then_some(())

@@ -121,6 +121,12 @@ impl Wire {
         self.stream.write_all(bytes.as_ref())
     }
 
+    /// Ends the connection with a reset: nobody is left to take an answer. A mere close looks like [`Self::finish`] to the
+    /// other end until it writes.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
     /// Ends the sending direction.
     pub fn finish(&self) {
         // Fails only when the peer has gone, which reading shows.

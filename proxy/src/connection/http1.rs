@@ -16,6 +16,8 @@ use crate::{error::ProxyError, exchange::ExchangeGuard, pipeline, problem};
 
 /// hyper's own limit on fields when none is set; setting one costs an allocation per request.
 const HYPER_MAX_HEADERS: u32 = 100;
+/// Longest target hyper takes in.
+const MAX_TARGET: usize = 64 * 1024;
 /// Read buffer of one connection at most. Heads have a limit of their own below it.
 const MAX_BUFFER: usize = 128 * 1024;
 /// How long a last answer may take to be read by a client that is still sending (RFC 9112 §9.6).
@@ -35,8 +37,11 @@ enum Ended {
 pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
     let limits = &client.worker.config.listener;
     let mut builder = http1::Builder::new();
-    builder.max_buf_size(MAX_BUFFER.max(to_usize(limits.max_header_bytes) + 8192));
-    builder.max_header_size(to_usize(limits.max_header_bytes));
+    // Only what is far beyond both limits is cut off here; the target and the fields each have a check, and an answer, of
+    // their own.
+    let largest_head = MAX_TARGET + to_usize(limits.max_header_bytes);
+    builder.max_header_size(largest_head);
+    builder.max_buf_size(MAX_BUFFER.max(largest_head + 8192));
     // A client that has sent its request may close its sending side and still wait for the answer.
     builder.half_close(true);
     if limits.max_headers != HYPER_MAX_HEADERS {

@@ -22,7 +22,7 @@ use std::{
 
 use bytes::Bytes;
 pub(crate) use encode::{RequestHead, write_field};
-use http::{Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 pub(crate) use lease::Lease;
 pub(crate) use pool::Pools;
 pub(crate) use request_body::{Framing, RequestBody};
@@ -230,6 +230,11 @@ impl Call {
         let mut response = Response::new(body);
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
+        if rest.is_none() {
+            // The rest of the request is still to come: the client has to know that it need not be waited for
+            // (RFC 9112 §9.6, RFC 9110 §10.1.1).
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         Answer { response, body: rest }
     }
 }

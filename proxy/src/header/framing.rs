@@ -3,7 +3,7 @@
 //! hyper has parsed the message, refused bad lengths and codings, and let `Transfer-Encoding` win over `Content-Length`
 //! while closing the connection afterwards (§6.1). Here is what it leaves open.
 
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 use hyper::body::{Body, Incoming};
 use weir_shared::model::Listener;
 
@@ -61,7 +61,9 @@ fn check_size(request: &Request<Incoming>, limits: &Listener) -> Result<(), Prox
     if target > limit(limits.max_uri_bytes) {
         return Err(ProxyError::UriTooLong);
     }
-    if request.headers().len() > limit(limits.max_headers) {
+    let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    let size: usize = request.headers().iter().map(line).sum();
+    if request.headers().len() > limit(limits.max_headers) || size > limit(limits.max_header_bytes) {
         return Err(ProxyError::HeaderTooLarge);
     }
     Ok(())
@@ -77,23 +79,25 @@ fn host(request: &Request<Incoming>) -> Result<Option<HeaderValue>, ProxyError> 
     if let Some(line) = line {
         check_authority(line.as_bytes())?;
     }
-    let target = target_authority(request.uri())?;
+    let target = target_authority(request.method(), request.uri())?;
     match (target, line, request.version()) {
         (Some(target), Some(line), Version::HTTP_2)
             if !target.as_bytes().eq_ignore_ascii_case(line.as_bytes()) =>
         {
             Err(ProxyError::BadRequest(":authority and Host differ"))
         }
+        (_, None, Version::HTTP_11) => Err(ProxyError::BadRequest("the Host field is missing")),
         (None, None, Version::HTTP_10) => Ok(None),
-        (None, None, _) => Err(ProxyError::BadRequest("the Host field is missing")),
+        (None, None, _) => Err(ProxyError::BadRequest("the authority is missing")),
         (Some(target), ..) => Ok(Some(target)),
         (None, Some(line), _) => Ok(Some(line.clone())),
     }
 }
 
-fn target_authority(uri: &Uri) -> Result<Option<HeaderValue>, ProxyError> {
+fn target_authority(method: &Method, uri: &Uri) -> Result<Option<HeaderValue>, ProxyError> {
     let Some(authority) = uri.authority() else {
-        return if uri.path().starts_with('/') || uri.path() == "*" {
+        // RFC 9112 §3.2.4: `*` is for OPTIONS alone.
+        return if uri.path().starts_with('/') || (uri.path() == "*" && *method == Method::OPTIONS) {
             Ok(None)
         } else {
             Err(ProxyError::BadRequest("the request target is not valid"))

@@ -8,5 +8,5 @@ mod trailers;
 
 pub(crate) use connection_options::{ConnectionOptions, is_hop_by_hop, is_rewritten};
 pub(crate) use framing::Expectation;
-pub(crate) use target::write_target;
+pub(crate) use target::{origin_form, write_target};
 pub(crate) use trailers::{accepts_trailers, is_forbidden_trailer, write_trailers};

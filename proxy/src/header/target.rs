@@ -1,5 +1,19 @@
 //! The request target as it is sent to servers.
 
+use std::borrow::Cow;
+
+use http::{Method, Uri};
+
+/// The target in origin form, or `*` for an OPTIONS request about the server as a whole (RFC 9112 §3.2.1, §3.2.4).
+pub(crate) fn origin_form<'u>(method: &Method, uri: &'u Uri) -> Cow<'u, str> {
+    match uri.path_and_query().map_or("", |target| target.as_str()) {
+        "" if *method == Method::OPTIONS => Cow::Borrowed("*"),
+        "" => Cow::Borrowed("/"),
+        target if target.starts_with('/') || target == "*" => Cow::Borrowed(target),
+        query => Cow::Owned(format!("/{query}")),
+    }
+}
+
 /// Appends `target`, with every byte that RFC 3986 does not allow in a path or query percent-encoded: browsers send
 /// some of them as they are, and strict servers refuse or misread them. `[` and `]` stay, as in `a[]=1`.
 pub(crate) fn write_target(out: &mut Vec<u8>, target: &str) {
@@ -27,6 +41,17 @@ fn must_be_encoded(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn targets_are_brought_to_origin_form() {
+        let form =
+            |method, target: &'static str| origin_form(&method, &Uri::from_static(target)).into_owned();
+        assert_eq!(form(Method::GET, "/a?b"), "/a?b");
+        assert_eq!(form(Method::GET, "http://host/a?b"), "/a?b");
+        assert_eq!(form(Method::GET, "http://host"), "/");
+        assert_eq!(form(Method::GET, "http://host?b"), "/?b");
+        assert_eq!(form(Method::OPTIONS, "*"), "*");
+    }
 
     #[test]
     fn only_what_is_not_allowed_is_encoded() {

@@ -35,7 +35,7 @@ pub struct Retries {
     /// Outcomes that are retried. Default `["connect_error", "reset_before_response"]`.
     #[schema(max_items = 6)]
     pub on: Vec<RetryOn>,
-    /// Retries allowed as a share of requests over ten seconds, 0 to 100; ten a second are always allowed. Default 20.
+    /// Retries allowed as a share of requests 0 to 100; ten a second are always allowed to each worker. Default 20.
     #[schema(minimum = 0, maximum = 100)]
     pub budget_percent: u8,
 }

@@ -13,12 +13,12 @@ use crate::time::Moment;
 
 /// Retries a second that are always allowed, per worker.
 const MIN_RETRIES_PER_SECOND: u64 = 10;
-/// Unused allowance is kept this long (Finagle's time to live).
-const WINDOW: Duration = Duration::from_secs(10);
+/// Unused time is kept this long, so that the minimum is a rate and not a reserve for a storm.
+const WINDOW: Duration = Duration::from_secs(1);
 /// One retry, in hundredths, so that one request can deposit a percentage.
 const RETRY: u64 = 100;
-/// Most allowance kept: what the minimum adds up to in the window, plus 20 000 requests' worth at 20 %.
-const CAPACITY: u64 = (MIN_RETRIES_PER_SECOND * 10 + 4000) * RETRY;
+/// Most allowance kept: 20 % of 20 000 requests.
+const CAPACITY: u64 = 4000 * RETRY;
 
 /// A token bucket filled by requests and by time. Starts with the minimum for one window.
 #[derive(Debug)]
@@ -73,13 +73,13 @@ mod tests {
     #[test]
     fn ten_a_second_are_always_allowed_and_a_fifth_of_requests_on_top() {
         let budget = RetryBudget::default();
-        assert_eq!(drain(&budget, Moment(0)), 100);
+        assert_eq!(drain(&budget, Moment(0)), 10);
         assert_eq!(drain(&budget, Moment(1_000_000)), 10);
         for _ in 0..1000 {
             budget.deposit(20);
         }
         assert_eq!(drain(&budget, Moment(1_000_000)), 200);
-        assert_eq!(drain(&budget, Moment(3_600_000_000)), 100, "unused time is kept for one window only");
+        assert_eq!(drain(&budget, Moment(3_600_000_000)), 10, "unused time is kept for one window only");
     }
 
     #[test]

@@ -156,16 +156,12 @@ fn a_server_connection_with_half_a_request_on_it_is_not_used_again() {
 
 #[test]
 fn a_client_that_leaves_ends_the_request_at_the_server() {
-    let gate = reply::Gate::default();
-    let arrived = gate.clone();
-    let origin = Origin::script(move |_| {
-        arrived.open();
-        vec![Step::Hold]
-    });
+    let body = "x".repeat(32 * 1024 * 1024);
+    let origin = Origin::script(move |_| reply::ok(&body));
     let weir = in_front_of(&origin);
     let mut client = weir.client();
     client.send("GET / HTTP/1.1\r\nHost: weir.test\r\n\r\n");
-    gate.pass();
-    drop(client);
+    eventually("the request is under way", || (origin.open_connections() > 0).then_some(()));
+    client.reset();
     eventually("the server's connection is closed", || (origin.open_connections() == 0).then_some(()));
 }
