@@ -23,7 +23,7 @@ use super::{
     probe::{Answer, Prober},
     queue::TargetId,
     stall::StallMeter,
-    targets::{Group, Moment, Target, Targets},
+    targets::{Group, Target, Targets, Timing},
 };
 use crate::clock::Clock;
 
@@ -105,8 +105,8 @@ impl<P: Prober> Checker<P> {
 
     fn reconcile(&mut self) {
         let table = self.reader.snapshot();
-        let mut moment = Moment { at: Instant::now(), now: self.clock.now(), draw: &mut rand::random };
-        self.targets.reconcile(&table, &mut moment);
+        let mut timing = Timing { at: Instant::now(), now: self.clock.now(), draw: &mut rand::random };
+        self.targets.reconcile(&table, &mut timing);
     }
 
     fn start_due(&mut self) {
@@ -191,8 +191,8 @@ impl<P: Prober> Checker<P> {
                 }
             }
         }
-        let mut moment = Moment { at, now, draw: &mut rand::random };
-        self.targets.reschedule(running.target, running.started, &mut moment);
+        let mut timing = Timing { at, now, draw: &mut rand::random };
+        self.targets.reschedule(running.target, running.started, &mut timing);
     }
 }
 

@@ -62,8 +62,8 @@ pub(super) struct Targets {
     last_id: u64,
 }
 
-/// Both clocks of the moment a change is made, and where random numbers come from.
-pub(super) struct Moment<'a> {
+/// Both clocks, read together, and where random numbers come from.
+pub(super) struct Timing<'a> {
     pub(super) at: Instant,
     pub(super) now: Now,
     pub(super) draw: &'a mut dyn FnMut() -> f64,
@@ -71,12 +71,12 @@ pub(super) struct Moment<'a> {
 
 impl Targets {
     /// Takes over what `table` says is to be checked.
-    pub(super) fn reconcile(&mut self, table: &Table, moment: &mut Moment<'_>) {
+    pub(super) fn reconcile(&mut self, table: &Table, timing: &mut Timing<'_>) {
         let mut soon: Vec<(Duration, Vec<TargetId>)> = Vec::new();
         for upstream in table.upstreams() {
             let known = self.groups.get(&upstream.id);
             if known.is_none_or(|group| !Arc::ptr_eq(&group.upstream, upstream)) {
-                let fresh = self.regroup(upstream, moment.now);
+                let fresh = self.regroup(upstream, timing.now);
                 if !fresh.is_empty() {
                     soon.push((upstream.record.spec.health_check.interval.duration(), fresh));
                 }
@@ -94,8 +94,8 @@ impl Targets {
         for (interval, ids) in soon {
             let is_large = ids.len() > MAX_AT_ONCE || total > MAX_AT_ONCE_TOTAL;
             for id in ids {
-                let delay = if is_large { spread(interval, (moment.draw)()) } else { Duration::ZERO };
-                self.schedule(id, moment.at + delay, moment.at, moment.now);
+                let delay = if is_large { spread(interval, (timing.draw)()) } else { Duration::ZERO };
+                self.schedule(id, timing.at + delay, timing.at, timing.now);
             }
         }
     }
@@ -171,13 +171,13 @@ impl Targets {
     }
 
     /// Sets the check after one that started at `started`.
-    pub(super) fn reschedule(&mut self, id: TargetId, started: Instant, moment: &mut Moment<'_>) {
+    pub(super) fn reschedule(&mut self, id: TargetId, started: Instant, timing: &mut Timing<'_>) {
         let Some((target, group)) = self.get(id) else { return };
         let spec = &group.upstream.record.spec.health_check;
         let is_healthy = target.state.health.is_healthy();
         let interval = spec.unhealthy_interval.filter(|_| !is_healthy).unwrap_or(spec.interval);
-        let wait = jittered(interval.duration(), spec.jitter_percent, (moment.draw)());
-        self.schedule(id, (started + wait).max(moment.at), moment.at, moment.now);
+        let wait = jittered(interval.duration(), spec.jitter_percent, (timing.draw)());
+        self.schedule(id, (started + wait).max(timing.at), timing.at, timing.now);
     }
 
     /// Takes out the next check that is due at `at`.

@@ -1,6 +1,6 @@
 //! From a compiled upstream or server and its counters to what is shown of it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use weir_shared::{
     id::UpstreamId,
@@ -94,7 +94,7 @@ fn check(upstream: &Upstream, server: &Server, health: &HealthRecord) -> Option<
     let last = health.last.as_ref();
     Some(CheckView {
         kind: spec.effective_type(),
-        url: Arc::from(Probe::url(spec, &server.address)),
+        url: Probe::url(spec, &server.address),
         last_at: last.map(|last| last.at),
         last_ok: last.map(|last| last.ok),
         last_status: last.and_then(|last| last.status),

@@ -11,7 +11,7 @@ use weir_shared::{
 
 use super::{
     HealthFormat, HealthPage, HealthQuery, ServerHealth, Status, StoreView, UpstreamHealth, build,
-    view::{ListenerView, OverallStatus, Scope, Totals},
+    view::{ListenerCounts, OverallStatus, Scope, Totals},
     window::Window,
 };
 
@@ -150,8 +150,8 @@ fn totals(table: &Table, now: Moment) -> Totals {
     totals
 }
 
-fn listener(totals: &ListenerTotals) -> ListenerView {
-    ListenerView {
+fn listener(totals: &ListenerTotals) -> ListenerCounts {
+    ListenerCounts {
         connections_active: totals.connections_active,
         connections_accepted: totals.connections_accepted,
         requests_active: totals.requests_active,

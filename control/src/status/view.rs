@@ -3,8 +3,6 @@
 //! Measurements are integers with their unit in the name; counters only grow and say since when they count; every
 //! state but healthy has a reason and a time.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_shared::{
@@ -35,7 +33,7 @@ pub struct HealthPage {
     /// How the configuration is kept.
     pub store: StoreView,
     /// What the listener counted, requests that never reached an upstream included.
-    pub listener: ListenerView,
+    pub listener: ListenerCounts,
     /// The upstreams, by id.
     pub upstreams: Vec<UpstreamHealth>,
     /// Present when there is more: the `after` of the next call.
@@ -123,7 +121,7 @@ impl StoreState {
 
 /// What the listener counted since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ListenerView {
+pub struct ListenerCounts {
     /// Connections open now.
     pub connections_active: u64,
     /// Connections accepted.
@@ -246,8 +244,8 @@ pub struct CheckView {
     #[serde(rename = "type")]
     pub kind: HealthCheckType,
     /// What is checked.
-    #[schema(value_type = String, example = "http://10.0.0.7:8080/healthz")]
-    pub url: Arc<str>,
+    #[schema(example = "http://10.0.0.7:8080/healthz")]
+    pub url: String,
     /// When the last check ended.
     pub last_at: Option<Timestamp>,
     /// Whether it passed.

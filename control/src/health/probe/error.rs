@@ -1,25 +1,34 @@
 //! What a failed connection means: the server's fault, or ours.
 
-use std::io;
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+};
 
 use weir_shared::{model::address::Address, state::Reason};
 
 use super::Answer;
 
-/// Errors that a process or a machine short of files, ports or memory gets, whatever the server does (Linux).
-const OWN_ERRORS: [i32; 6] = [
-    11,  // EAGAIN: no local port is free
+/// Errors that a process or a machine short of files or memory gets, whatever the server does (Linux).
+const OWN_ERRORS: [i32; 5] = [
+    11,  // EAGAIN
     12,  // ENOMEM
     23,  // ENFILE
     24,  // EMFILE
-    99,  // EADDRNOTAVAIL: no local address or port is free
     105, // ENOBUFS
 ];
+/// No local port is free, which is our trouble; or no local address fits the server's, which is its own.
+const EADDRNOTAVAIL: i32 = 99;
 
-/// The answer of a check whose connection could not be opened.
-pub(super) fn of_connect(target: &Address, error: &io::Error) -> Answer {
+/// The answer of a check of `target` whose connection to `socket` could not be opened.
+pub(super) fn of_connect(target: &Address, socket: SocketAddr, error: &io::Error) -> Answer {
     let detail = format!("tcp connect to {target}: {}", text(error));
-    if error.raw_os_error().is_some_and(|code| OWN_ERRORS.contains(&code)) {
+    let is_own = match error.raw_os_error() {
+        Some(EADDRNOTAVAIL) => has_local_address(socket),
+        Some(code) => OWN_ERRORS.contains(&code),
+        None => false,
+    };
+    if is_own {
         return Answer::Unmade { detail };
     }
     let reason = match error.kind() {
@@ -28,6 +37,15 @@ pub(super) fn of_connect(target: &Address, error: &io::Error) -> Answer {
         _ => Reason::ConnectError,
     };
     Answer::failed(reason, detail)
+}
+
+/// Whether this machine has an address to reach `socket` from. Connecting a datagram socket sends nothing.
+fn has_local_address(socket: SocketAddr) -> bool {
+    let any: SocketAddr = match socket {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    UdpSocket::bind(any).and_then(|local| local.connect(socket)).is_ok()
 }
 
 /// `error` as the rest of a sentence.
@@ -49,8 +67,9 @@ mod tests {
     #[test]
     fn trouble_of_our_own_is_not_the_servers() {
         let target = Address::parse("10.0.0.7:8080").unwrap();
-        let of = |code| of_connect(&target, &io::Error::from_raw_os_error(code));
-        for own in OWN_ERRORS {
+        let socket = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+        let of = |code| of_connect(&target, socket, &io::Error::from_raw_os_error(code));
+        for own in OWN_ERRORS.into_iter().chain([EADDRNOTAVAIL]) {
             assert!(matches!(of(own), Answer::Unmade { .. }), "{own}");
         }
         let refused = "tcp connect to 10.0.0.7:8080: connection refused (os error 111)";

@@ -14,7 +14,7 @@ use weir_shared::{
 
 use super::error;
 
-/// Largest header section of an answer, interim responses included.
+/// Largest header section of an answer; interim responses are bounded by the time a check may take.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Most fields in an answer.
 const MAX_FIELDS: usize = 128;

@@ -36,7 +36,7 @@ impl Default for Lookups {
 }
 
 impl Lookups {
-    /// The addresses of `target`, at least one.
+    /// The addresses of `target`.
     pub(super) async fn resolve(
         &self,
         target: &Address,
@@ -56,7 +56,6 @@ impl Lookups {
         });
         let failed = |detail| Err(Answer::failed(Reason::DnsError, detail));
         match timeout_at(deadline, lookup).await {
-            Ok(Ok(Ok(found))) if found.is_empty() => failed(format!("lookup of {host}: no address")),
             Ok(Ok(Ok(found))) => Ok(found),
             Ok(Ok(Err(error))) => failed(format!("lookup of {host}: {}", error::text(&error))),
             Ok(Err(error)) => {

@@ -8,7 +8,7 @@ mod lookup;
 #[cfg(test)]
 mod tests;
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpStream,
@@ -134,11 +134,11 @@ impl Probe {
         deadline: Instant,
     ) -> Result<TcpStream, Answer> {
         let sockets = lookups.resolve(target, deadline).await?;
-        let mut refusal = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        let mut failure = Answer::failed(Reason::DnsError, format!("lookup of {target}: no address"));
         for socket in sockets {
             match timeout_at(deadline, TcpStream::connect(socket)).await {
                 Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => refusal = error,
+                Ok(Err(error)) => failure = error::of_connect(target, socket, &error),
                 Err(_) => {
                     let detail =
                         format!("tcp connect to {target}: no connection within {}", self.spec.timeout);
@@ -146,7 +146,7 @@ impl Probe {
                 }
             }
         }
-        Err(error::of_connect(target, &refusal))
+        Err(failure)
     }
 
     async fn exchange(

@@ -1,15 +1,24 @@
 //! The whole checker, on its own thread, against real sockets.
 
-use std::time::Duration;
+use std::{
+    io::{Read as _, Write as _},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use serde_json::json;
 use tokio::{
     net::TcpListener,
+    task::JoinSet,
     time::{Instant, sleep},
 };
 use weir_shared::state::{HealthState, Reason};
 
-use super::super::{HealthChecker, fixture::Fixture};
+use super::super::{CheckerStats, HealthChecker, checker::Checker, fixture::Fixture, probe::Network};
 
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -47,4 +56,66 @@ async fn servers_come_and_go_and_the_checker_ends_with_its_handle() {
     let total = fixture.health(&by_name).total;
     sleep(Duration::from_millis(250)).await;
     assert_eq!(fixture.health(&by_name).total, total);
+}
+
+/// Answers every request at once, on a thread of its own, until dropped.
+struct Prompt {
+    address: String,
+    is_over: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Prompt {
+    fn new() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&is_over);
+        let thread = thread::spawn(move || {
+            for stream in listener.incoming() {
+                if seen.load(Ordering::Relaxed) {
+                    break;
+                }
+                let Ok(mut stream) = stream else { continue };
+                stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+                // A check that was given up is no reason to stop.
+                let _ = stream.read(&mut [0; 512]).and_then(|_| stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n"));
+            }
+        });
+        Self { address, is_over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Prompt {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        let woken = std::net::TcpStream::connect(&self.address);
+        if let Some(thread) = self.thread.take().filter(|_| woken.is_ok()) {
+            thread.join().unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_starved_checker_fails_no_server() {
+    let server = Prompt::new();
+    let check = json!({"path": "/", "interval": "100ms", "timeout": "90ms"});
+    let upstreams = json!([{"id": "web", "servers": [server.address], "health_check": check}]);
+    let fixture = Fixture::new(upstreams);
+    let stats = Arc::new(CheckerStats::default());
+    let checker = Checker::new(fixture.reader.clone(), fixture.clock, Network::default(), Arc::clone(&stats));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(checker.run(fixture.published.clone()));
+    until("the server is healthy", || fixture.state(&server.address).health.is_healthy()).await;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while stats.discarded() < 2 {
+        // The checker's thread is this one: while it sleeps here, no check can hear its answer.
+        thread::sleep(Duration::from_millis(120));
+        tokio::task::yield_now().await;
+        assert!(fixture.state(&server.address).health.is_healthy());
+        let record = fixture.health(&server.address);
+        assert!(Instant::now() < deadline, "checks were not starved: {} {record:?}", stats.discarded());
+    }
+    let record = fixture.health(&server.address);
+    assert!(record.late, "{record:?}");
 }
