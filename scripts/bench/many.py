@@ -61,7 +61,7 @@ def measure_changes(api, ports, create_ms, spare_port):
     for number in range(CHANGES):
         sample.patch_ms.append(_timed(api, "PATCH", f"{servers}/s{ports[0]}", {"weight": 2 - number % 2}))
         sample.add_ms.append(_timed(api, "POST", servers, {"id": "spare", "address": f"127.0.0.1:{spare_port}"}))
-        sample.remove_ms.append(_timed(api, "DELETE", f"{servers}/spare?force=true"))
+        sample.remove_ms.append(_timed(api, "DELETE", f"{servers}/spare"))
     return sample
 
 

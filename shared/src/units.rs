@@ -65,21 +65,23 @@ impl Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
-        let parts = [
-            ("h", millis / 3_600_000),
-            ("m", millis / 60_000 % 60),
-            ("s", millis / 1000 % 60),
-            ("ms", millis % 1000),
-        ];
-        if millis == 0 {
-            return f.write_str("0s");
-        }
-        for (unit, number) in parts {
-            if number > 0 {
-                write!(f, "{number}{unit}")?;
+        // One unit wherever it fits five digits, as people write it: 75s, not 1m15s.
+        match millis {
+            _ if millis % 3_600_000 == 0 && millis > 0 => write!(f, "{}h", millis / 3_600_000),
+            _ if millis % 60_000 == 0 && millis >= 120_000 => write!(f, "{}m", millis / 60_000),
+            _ if millis % 1000 == 0 && millis < 100_000_000 => write!(f, "{}s", millis / 1000),
+            _ if millis < 100_000 => write!(f, "{millis}ms"),
+            _ => {
+                let parts =
+                    [("h", millis / 3_600_000), ("m", millis / 60_000 % 60), ("s", millis / 1000 % 60)];
+                for (unit, number) in parts.into_iter().chain([("ms", millis % 1000)]) {
+                    if number > 0 {
+                        write!(f, "{number}{unit}")?;
+                    }
+                }
+                Ok(())
             }
         }
-        Ok(())
     }
 }
 
@@ -119,11 +121,27 @@ mod tests {
 
     #[test]
     fn spans_are_read_and_written_in_one_form() {
-        for (text, millis) in [("250ms", 250), ("5s", 5000), ("1m30s", 90_000), ("1h", 3_600_000), ("0s", 0)]
-        {
+        for (text, millis) in [
+            ("250ms", 250),
+            ("1500ms", 1500),
+            ("5s", 5000),
+            ("60s", 60_000),
+            ("90s", 90_000),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+            ("0s", 0),
+        ] {
             let span = Span::parse(text).unwrap();
             assert_eq!(span.duration().as_millis(), millis, "{text}");
             assert_eq!(span.to_string(), text);
+        }
+        assert_eq!(Span::parse("1m30s"), Span::parse("90s"));
+        for millis in [0, 1, 999, 1001, 59_999, 61_000, 99_999, 100_001, 3_599_999, 86_400_000, 123_456_789] {
+            assert_eq!(
+                Span::parse(&Span::from_millis(millis).to_string()),
+                Some(Span::from_millis(millis)),
+                "{millis}"
+            );
         }
         for bad in ["", "5", "s", "-1s", "1.5s", "5 s", "123456s", "1h1m1s1ms1s", "5S", "1d"] {
             assert_eq!(Span::parse(bad), None, "{bad}");

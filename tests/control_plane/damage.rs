@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::json;
 use tempfile::TempDir;
 use weir_tests::client::Wire;
 use weir_tests::config;
@@ -47,7 +48,7 @@ fn assert_read_only(weir: &Weir) {
     assert_eq!(health.field("weir-store"), Some("read_only"), "{health:?}");
     let upstream = weir.api().get("/v1/upstreams/default").expect(200).json();
     assert_eq!(upstream["servers"].as_array().unwrap().len(), 1);
-    let write = weir.api().post("/v1/upstreams", &config::plain(&[]));
+    let write = weir.api().post("/v1/upstreams", &json!({ "id": "another" }));
     assert_problem(&write, 503, "store_unavailable");
     assert!(write.response.fields.has("retry-after"), "{write:?}");
     assert_problem(&weir.api().delete("/v1/upstreams/default?cascade=true"), 503, "store_unavailable");
@@ -137,6 +138,6 @@ fn with_both_damaged_it_starts_and_says_so() {
     let weir = Launch::default().data_dir(folder.path()).start();
     assert_eq!(weir.client().get("/").status, 503, "a table that fails its checksum is not served");
     assert_eq!(weir.api().get("/v1/health").expect(200).json()["store"]["state"], "read_only");
-    assert_problem(&weir.api().post("/v1/upstreams", &config::plain(&[])), 503, "store_unavailable");
+    assert_problem(&weir.api().post("/v1/upstreams", &json!({ "id": "another" })), 503, "store_unavailable");
     assert_eq!(weir.api().get("/readyz").status(), 503);
 }

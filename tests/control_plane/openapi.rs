@@ -51,7 +51,8 @@ fn every_documented_path_answers() {
     let paths = document["paths"].as_object().unwrap();
     for path in [
         "/v1/upstreams",
-        "/v1/upstreams/{id}",
+        "/v1/upstreams/{upstream}",
+        "/v1/upstreams/{upstream}/servers/{server}",
         "/v1/health",
         "/v1/config",
         "/v1/info",

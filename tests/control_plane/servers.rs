@@ -125,7 +125,7 @@ fn removed() {
         (addresses(&weir) == ["127.0.0.1:3001"]).then_some(())
     });
     assert_problem(&api.delete(&format!("{SERVERS}/127.0.0.1-3002")), 404, "not_found");
-    api.delete(&format!("{SERVERS}/127.0.0.1-3001?force=true")).assert(204);
+    api.delete(&format!("{SERVERS}/127.0.0.1-3001")).assert(204);
     assert!(addresses(&weir).is_empty());
 }
 
