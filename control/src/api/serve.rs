@@ -29,7 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 ///
 /// # Cancel safety
 /// Dropping this closes every connection.
-pub async fn run(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn run(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();

@@ -1,1 +1,8 @@
 //! The API, called without a socket.
+
+mod bad_input;
+mod conditions;
+mod harness;
+mod operations;
+mod servers;
+mod upstreams;

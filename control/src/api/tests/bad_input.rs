@@ -1,0 +1,237 @@
+//! Bad input: each the documented problem with every fault pointed at, and nothing changed.
+
+use serde_json::{Value, json};
+
+use super::harness::Harness;
+
+/// Bodies for POST /v1/upstreams with the faults they have.
+fn bad_upstreams() -> Vec<(Value, Vec<&'static str>)> {
+    vec![
+        (json!({"servers": 5}), vec!["#/servers invalid_type"]),
+        (json!({"servers": [5]}), vec!["#/servers/0 invalid_type"]),
+        (json!({"algorithm": "fastest"}), vec!["#/algorithm invalid_type"]),
+        (json!({"algoritm": "random"}), vec!["#/algoritm unknown_field"]),
+        (json!({"health_check": {"pth": "/"}}), vec!["#/health_check/pth unknown_field"]),
+        (json!({"servers": [{"address": "a:1", "wieght": 1}]}), vec!["#/servers/0/wieght unknown_field"]),
+        (json!({"panic_threshold_percent": 101}), vec!["#/panic_threshold_percent out_of_range"]),
+        (json!({"panic_threshold_percent": 300}), vec!["#/panic_threshold_percent out_of_range"]),
+        (json!({"panic_threshold_percent": -1}), vec!["#/panic_threshold_percent out_of_range"]),
+        (json!({"connect_timeout": "5"}), vec!["#/connect_timeout invalid_value"]),
+        (json!({"connect_timeout": "2h"}), vec!["#/connect_timeout out_of_range"]),
+        (json!({"health_check": {"timeout": "10s"}}), vec!["#/health_check/timeout out_of_range"]),
+        (
+            json!({"health_check": {"expected_statuses": ["99"]}}),
+            vec!["#/health_check/expected_statuses/0 invalid_value"],
+        ),
+        (json!({"retries": {"on": ["always"]}}), vec!["#/retries/on/0 invalid_type"]),
+        (json!({"servers": ["10.0.0.8"]}), vec!["#/servers/0/address invalid_address"]),
+        (json!({"servers": ["a:1", "http://b:1"]}), vec!["#/servers/1/address invalid_address"]),
+        (json!({"servers": ["a:1", "A:1"]}), vec!["#/servers/1/address duplicate"]),
+        (
+            json!({"servers": [{"id": "x", "address": "a:1"}, {"id": "x", "address": "b:1"}]}),
+            vec!["#/servers/1/id duplicate"],
+        ),
+        (json!({"servers": [{"weight": 1}]}), vec!["#/servers/0/address required"]),
+        (json!({"servers": [{"address": "a:1", "weight": 65536}]}), vec!["#/servers/0/weight out_of_range"]),
+        (json!({"servers": [{"address": "a:1", "priority": 2}]}), vec!["#/servers/0/priority out_of_range"]),
+        (
+            json!({"servers": [{"address": "a:1", "admin_state": "off"}]}),
+            vec!["#/servers/0/admin_state invalid_type"],
+        ),
+        (json!({"id": "Web"}), vec!["#/id invalid_id"]),
+        (json!({"id": ""}), vec!["#/id invalid_id"]),
+        (json!({"id": 7}), vec!["#/id invalid_type"]),
+        (json!({"revision": 7}), vec!["#/revision read_only"]),
+        (
+            json!({"servers": [{"address": "a:1", "created_at": "2026-01-01T00:00:00Z"}]}),
+            vec!["#/servers/0/created_at read_only"],
+        ),
+        (json!({"address": "a:1"}), vec!["#/address unknown_field"]),
+        (json!([]), vec!["# invalid_type"]),
+        (json!("a:1"), vec!["# invalid_type"]),
+        (json!(null), vec!["# invalid_type"]),
+        (
+            json!({
+                "id": "-", "descripton": "x", "connect_timeout": "1ms", "labels": {"": "x"},
+                "health_check": {"path": "x", "jitter_percent": 51},
+                "servers": ["a:0", {"address": "b:1", "zone": "z".repeat(64), "lables": {}}],
+            }),
+            vec![
+                "#/connect_timeout out_of_range",
+                "#/descripton unknown_field",
+                "#/health_check/jitter_percent out_of_range",
+                "#/health_check/path invalid_value",
+                "#/id invalid_id",
+                "#/labels/ out_of_range",
+                "#/servers/0/address invalid_address",
+                "#/servers/1/lables unknown_field",
+                "#/servers/1/zone out_of_range",
+            ],
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn bad_upstreams_are_refused_with_every_fault() {
+    let api = Harness::new().await.with_web().await;
+    for (body, faults) in bad_upstreams() {
+        let answer = api.post("/v1/upstreams", body.clone()).await;
+        assert_eq!(answer.problem(422, "validation"), faults, "{body}: {}", answer.text);
+        assert_eq!(answer.revision(), 1, "{body}");
+    }
+    assert_eq!(api.get("/v1/upstreams").await.json()["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn bad_servers_are_refused_with_every_fault() {
+    let api = Harness::new().await.with_web().await;
+    let path = "/v1/upstreams/web/servers";
+    for (body, faults) in [
+        (json!({"addres": "c:1"}), vec!["#/addres unknown_field", "#/address required"]),
+        (json!("c"), vec!["#/address invalid_address"]),
+        (json!(5), vec!["# invalid_type"]),
+        (json!(["c:1", "d"]), vec!["#/1/address invalid_address"]),
+        (json!(["c:1", "c:1"]), vec!["#/1/address duplicate"]),
+        (
+            json!([{"address": "c:1", "weight": "x"}, {"address": "d:1", "wait": 1}]),
+            vec!["#/0/weight invalid_type", "#/1/wait unknown_field"],
+        ),
+        (json!([5, 6]), vec!["#/0 invalid_type", "#/1 invalid_type"]),
+        (json!(vec!["c:1"; 1001]), vec!["# too_many"]),
+        (json!({"address": "c:1", "revision": 1}), vec!["#/revision read_only"]),
+    ] {
+        let answer = api.post(path, body.clone()).await;
+        assert_eq!(answer.problem(422, "validation"), faults, "{}", answer.text);
+    }
+    assert_eq!(api.get("/v1/upstreams/web").await.json()["servers"].as_array().unwrap().len(), 2);
+    assert_eq!(api.get("/v1/config").await.revision(), 1);
+}
+
+#[tokio::test]
+async fn hints_say_what_to_write_instead() {
+    let api = Harness::new().await;
+    for (body, hint) in [
+        (json!({"servers": ["10.0.0.8"]}), "did you mean \\\"10.0.0.8:80\\\"?"),
+        (json!({"algoritm": "random"}), "did you mean \\\"algorithm\\\"?"),
+        (json!({"url": "http://a"}), "write \\\"servers\\\": [\\\"host:port\\\"]"),
+        (json!({"health_check": {"timeout": "9s"}}), "\"allowed\":\"10ms..<interval\""),
+    ] {
+        let answer = api.post("/v1/upstreams", body).await;
+        assert!(answer.text.contains(hint), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn broken_json_is_placed() {
+    let api = Harness::new().await;
+    let kind = [("content-type", "application/json")];
+    for (body, place) in [
+        ("{\"id\":\n\"web\",}", "line 2 column 7"),
+        ("{\"id\":\"a\",\"id\":\"b\"}", "given twice"),
+        ("", "empty"),
+        ("{", "EOF"),
+        ("{} {}", "trailing"),
+    ] {
+        let answer = api.send("POST", "/v1/upstreams", &kind, body).await;
+        assert_eq!(answer.problem(400, "malformed_json"), [""; 0]);
+        assert!(answer.text.contains(place), "{body}: {}", answer.text);
+    }
+    let deep = format!("{}{}", "[".repeat(40), "]".repeat(40));
+    api.send("POST", "/v1/upstreams", &kind, deep).await.problem(400, "malformed_json");
+}
+
+#[tokio::test]
+async fn media_types_are_minded() {
+    let api = Harness::new().await;
+    let body = "{\"servers\":[\"a:1\"]}";
+    for kind in ["text/plain", "application/xml", "multipart/form-data", "application/merge-patch+json"] {
+        let answer = api.send("POST", "/v1/upstreams", &[("content-type", kind)], body).await;
+        answer.problem(415, "unsupported_media_type");
+        assert!(answer.text.contains("--json"), "{}", answer.text);
+    }
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let from_browser =
+        api.send("POST", "/v1/upstreams", &[form, ("sec-fetch-site", "same-origin")], body).await;
+    from_browser.problem(415, "unsupported_media_type");
+    let json = ("content-type", "application/json");
+    let packed = api.send("POST", "/v1/upstreams", &[json, ("content-encoding", "gzip")], body).await;
+    packed.problem(415, "unsupported_media_type");
+    assert_eq!(api.send("POST", "/v1/upstreams", &[form], body).await.status, 201);
+    let charset = [("content-type", "Application/JSON; charset=utf-8")];
+    let other = "{\"id\":\"b\"}";
+    assert_eq!(api.send("POST", "/v1/upstreams", &charset, other).await.status, 201);
+}
+
+#[tokio::test]
+async fn large_bodies_are_refused_whether_announced_or_not() {
+    let api = Harness::new().await;
+    let json = ("content-type", "application/json");
+    let announced = api.send("POST", "/v1/upstreams", &[json, ("content-length", "33554433")], "{}").await;
+    announced.problem(413, "body_too_large");
+    let large = format!("{{\"description\":\"{}\"}}", "x".repeat(crate::api::body::MAX_BODY_BYTES));
+    api.send("POST", "/v1/upstreams", &[json], large).await.problem(413, "body_too_large");
+}
+
+#[tokio::test]
+async fn unknown_places_methods_and_parameters_are_problems_too() {
+    let api = Harness::new().await.with_web().await;
+    for path in [
+        "/",
+        "/v1",
+        "/v2/upstreams",
+        "/v1/upstreams/",
+        "/v1/upstreams/nope",
+        "/v1/upstreams/web/servers/nope",
+        "/v1/upstreams/nope/servers",
+        "/v1/upstreams/nope/health",
+        "/v1/upstreams/web/servers/nope/health",
+        "/v1/routes/nope",
+        "/v1/events",
+        "/v1/revisions",
+        "/docs/problems/nope",
+        "/docs/nope.js",
+    ] {
+        api.get(path).await.problem(404, "not_found");
+    }
+    for (method, path, allow) in [
+        ("DELETE", "/v1/upstreams", "GET,HEAD,POST"),
+        ("POST", "/v1/upstreams/web", "GET,HEAD,PUT,PATCH,DELETE"),
+        ("PUT", "/v1/config", "GET,HEAD"),
+        ("OPTIONS", "/v1/health", "GET,HEAD"),
+    ] {
+        let answer = api.json(method, path, &json!({})).await;
+        answer.problem(405, "method_not_allowed");
+        assert_eq!(answer.header("allow"), allow, "{method} {path}");
+    }
+    for (path, fault) in [
+        ("/v1/upstreams?limit=0", "limit out_of_range"),
+        ("/v1/upstreams?limit=x", "limit out_of_range"),
+        ("/v1/upstreams?limt=5", "limt unknown_field"),
+        ("/v1/upstreams?expand=everything", "expand invalid_value"),
+        ("/v1/upstreams?limit=1&limit=2", "limit duplicate"),
+        ("/v1/upstreams?label=x", "label invalid_value"),
+        ("/v1/health?state=ill", "state invalid_value"),
+        ("/v1/config?revison=1", "revison unknown_field"),
+    ] {
+        assert_eq!(api.get(path).await.problem(422, "validation"), [fault], "{path}");
+    }
+    let mistyped = api.send("DELETE", "/v1/upstreams/web?dryrun=true&cascade=true", &[], "").await;
+    assert_eq!(mistyped.problem(422, "validation"), ["dryrun unknown_field"]);
+    assert!(mistyped.text.contains("dry_run"), "{}", mistyped.text);
+    api.get("/v1/upstreams/%ff").await.problem(400, "malformed_request");
+}
+
+#[tokio::test]
+async fn other_sites_are_refused() {
+    let api = Harness::new().await.with_web().await;
+    for fields in [
+        [("host", "evil.example"), ("accept", "*/*")],
+        [("host", "localhost"), ("origin", "http://evil.example")],
+        [("host", "localhost"), ("sec-fetch-site", "cross-site")],
+    ] {
+        api.send("GET", "/v1/config", &fields, "").await.problem(403, "forbidden");
+        api.send("DELETE", "/v1/upstreams/web?cascade=true", &fields, "").await.problem(403, "forbidden");
+    }
+    api.send("GET", "/v1/config", &[("host", "")], "").await.problem(400, "malformed_request");
+    assert_eq!(api.get("/v1/upstreams/web").await.status, 200);
+}

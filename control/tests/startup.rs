@@ -1,0 +1,244 @@
+//! Which configuration a process starts with: never an empty one by accident.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::time::Instant;
+use weir_control::{Control, ControlConfig, ControlError, StoreChoice, api::Build, clock::Clock};
+use weir_shared::{
+    model::{Listener, ListenerStatus},
+    state::ListenerState,
+    table::{Compiler, TableReader},
+    time::Timestamp,
+};
+
+/// Longest wait for something that must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A control plane in a folder, with nothing behind it.
+struct Process {
+    control: Control,
+    reader: TableReader,
+}
+
+fn config(folder: &Path) -> ControlConfig {
+    ControlConfig {
+        store: StoreChoice::Folder(folder.to_owned()),
+        compiler: Compiler { workers: 1 },
+        listener: Listener::default(),
+        listener_state: Arc::new(ListenerState::new(1)),
+        clock: Clock::new(Instant::now()),
+        allowed_hosts: Vec::new(),
+        node: "test".to_owned(),
+        build: Build { version: "0.0.0".to_owned(), commit: "test".to_owned() },
+    }
+}
+
+impl Process {
+    fn start(folder: &Path) -> Self {
+        let (prepared, reader) = Control::prepare(config(folder)).unwrap();
+        let admin = TcpListener::bind("127.0.0.1:0").unwrap();
+        let bound = ListenerStatus { bound: true, error: None, since: Timestamp(0) };
+        Self { control: prepared.serve(admin, bound).unwrap(), reader }
+    }
+
+    fn call(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        call(self.control.admin_address(), method, path, body)
+    }
+
+    fn servers(&self) -> usize {
+        self.reader.snapshot().upstreams().map(|upstream| upstream.servers.len()).sum()
+    }
+
+    fn stop(self) {
+        self.control.shutdown(Duration::from_secs(10));
+    }
+}
+
+/// One request on a connection of its own.
+fn call(admin: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(admin).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    (answer[9..12].parse().unwrap(), answer)
+}
+
+/// A folder with one upstream of two servers at revision 1, closed in good order.
+fn used_folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path());
+    let (status, answer) =
+        process.call("POST", "/v1/upstreams", "{\"servers\":[\"127.0.0.1:1\",\"127.0.0.1:2\"]}");
+    assert_eq!(status, 201, "{answer}");
+    process.stop();
+    assert!(folder.path().join("last-good.json").exists(), "written at the end at the latest");
+    folder
+}
+
+fn set_aside(folder: &Path) -> Vec<PathBuf> {
+    let entries = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.to_string_lossy().contains(".corrupt-")).collect()
+}
+
+/// Asserts that the folder is served from `last-good.json`, read-only, however often it is started.
+fn assert_read_only(folder: &Path, reason: &str) {
+    for _ in 0..2 {
+        let process = Process::start(folder);
+        assert_eq!(process.servers(), 2);
+        let (status, answer) = process.call("POST", "/v1/upstreams/default/servers", "\"127.0.0.1:3\"");
+        assert_eq!(status, 503, "{answer}");
+        assert!(answer.contains("store_unavailable"), "{answer}");
+        assert!(answer.to_ascii_lowercase().contains("weir-store: read_only"), "{answer}");
+        assert_eq!(process.call("GET", "/readyz", "").0, 200);
+        let (_, info) = process.call("GET", "/v1/info", "");
+        assert!(info.contains("\"started_from\":\"last_good\"") && info.contains(reason), "{info}");
+        process.stop();
+    }
+}
+
+#[test]
+fn a_new_folder_begins_empty_and_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("a/b");
+    let process = Process::start(&folder);
+    assert_eq!(process.servers(), 0);
+    assert_eq!(process.call("GET", "/readyz", "").0, 200);
+    process.stop();
+    assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn what_was_committed_is_there_after_a_restart() {
+    let folder = used_folder();
+    let process = Process::start(folder.path());
+    assert_eq!((process.servers(), process.reader.snapshot().revision().0), (2, 1));
+    let (status, answer) = process.call("POST", "/v1/upstreams/default/servers", "\"127.0.0.1:3\"");
+    assert_eq!(status, 201, "{answer}");
+    process.stop();
+    let process = Process::start(folder.path());
+    let table = process.reader.snapshot();
+    let addresses: Vec<String> =
+        table.upstream("default").unwrap().servers.iter().map(|server| server.address.to_string()).collect();
+    assert_eq!(addresses, ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);
+    process.stop();
+}
+
+#[test]
+fn a_damaged_store_is_set_aside_and_traffic_goes_on() {
+    let folder = used_folder();
+    let path = folder.path().join("state.db");
+    let length = std::fs::metadata(&path).unwrap().len();
+    std::fs::write(&path, vec![0xa5; usize::try_from(length).unwrap()]).unwrap();
+    assert_read_only(folder.path(), "state.db is");
+    assert_eq!(set_aside(folder.path()).len(), 1);
+}
+
+#[test]
+fn a_lost_or_emptied_store_is_not_a_new_one() {
+    let folder = used_folder();
+    std::fs::remove_file(folder.path().join("state.db")).unwrap();
+    assert_read_only(folder.path(), "state.db is missing");
+    std::fs::write(folder.path().join("state.db"), "").unwrap();
+    assert_read_only(folder.path(), "state.db is missing");
+}
+
+#[test]
+fn without_any_good_copy_nothing_is_served_and_nothing_is_overwritten() {
+    let folder = used_folder();
+    std::fs::write(folder.path().join("state.db"), "not a database, but long enough to be looked at as one")
+        .unwrap();
+    std::fs::write(folder.path().join("last-good.json"), "{}").unwrap();
+    for _ in 0..2 {
+        let process = Process::start(folder.path());
+        assert_eq!(process.servers(), 0);
+        assert_eq!(process.call("GET", "/readyz", "").0, 503);
+        assert_eq!(process.call("GET", "/livez", "").0, 200);
+        let (status, answer) = process.call("POST", "/v1/upstreams", "{}");
+        assert_eq!(status, 503, "{answer}");
+        process.stop();
+    }
+    assert_eq!(set_aside(folder.path()).len(), 2);
+}
+
+#[test]
+fn a_good_store_does_without_its_copy() {
+    let folder = used_folder();
+    std::fs::write(folder.path().join("last-good.json"), "{}").unwrap();
+    let process = Process::start(folder.path());
+    assert_eq!(process.servers(), 2);
+    assert_eq!(process.call("GET", "/v1/info", "").0, 200);
+    process.stop();
+    assert!(folder.path().join("last-good.json").exists(), "written anew");
+}
+
+#[test]
+fn a_folder_has_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path());
+    let second = Control::prepare(config(folder.path())).map(drop);
+    let error = second.map_err(|error: ControlError| error.to_string()).unwrap_err();
+    assert!(error.contains("in use by another process"), "{error}");
+    process.stop();
+    Process::start(folder.path()).stop();
+}
+
+#[test]
+fn a_folder_that_is_a_file_is_one_readable_line() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = Control::prepare(config(file.path())).map(drop).unwrap_err().to_string();
+    assert!(error.starts_with("cannot use the data directory") && !error.contains('\n'), "{error}");
+}
+
+#[test]
+fn a_burst_of_calls_beyond_the_places_is_refused_or_served_never_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path());
+    let admin = process.control.admin_address();
+    let outcomes: Vec<u16> = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..32)
+            .map(|n| scope.spawn(move || call(admin, "PUT", &format!("/v1/upstreams/u{n}"), "{}").0))
+            .collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+    });
+    let made = outcomes.iter().filter(|status| **status == 201).count();
+    assert!(outcomes.iter().all(|status| matches!(status, 201 | 429)), "{outcomes:?}");
+    assert_eq!(process.reader.snapshot().upstreams().len(), made);
+    process.stop();
+}
+
+#[test]
+fn one_change_among_ten_thousand_servers_writes_two_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path());
+    let addresses: Vec<String> =
+        (0..10_000).map(|n| format!("\"127.{}.{}.1:80\"", n / 250 + 1, n % 250)).collect();
+    let body = format!(
+        "{{\"id\":\"web\",\"health_check\":{{\"enabled\":false}},\"servers\":[{}]}}",
+        addresses.join(",")
+    );
+    assert_eq!(process.call("POST", "/v1/upstreams", &body).0, 201);
+    let path = "/v1/upstreams/web/servers/127.7.7.1-80";
+    let before = Instant::now();
+    assert_eq!(process.call("PATCH", path, "{\"weight\":5}").0, 200);
+    let took = before.elapsed();
+    process.stop();
+    let connection = rusqlite::Connection::open(folder.path().join("state.db")).unwrap();
+    let ops: String =
+        connection.query_row("SELECT ops_json FROM revisions WHERE n = 2", [], |row| row.get(0)).unwrap();
+    let ops: Vec<serde_json::Value> = serde_json::from_str(&ops).unwrap();
+    assert_eq!(ops.len(), 2, "{ops:?}; took {took:?}");
+}
