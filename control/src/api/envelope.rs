@@ -122,3 +122,18 @@ fn request_id(request: &Request) -> RequestId {
         None => RequestId(format!("{:032x}", rand::rng().random::<u128>()).into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_own_request_only() {
+        assert_eq!(catching(async { 7 }).await, Some(7));
+        let yielding = async {
+            tokio::task::yield_now().await;
+            panic!("a fault of a handler");
+        };
+        assert_eq!(catching::<()>(yielding).await, None);
+    }
+}

@@ -314,12 +314,11 @@ impl From<Vec<FieldError>> for Problem {
 
 impl From<CatalogError> for Problem {
     fn from(error: CatalogError) -> Self {
-        let detail = error.to_string();
+        let said = sentence(&error.to_string());
         match error {
-            CatalogError::NotFound(_) => Self::new(Code::NotFound, format!("{detail}.")),
-            CatalogError::Exists { existing, config, detail, errors } => {
-                let problem =
-                    Self::new(Code::Exists, format!("{detail}.")).with("existing", view::location(&existing));
+            CatalogError::NotFound(_) => Self::new(Code::NotFound, said),
+            CatalogError::Exists { existing, config, detail: _, errors } => {
+                let problem = Self::new(Code::Exists, said).with("existing", view::location(&existing));
                 let problem = match view::revision(&existing, &config) {
                     Some(revision) => {
                         problem.with("existing_etag", format!("\"{}\"", tag(revision, &config.epoch)))
@@ -356,9 +355,16 @@ impl From<CatalogError> for Problem {
                 Self::new(Code::StoreUnavailable, detail).field(http::header::RETRY_AFTER, "10")
             }
             CatalogError::Contention => {
-                Self::new(Code::CommitContention, format!("{detail}.")).field(http::header::RETRY_AFTER, "1")
+                Self::new(Code::CommitContention, said).field(http::header::RETRY_AFTER, "1")
             }
-            CatalogError::Unknown(_) => Self::new(Code::CommitUnknown, format!("{detail}.")),
+            CatalogError::Unknown(_) => Self::new(Code::CommitUnknown, said),
         }
     }
+}
+
+/// An error's text, which begins small and ends without a stop, as a sentence.
+pub(super) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).chain(['.']).collect()
 }

@@ -107,6 +107,6 @@ pub(super) async fn read(
     Params::of(request.uri())?.finish()?;
     let config = api.catalog.config();
     let route = config.routes.get(id.as_str());
-    let route = route.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no route \"{id}\".")))?;
+    let route = route.ok_or_else(|| Problem::new(Code::NotFound, format!("There is no route \"{id}\".")))?;
     reply::read(request.headers(), config.revision, &config, || View::from(route))
 }

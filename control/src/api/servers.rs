@@ -308,5 +308,5 @@ fn status(applied: &Applied) -> StatusCode {
 
 /// The problem of a server that is not there.
 pub(super) fn no_server(upstream: &str, key: &str) -> Problem {
-    Problem::new(Code::NotFound, format!("there is no server \"{key}\" in upstream \"{upstream}\"."))
+    Problem::new(Code::NotFound, format!("There is no server \"{key}\" in upstream \"{upstream}\"."))
 }

@@ -95,7 +95,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) ->
         .map(|upstream| &upstream.record);
     let page: Vec<&Arc<UpstreamRecord>> =
         found.by_ref().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect();
-    let next = found.next().and(page.last()).map(|record| record.spec.id.clone());
+    let next = found.next().and_then(|_| page.last()).map(|record| record.spec.id.clone());
     let shows = |what: &str| expand.iter().any(|word| word == what);
     let view = |record: &Arc<UpstreamRecord>| UpstreamView {
         servers: if shows("servers") { Servers::Shown } else { Servers::Hidden },
@@ -287,5 +287,5 @@ fn answer(call: &Call, applied: &Applied) -> Response {
 
 /// The problem of an upstream that is not there.
 pub(super) fn not_found(id: &str) -> Problem {
-    Problem::new(Code::NotFound, format!("there is no upstream \"{id}\"."))
+    Problem::new(Code::NotFound, format!("There is no upstream \"{id}\"."))
 }

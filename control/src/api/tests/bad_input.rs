@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::harness::Harness;
 
 /// Bodies for POST /v1/upstreams with the faults they have.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn bad_upstreams() -> Vec<(Value, Vec<&'static str>)> {
     vec![
         (json!({"servers": 5}), vec!["#/servers invalid_type"]),
