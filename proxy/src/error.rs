@@ -4,7 +4,7 @@
 //! status, and is what logs and counters say.
 
 use http::StatusCode;
-use weir_shared::{model::RetryOn, state::Reason};
+use weir_shared::{model::RetryOn, state::ServerFault};
 
 /// Why the proxy answers a request itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -175,18 +175,18 @@ impl ProxyError {
         }
     }
 
-    /// Why it counts against the server; `None` when it is no fault of the server.
-    pub(crate) fn server_fault(self) -> Option<Reason> {
+    /// What it says against the server; `None` when it is no fault of the server.
+    pub(crate) fn server_fault(self) -> Option<ServerFault> {
         match self {
-            Self::DnsError => Some(Reason::DnsError),
-            Self::ConnectionRefused => Some(Reason::ConnectRefused),
-            Self::ConnectionTimeout => Some(Reason::ConnectTimeout),
-            Self::ConnectionFailed => Some(Reason::ConnectError),
-            Self::ConnectionTerminated => Some(Reason::Reset),
-            Self::ResponseTimeout => Some(Reason::ResponseTimeout),
-            Self::ResponseMalformed | Self::ResponseHeaderTooLarge | Self::UpgradeUnexpected => {
-                Some(Reason::MalformedResponse)
-            }
+            Self::DnsError
+            | Self::ConnectionRefused
+            | Self::ConnectionTimeout
+            | Self::ConnectionFailed
+            | Self::ConnectionTerminated => Some(ServerFault::Connection),
+            Self::ResponseTimeout
+            | Self::ResponseMalformed
+            | Self::ResponseHeaderTooLarge
+            | Self::UpgradeUnexpected => Some(ServerFault::Response),
             Self::NoUpstream
             | Self::NoEligibleServer
             | Self::BadRequest(_)

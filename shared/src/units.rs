@@ -67,9 +67,9 @@ impl fmt::Display for Span {
         let millis = self.0.as_millis();
         // One unit wherever it fits five digits, as people write it: 75s, not 1m15s.
         match millis {
-            _ if millis % 3_600_000 == 0 && millis > 0 => write!(f, "{}h", millis / 3_600_000),
-            _ if millis % 60_000 == 0 && millis >= 120_000 => write!(f, "{}m", millis / 60_000),
-            _ if millis % 1000 == 0 && millis < 100_000_000 => write!(f, "{}s", millis / 1000),
+            _ if millis.is_multiple_of(3_600_000) && millis > 0 => write!(f, "{}h", millis / 3_600_000),
+            _ if millis.is_multiple_of(60_000) && millis >= 120_000 => write!(f, "{}m", millis / 60_000),
+            _ if millis.is_multiple_of(1000) && millis < 100_000_000 => write!(f, "{}s", millis / 1000),
             _ if millis < 100_000 => write!(f, "{millis}ms"),
             _ => {
                 let parts =

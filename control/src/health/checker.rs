@@ -13,7 +13,7 @@ use tokio::{
 use weir_shared::{
     id::Revision,
     model::HealthCheckType,
-    state::{CheckOutcome, Reason, Transition},
+    state::{CheckOutcome, Reason, ServerFault, Transition},
     table::TableReader,
     time::{self, Now},
 };
@@ -240,14 +240,17 @@ fn is_timeout(reason: Reason) -> bool {
 /// Whether a pass is reason enough to end an ejection, if there is one.
 ///
 /// An http check asks what requests ask, so its pass speaks for them (as in Envoy). Opening a connection says less: it
-/// speaks for a server only where the check before failed too, that is, where connections were what it lacked.
+/// speaks for a server only where connections were what it lacked: by the error that ejected it, or by the check before.
 fn vouches(target: &Target, group: &Group, now: Now) -> bool {
     if !target.state.outlier.is_ejected(now.moment) {
         return false;
     }
     match group.probe.as_ref().map(|probe| probe.kind()) {
         Some(HealthCheckType::Http) => true,
-        Some(HealthCheckType::Tcp) => target.state.health.record().last.is_some_and(|last| !last.ok),
+        Some(HealthCheckType::Tcp) => {
+            let was_failing = target.state.health.record().last.is_some_and(|last| !last.ok);
+            was_failing || target.state.outlier.record().fault == ServerFault::Connection
+        }
         None => false,
     }
 }

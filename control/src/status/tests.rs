@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use tokio::time::advance;
 use weir_shared::{
-    state::{CheckOutcome, EjectionPolicy, HealthState, ListenerState, Reason},
+    state::{CheckOutcome, EjectionPolicy, HealthState, ListenerState, Reason, ServerFault},
     time::Timestamp,
 };
 
@@ -167,7 +167,7 @@ async fn an_ejected_server_says_until_when() {
     check(&fixture, A, None);
     let policy =
         EjectionPolicy { consecutive_errors: 1, base: Duration::from_secs(30), max: Duration::from_secs(60) };
-    fixture.state(A).outlier.eject(policy, fixture.clock.now());
+    fixture.state(A).outlier.eject(policy, ServerFault::Response, fixture.clock.now());
     let server = status(&fixture).server("web", A).unwrap();
     assert_eq!((server.state, server.reason), (HealthState::Unhealthy, Some(Reason::Ejected)));
     assert!(server.passive.ejected_until.is_some());

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use http::Method;
 use weir_shared::{
-    state::ServerCounters,
+    state::{ServerCounters, ServerFault},
     table::{Server, Upstream},
     time::Moment,
 };
@@ -75,7 +75,13 @@ impl Lease {
         let Some(upstream) = table.0.upstream(self.pool.upstream.as_str()) else { return };
         let same = |server: &&Server| std::sync::Arc::ptr_eq(&server.state, &self.pool.state);
         if let Some(server) = upstream.servers.iter().find(same) {
-            crate::retry::server_failed(&self.worker, upstream, server, "response incomplete");
+            crate::retry::server_failed(
+                &self.worker,
+                upstream,
+                server,
+                ServerFault::Response,
+                "response incomplete",
+            );
         }
     }
 }

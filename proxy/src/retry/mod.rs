@@ -12,6 +12,7 @@ use http::{Response, StatusCode};
 pub(crate) use replay::Replay;
 use weir_shared::{
     model::RetryOn,
+    state::ServerFault,
     table::{Server, Upstream},
 };
 
@@ -64,8 +65,10 @@ pub(crate) async fn run(
                 }
             }
             Err(failure) => {
-                if failure.error.server_fault().is_some() && !is_stale(&failure) {
-                    server_failed(worker, upstream, server, failure.error.code());
+                if let Some(fault) = failure.error.server_fault()
+                    && !is_stale(&failure)
+                {
+                    server_failed(worker, upstream, server, fault, failure.error.code());
                 }
                 tracing::debug!(upstream = %upstream.id, server = %server.id, error = failure.error.code(), "attempt failed");
                 let error = failure.error;
@@ -119,15 +122,21 @@ fn may_try_again(
 /// Takes in a response's status as a success or failure of the server.
 fn judge(worker: &Worker, upstream: &Upstream, server: &Server, status: StatusCode) {
     if upstream.is_error_status(status.as_u16()) {
-        server_failed(worker, upstream, server, "error status");
+        server_failed(worker, upstream, server, ServerFault::Response, "error status");
     } else {
         server.state.outlier.succeeded();
     }
 }
 
 /// Takes in a failure of a server, which may eject it.
-pub(crate) fn server_failed(worker: &Worker, upstream: &Upstream, server: &Server, cause: &'static str) {
-    if let Some(length) = upstream.failed(server, worker.now()) {
+pub(crate) fn server_failed(
+    worker: &Worker,
+    upstream: &Upstream,
+    server: &Server,
+    fault: ServerFault,
+    cause: &'static str,
+) {
+    if let Some(length) = upstream.failed(server, fault, worker.now()) {
         tracing::info!(upstream = %upstream.id, server = %server.id, cause, seconds = length.as_secs(), "server ejected");
     }
 }

@@ -1,12 +1,12 @@
 //! Latencies, counted in buckets whose width grows with the value.
 //!
-//! Four buckets an octave from 64 µs to 67 s: a quantile is off by at most 19 %, in 320 bytes. Fixed buckets make
+//! Four buckets an octave from 64 µs to 67 s: a quantile is off by at most 19 %, in 650 bytes. Fixed buckets make
 //! adding, summing over workers and subtracting an earlier reading trivial.
 //! Hot path: one increment, no allocation, no lock.
 
 use std::{
     array,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -18,13 +18,13 @@ const FIRST_OCTAVE: u32 = 6;
 /// Counts of one worker; written by it alone.
 #[derive(Debug)]
 pub struct Histogram {
-    buckets: [AtomicU32; BUCKETS],
+    buckets: [AtomicU64; BUCKETS],
     sum_micros: super::Counter,
 }
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { buckets: array::from_fn(|_| AtomicU32::new(0)), sum_micros: super::Counter::default() }
+        Self { buckets: array::from_fn(|_| AtomicU64::new(0)), sum_micros: super::Counter::default() }
     }
 }
 
@@ -42,7 +42,7 @@ impl Histogram {
 /// Counts summed over workers, or the difference of two such sums.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistogramCounts {
-    buckets: [u32; BUCKETS],
+    buckets: [u64; BUCKETS],
     /// Sum of the values, in microseconds.
     pub sum_micros: u64,
 }
@@ -76,7 +76,7 @@ impl HistogramCounts {
     /// How many values were counted.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.buckets.iter().map(|count| u64::from(*count)).sum()
+        self.buckets.iter().sum()
     }
 
     /// The value below which a share `quantile` (0 to 1) of all lies: the upper edge of its bucket. `None` when empty.
@@ -95,7 +95,7 @@ impl HistogramCounts {
         let rank = ((count as f64 * quantile).ceil() as u64).clamp(1, count);
         let mut seen = 0;
         for (index, bucket) in self.buckets.iter().enumerate() {
-            seen += u64::from(*bucket);
+            seen += bucket;
             if seen >= rank {
                 return Some(upper_edge(index));
             }
@@ -107,12 +107,7 @@ impl HistogramCounts {
     #[must_use]
     pub fn at_most(&self, edge: Duration) -> u64 {
         let inside = |index: &usize| upper_edge(*index) <= edge;
-        self.buckets
-            .iter()
-            .enumerate()
-            .take_while(|(index, _)| inside(index))
-            .map(|(_, count)| u64::from(*count))
-            .sum()
+        self.buckets.iter().enumerate().take_while(|(index, _)| inside(index)).map(|(_, count)| count).sum()
     }
 }
 

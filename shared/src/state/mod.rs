@@ -19,7 +19,7 @@ pub use health::{
 pub use histogram::{Histogram, HistogramCounts};
 pub use in_flight::InFlight;
 pub use listener::{ListenerCounters, ListenerState, ListenerTotals};
-pub use outlier::{EjectionPolicy, Outlier, OutlierRecord};
+pub use outlier::{EjectionPolicy, Outlier, OutlierRecord, ServerFault};
 pub use per_worker::{PerWorker, WorkerId};
 pub use retry_budget::RetryBudget;
 pub use server::ServerState;

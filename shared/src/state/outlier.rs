@@ -23,11 +23,23 @@ pub struct EjectionPolicy {
     pub max: Duration,
 }
 
+/// What a server failed at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServerFault {
+    /// Being connected to, or keeping a connection: something a mere connection can disprove.
+    Connection,
+    /// Answering well or in time.
+    #[default]
+    Response,
+}
+
 /// What is known of a server's ejections.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OutlierRecord {
     /// How often it was ejected, less what good behaviour has taken off.
     pub multiplier: u32,
+    /// What the error was that led to the last ejection.
+    pub fault: ServerFault,
     /// How often it was ejected in all.
     pub ejections: u64,
     /// When the last ejection began.
@@ -66,9 +78,10 @@ impl Outlier {
             && !self.is_marked()
     }
 
-    /// Ejects the server from `now` on. Answers for how long.
-    pub fn eject(&self, policy: EjectionPolicy, now: Now) -> Duration {
+    /// Ejects the server for `fault` from `now` on. Answers for how long.
+    pub fn eject(&self, policy: EjectionPolicy, fault: ServerFault, now: Now) -> Duration {
         let mut record = self.lock();
+        record.fault = fault;
         // Every base time of good behaviour since the last ejection takes one step off (Envoy does so by interval).
         let forgiven = now.moment.since(record.due).as_micros() / policy.base.as_micros().max(1);
         record.multiplier = record.multiplier.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
@@ -154,7 +167,7 @@ mod tests {
         let outlier = Outlier::default();
         let mut now = Now::default();
         for seconds in [30, 60, 100, 100] {
-            assert_eq!(outlier.eject(POLICY, now), Duration::from_secs(seconds));
+            assert_eq!(outlier.eject(POLICY, ServerFault::Response, now), Duration::from_secs(seconds));
             assert!(outlier.is_ejected(now.moment));
             assert!(!outlier.failed(POLICY), "already ejected");
             now.moment = now.moment.plus(Duration::from_secs(seconds));
@@ -163,6 +176,6 @@ mod tests {
         }
         assert_eq!(outlier.record().ejections, 4);
         now.moment = now.moment.plus(Duration::from_secs(4 * 30));
-        assert_eq!(outlier.eject(POLICY, now), Duration::from_secs(30));
+        assert_eq!(outlier.eject(POLICY, ServerFault::Response, now), Duration::from_secs(30));
     }
 }

@@ -8,7 +8,7 @@ use super::{Eligible, Server};
 use crate::{
     id::UpstreamId,
     model::{Algorithm, RetryOn, StatusRange, UpstreamRecord},
-    state::{EjectionPolicy, HealthThresholds, UpstreamState},
+    state::{EjectionPolicy, HealthThresholds, ServerFault, UpstreamState},
     time::{Moment, Now},
 };
 
@@ -93,7 +93,7 @@ impl Upstream {
     /// Takes in a failure of `server`. Answers for how long it is ejected, if that was the one error too many.
     ///
     /// Never ejects the last eligible server, nor more than the configured share.
-    pub fn failed(&self, server: &Server, now: Now) -> Option<Duration> {
+    pub fn failed(&self, server: &Server, fault: ServerFault, now: Now) -> Option<Duration> {
         if !server.state.outlier.failed(self.ejection) {
             return None;
         }
@@ -109,7 +109,7 @@ impl Upstream {
         if (ejected + 1) * 100 > self.servers.len() * max_percent || others == 0 {
             return None;
         }
-        let length = server.state.outlier.eject(self.ejection, now);
+        let length = server.state.outlier.eject(self.ejection, fault, now);
         self.state.eligibility_changed();
         Some(length)
     }

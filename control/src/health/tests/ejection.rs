@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use weir_shared::state::EjectionPolicy;
+use weir_shared::state::{EjectionPolicy, ServerFault};
 
 use super::{Play, Script};
 
@@ -14,7 +14,7 @@ const POLICY: EjectionPolicy =
 async fn ejected(kind: &str) -> Play {
     let check = json!({"type": kind, "interval": "1s", "timeout": "500ms", "jitter_percent": 0});
     let play = Play::new(json!([{"id": "web", "servers": [A], "health_check": check}]), &[]).await;
-    play.fixture.state(A).outlier.eject(POLICY, play.fixture.clock.now());
+    play.fixture.state(A).outlier.eject(POLICY, ServerFault::Response, play.fixture.clock.now());
     play
 }
 
