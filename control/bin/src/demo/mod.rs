@@ -85,7 +85,7 @@ fn introduce(data: SocketAddr, admin: SocketAddr, servers: &[(Character, SocketA
 
 /// Commands to type, each with what it shows.
 fn commands(data: SocketAddr, admin: SocketAddr) -> [(String, &'static str); 5] {
-    let load = format!("seq 300 | xargs -P 20 -I @ curl -s {data}/ | cut -d, -f1 | sort | uniq -c");
+    let load = format!("seq 300 | xargs -P 20 -I @ curl -s {data}/ | sort | uniq -c");
     [
         (format!("curl {data}/"), "one request; again, and another server answers"),
         (

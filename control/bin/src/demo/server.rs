@@ -85,16 +85,14 @@ async fn answer(
     requests: &AtomicU64,
 ) -> Response<Full<Bytes>> {
     let name = character.id();
-    if request.uri().path() == HEALTH_PATH {
-        return text(StatusCode::OK, "ok\n".to_owned());
+    let reaction = character.reaction(requests.fetch_add(1, Ordering::Relaxed));
+    if request.uri().path() != HEALTH_PATH {
+        tokio::time::sleep(reaction.delay).await;
     }
-    let number = requests.fetch_add(1, Ordering::Relaxed);
-    let reaction = character.reaction(number);
-    tokio::time::sleep(reaction.delay).await;
     if reaction.status == 200 {
-        text(StatusCode::OK, format!("hello from {name}, request {}\n", number + 1))
+        text(StatusCode::OK, format!("hello from {name}\n"))
     } else {
-        text(StatusCode::INTERNAL_SERVER_ERROR, format!("{name} failed on purpose, request {}\n", number + 1))
+        text(StatusCode::INTERNAL_SERVER_ERROR, format!("{name} failed on purpose\n"))
     }
 }
 
