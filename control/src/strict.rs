@@ -16,12 +16,13 @@ const WORDS_FOR_SERVERS: [&str; 8] =
     ["address", "addresses", "url", "urls", "host", "backends", "targets", "endpoints"];
 
 /// Reads `value`, found at `at`. Adds every fault to `errors`; answers `None` when no `T` could be made.
-pub fn read<T: DeserializeOwned + Serialize>(
+pub fn read<T: DeserializeOwned + Serialize + Default>(
     mut value: Value,
     at: &Pointer,
     errors: &mut Vec<FieldError>,
 ) -> Option<T> {
     let known = errors.len();
+    refuse_lists::<T>(&mut value, at, errors);
     loop {
         let mut unknown = Vec::new();
         match attempt::<T>(&value, &mut unknown) {
@@ -40,6 +41,21 @@ pub fn read<T: DeserializeOwned + Serialize>(
             }
         }
     }
+}
+
+/// Takes lists out of places for objects: serde would read them as the fields in order, which nobody means.
+fn refuse_lists<T: Serialize + Default>(value: &mut Value, at: &Pointer, errors: &mut Vec<FieldError>) {
+    let Some(fields) = value.as_object_mut() else { return };
+    let defaults = serde_json::to_value(T::default()).unwrap_or(Value::Null);
+    fields.retain(|name, value| {
+        let is_misplaced = value.is_array() && defaults.get(name).is_some_and(Value::is_object);
+        if is_misplaced {
+            errors.push(
+                at.at(name).error(FieldErrorCode::InvalidType, "invalid type: an array, expected an object"),
+            );
+        }
+        !is_misplaced
+    });
 }
 
 /// One step down in a document.
@@ -211,6 +227,7 @@ mod tests {
             "connect_timeout": 5,
             "idle_timeout": "5 s",
             "health_check": {"healthy_threshold": 300},
+            "outlier_detection": [],
             "servers": [{"address": "a:1", "weight": "3"}],
         }));
         let mut codes: Vec<(&str, FieldErrorCode)> =
@@ -223,6 +240,7 @@ mod tests {
                 ("#/connect_timeout", FieldErrorCode::InvalidType),
                 ("#/health_check/healthy_threshold", FieldErrorCode::OutOfRange),
                 ("#/idle_timeout", FieldErrorCode::InvalidValue),
+                ("#/outlier_detection", FieldErrorCode::InvalidType),
                 ("#/servers/0/weight", FieldErrorCode::InvalidType),
             ]
         );

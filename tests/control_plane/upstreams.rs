@@ -49,7 +49,7 @@ fn defaults_are_shown() {
     let upstream =
         weir.api().post("/v1/upstreams", &json!({ "servers": ["127.0.0.1:3001"] })).expect(201).json();
     let expected = json!({
-        "id": "default", "algorithm": "least_request", "protocol": "http1", "panic_threshold_percent": 50,
+        "id": "default", "algorithm": "least_request", "panic_threshold_percent": 50,
         "connect_timeout": "3s", "response_timeout": "60s", "idle_timeout": "60s",
         "keepalive_connections": 256,
     });
@@ -57,7 +57,7 @@ fn defaults_are_shown() {
         assert_eq!(&upstream[name], value, "{name} in {upstream}");
     }
     let check = &upstream["health_check"];
-    assert_eq!((&check["enabled"], &check["type"]), (&json!(true), &json!("tcp")), "{check}");
+    assert_eq!((&check["enabled"], &check["type"]), (&json!(true), &json!(null)), "by path: {check}");
     assert_eq!((&check["interval"], &check["timeout"]), (&json!("5s"), &json!("2s")), "{check}");
     assert_eq!(
         (&check["healthy_threshold"], &check["unhealthy_threshold"]),
