@@ -212,7 +212,12 @@ impl Keeper {
             if is_last {
                 return;
             }
-            tokio::time::sleep_until(started + WRITE_INTERVAL).await;
+            let mut end = published.clone();
+            tokio::select! {
+                () = tokio::time::sleep_until(started + WRITE_INTERVAL) => {}
+                // Stopping must not wait for the interval.
+                () = async { while end.changed().await.is_ok() {} } => {}
+            }
         }
     }
 

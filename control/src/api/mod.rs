@@ -1,6 +1,6 @@
 //! The REST API: HTTP in, HTTP out. A handler reads the request, calls the catalog or the status, and answers.
 //!
-//! Reading order: [`upstreams`] (all verbs of one resource), [`reply`], [`body`], [`problem`], [`envelope`].
+//! Reading order: `upstreams` (all verbs of one resource), `reply`, [`body`], [`problem`], [`envelope`].
 
 pub mod body;
 mod conditional;
