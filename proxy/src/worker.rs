@@ -35,7 +35,7 @@ use crate::{
 /// Time between two looks at unused connections.
 const POOL_SWEEP: Duration = Duration::from_secs(1);
 /// How long an idle client connection may still send one request after draining began, so that it can be told to close.
-const DRAIN_GRACE: Duration = Duration::from_secs(5);
+const DRAIN_GRACE: Duration = Duration::from_secs(3);
 
 /// What a worker is made from, on its own thread.
 pub(crate) struct Parts {

@@ -6,6 +6,7 @@ import pathlib
 import re
 import shlex
 import subprocess
+import tempfile
 from dataclasses import dataclass
 
 from prepare import find
@@ -47,7 +48,8 @@ class Weir:
         admin = setup.port + 1
         expect_free(setup.port, admin)
         command = [self.binary, "--listen", f"127.0.0.1:{setup.port}", "--admin", f"127.0.0.1:{admin}"]
-        command += ["--data-dir", setup.directory / f"{self.name}-{setup.port}", "--workers", "1"]
+        data = tempfile.mkdtemp(prefix=f"{self.name}-", dir=setup.directory)
+        command += ["--data-dir", data, "--workers", "1"]
         process = processes.start(self.name, command, setup.core)
         wait_for(process, lambda: _get_status(admin, "/readyz") == 200)
         return process, http.client.HTTPConnection("127.0.0.1", admin, timeout=60)

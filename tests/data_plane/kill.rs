@@ -11,6 +11,9 @@ use weir_tests::process_origin::ProcessOrigin;
 use weir_tests::tally::Kind;
 use weir_tests::weir::Weir;
 
+/// Kills in one run.
+const KILLS: usize = 10;
+
 #[test]
 fn one_of_four_servers_killed_every_half_second() {
     let folder = TempDir::new().unwrap();
@@ -26,7 +29,7 @@ fn one_of_four_servers_killed_every_half_second() {
         mix: Mix::GetsAndPosts,
         after_close: AfterClose::Reconnect,
     });
-    for round in 0..10 {
+    for round in 0..KILLS {
         let origin = &mut origins[round % 4];
         load.run_for(Duration::from_millis(350));
         origin.kill();
@@ -44,9 +47,14 @@ fn one_of_four_servers_killed_every_half_second() {
     }
     let twice: Vec<_> = runs.iter().filter(|(_, count)| **count > 1).collect();
     assert!(twice.is_empty(), "POSTs that ran more than once: {twice:?}");
-    let lost: Vec<_> =
-        tally.failed(Kind::Post).into_iter().filter(|failure| !runs.contains_key(&failure.id)).collect();
-    assert!(lost.is_empty(), "POSTs that failed without having run: {lost:#?}");
+    // A POST that was sent to a server which then died may have run, whatever that server's log says: the balancer cannot
+    // see the log. Anything else it could have sent to another server.
+    let (unsure, lost): (Vec<_>, Vec<_>) = tally
+        .failed(Kind::Post)
+        .into_iter()
+        .partition(|failure| failure.what.contains("connection-terminated"));
+    assert!(lost.is_empty(), "POSTs that failed although nothing of them was sent: {lost:#?}");
+    assert!(unsure.len() <= KILLS, "more POSTs were cut than servers killed: {unsure:#?}");
     let unrun: Vec<_> = tally.posted.iter().filter(|id| !runs.contains_key(*id)).collect();
     assert!(unrun.is_empty(), "POSTs answered with 200 that never ran: {unrun:?}");
     assert_eq!(tally.closed_unannounced, 0, "client connections were closed");

@@ -1,8 +1,8 @@
 //! Attempts: one server after another, until one answers or no more may be tried.
 //!
 //! The only place that loops over attempts. A request that was sent may have run: it is repeated only if its method is
-//! idempotent (RFC 9110 §9.2.2). How many retries there are in all is bounded by a budget, so that failing servers are
-//! not hit harder than healthy ones.
+//! idempotent (RFC 9110 §9.2.2). How many repetitions there are in all is bounded by a budget, so that failing servers are
+//! not hit harder than healthy ones; going on to the next server when one cannot be connected to is not a repetition.
 
 mod replay;
 
@@ -95,8 +95,14 @@ fn after_failure(
     failure: Failure,
 ) -> Option<RequestBody> {
     let outcome = failure.error.retry_on()?;
-    let is_safe = failure.progress == Progress::NothingSent || request.method.is_idempotent();
-    if is_safe { may_try_again(worker, upstream, outcome, tried, failure.body) } else { None }
+    if failure.progress == Progress::NothingSent {
+        // No server has had any work with the request yet, so that this is its first try, not a repetition.
+        return may_try_another(upstream, outcome, tried, failure.body);
+    }
+    if !request.method.is_idempotent() {
+        return None;
+    }
+    may_try_again(worker, upstream, outcome, tried, failure.body)
 }
 
 /// The body to send again after `outcome`, if policy and budget allow another attempt.
@@ -105,18 +111,26 @@ fn may_try_again(
     upstream: &Upstream,
     outcome: RetryOn,
     tried: &Tried,
-    mut body: RequestBody,
+    body: RequestBody,
 ) -> Option<RequestBody> {
-    let is_allowed =
-        upstream.retries.covers(outcome) && tried.count() <= usize::from(upstream.retries.attempts);
-    if !is_allowed || !body.rewind() {
-        return None;
-    }
+    let body = may_try_another(upstream, outcome, tried, body)?;
     if !upstream.state.retry_budgets.of(worker.id).withdraw(worker.clock.moment()) {
         upstream.state.counters.of(worker.id).retries_refused.add(1);
         return None;
     }
     Some(body)
+}
+
+/// The body to send after `outcome`, if policy allows another attempt.
+fn may_try_another(
+    upstream: &Upstream,
+    outcome: RetryOn,
+    tried: &Tried,
+    mut body: RequestBody,
+) -> Option<RequestBody> {
+    let is_allowed =
+        upstream.retries.covers(outcome) && tried.count() <= usize::from(upstream.retries.attempts);
+    (is_allowed && body.rewind()).then_some(body)
 }
 
 /// Takes in a response's status as a success or failure of the server.
