@@ -70,7 +70,7 @@ fn defaults_are_shown() {
         (&outlier["base_ejection_time"], &outlier["max_ejection_percent"]),
         (&json!("30s"), &json!(50))
     );
-    assert_eq!(upstream["retries"]["attempts"], 1);
+    assert_eq!(upstream["retries"]["attempts"], 2);
     assert_eq!(upstream["retries"]["budget_percent"], 20);
     let server = &upstream["servers"][0];
     assert_eq!(
