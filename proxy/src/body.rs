@@ -48,6 +48,11 @@ impl ResponseBody {
 
     /// Ends the exchange of `guard` with this body.
     pub(crate) fn ending(mut self, guard: ExchangeGuard) -> Self {
+        // From here on the body may not be polled until the client makes room.
+        guard.relayed(match &self.source {
+            Source::Server(body) => body.stall(),
+            Source::Full(_) | Source::Whole(..) => guard.stall(),
+        });
         self.guard = Some(guard);
         self
     }
@@ -65,6 +70,9 @@ impl Body for ResponseBody {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
             }
             Source::Server(body) => {
+                if let Some(guard) = guard {
+                    guard.wanted();
+                }
                 let frame = body.poll_frame(cx);
                 if let (Poll::Ready(Some(Ok(_))), Some(guard)) = (&frame, guard) {
                     guard.relayed(body.stall());

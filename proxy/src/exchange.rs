@@ -13,20 +13,50 @@ use crate::{
 /// Counts a request as under way until dropped: with the response body, or with a request given up before.
 pub(crate) struct ExchangeGuard {
     client: Rc<Client>,
+    /// When a client that takes nothing of the response is given up, over HTTP/2: there one stream may stand still while
+    /// others go on. Over HTTP/1 the connection's deadline serves.
+    stalled: Option<Rc<Deadline>>,
 }
 
 impl ExchangeGuard {
     /// A request has arrived from `client`.
     pub(crate) fn begin(client: &Rc<Client>) -> Self {
         client.exchange_began();
-        Self { client: Rc::clone(client) }
+        Self { client: Rc::clone(client), stalled: None }
     }
-}
 
-impl ExchangeGuard {
-    /// Part of the response was handed over: the client has `stall` to make room for more.
+    /// A request has arrived from `client` on a stream that is given up at `stalled`.
+    pub(crate) fn begin_stream(client: &Rc<Client>, stalled: Rc<Deadline>) -> Self {
+        let mut guard = Self::begin(client);
+        guard.stalled = Some(stalled);
+        guard
+    }
+
+    /// The response, or part of it, was handed over: the client has `stall` to make room for more.
     pub(crate) fn relayed(&self, stall: Duration) {
-        self.client.deadline.set(self.client.worker.after(stall));
+        match &self.stalled {
+            Some(stalled) => stalled.set(self.client.worker.after(stall)),
+            None => self.client.await_room(stall),
+        }
+    }
+
+    /// The client has made room: whatever is waited for now is not its doing.
+    pub(crate) fn wanted(&self) {
+        match &self.stalled {
+            Some(stalled) => stalled.clear(),
+            None => self.client.deadline.clear(),
+        }
+    }
+
+    /// How long the client of a response that is at hand whole may take nothing of it.
+    pub(crate) fn stall(&self) -> Duration {
+        let worker = &self.client.worker;
+        let table = worker.table();
+        let upstream = table.0.route().upstream.as_ref();
+        upstream.map_or_else(
+            || worker.config.listener.idle_timeout.duration(),
+            |upstream| upstream.stream_idle_timeout,
+        )
     }
 }
 

@@ -3,7 +3,7 @@
 //! A connection is idle, or receiving a head, or has a request under way. Each phase has its own deadline; the socket and
 //! the request move the connection from one to the next.
 
-use std::{cell::Cell, net::IpAddr, rc::Rc};
+use std::{cell::Cell, net::IpAddr, rc::Rc, time::Duration};
 
 use crate::{deadline::Deadline, worker::Worker};
 
@@ -59,6 +59,11 @@ impl Client {
             self.phase.set(Phase::Head);
             self.deadline.set(self.worker.after(self.worker.config.listener.header_timeout.duration()));
         }
+    }
+
+    /// The client has `stall` to take what was handed over.
+    pub(crate) fn await_room(&self, stall: Duration) {
+        self.deadline.set(self.worker.after(stall));
     }
 
     /// A request has begun.

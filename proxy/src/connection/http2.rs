@@ -1,13 +1,13 @@
 //! Serves HTTP/2 with prior knowledge on one connection.
 
-use std::{convert::Infallible, future::poll_fn, rc::Rc, task::Poll};
+use std::{cell::Cell, convert::Infallible, future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Duration};
 
 use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
 use super::{Client, client::Phase};
-use crate::{exchange::ExchangeGuard, pipeline};
+use crate::{deadline::Deadline, exchange::ExchangeGuard, pipeline, worker::Worker};
 
 /// Streams a client may have open at once (NGINX 128, HAProxy 100).
 const MAX_STREAMS: u32 = 128;
@@ -19,12 +19,19 @@ const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 const SEND_BUFFER: usize = 256 * 1024;
 /// Streams reset by the client before they were served; more end the connection (CVE-2023-44487).
 const MAX_PENDING_RESETS: usize = 20;
+/// Time without a frame from the client after which it is asked for a sign of life, and how long it has for it. Long: a
+/// client that does not read for a while is a matter of the upstream's `stream_idle_timeout`, not of this.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 
 /// Serves requests until the connection ends.
 pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
     let limits = &client.worker.config.listener;
-    let mut builder = http2::Builder::new(LocalExecutor);
+    let executor = LocalExecutor { worker: Rc::clone(&client.worker), next: Rc::default() };
+    let mut builder = http2::Builder::new(executor.clone());
     builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(SIGN_OF_LIFE)
+        .keep_alive_timeout(SIGN_OF_LIFE)
         .max_concurrent_streams(MAX_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -32,7 +39,9 @@ pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
         .max_header_list_size(limits.max_header_bytes)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS);
     let service = service_fn(|request: http::Request<Incoming>| {
-        let guard = ExchangeGuard::begin(&client);
+        let stalled = Rc::new(client.worker.deadline());
+        executor.next.set(Some(Rc::clone(&stalled)));
+        let guard = ExchangeGuard::begin_stream(&client, stalled);
         async move { Ok::<_, Infallible>(pipeline::handle(guard, request).await) }
     });
     let io = TokioIo::new(stream);
@@ -64,13 +73,35 @@ pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
     .await;
 }
 
-/// Runs hyper's stream tasks on this worker.
-#[derive(Clone, Copy)]
-struct LocalExecutor;
+/// Runs hyper's stream tasks on this worker, each with the deadline of its exchange.
+///
+/// While hyper waits for the client to open a stream's window it polls neither the response body nor anything else of
+/// ours, so the deadline has to be watched from outside the stream.
+#[derive(Clone)]
+struct LocalExecutor {
+    worker: Rc<Worker>,
+    /// The deadline of the exchange begun last: hyper hands over a stream's task right after it has called the service.
+    next: Rc<Cell<Option<Rc<Deadline>>>>,
+}
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
     fn execute(&self, stream: F) {
+        let (worker, deadline) = (Rc::clone(&self.worker), self.next.take());
         // Ends with its stream, or with the worker's local set.
-        tokio::task::spawn_local(stream);
+        tokio::task::spawn_local(async move {
+            let mut stream = pin!(stream);
+            poll_fn(|cx| {
+                if stream.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                let Some(deadline) = &deadline else { return Poll::Pending };
+                if deadline.poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                worker.listener().client_timeouts.add(1);
+                Poll::Ready(())
+            })
+            .await;
+        });
     }
 }

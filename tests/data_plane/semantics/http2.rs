@@ -1,16 +1,21 @@
 //! HTTP/2 from the client, with prior knowledge, to HTTP/1.1 servers. RFC 9113 §3.3 and §8.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use http::{Request, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use weir_tests::config;
+use weir_tests::eventually::eventually;
 use weir_tests::origin::Origin;
 use weir_tests::reply;
 use weir_tests::strict::Framing;
-use weir_tests::weir::Weir;
+use weir_tests::weir::{Launch, Weir};
 
 use super::in_front_of;
 
@@ -20,8 +25,12 @@ struct Client {
 }
 
 async fn connect(weir: &Weir) -> Client {
+    connect_as(weir, &http2::Builder::new(TokioExecutor::new())).await
+}
+
+async fn connect_as(weir: &Weir, settings: &http2::Builder<TokioExecutor>) -> Client {
     let stream = TcpStream::connect(weir.data()).await.unwrap();
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (sender, connection) = settings.handshake(TokioIo::new(stream)).await.unwrap();
     let mut driver = JoinSet::new();
     driver.spawn(async move {
         // The connection ends with the test.
@@ -116,5 +125,84 @@ fn a_head_response_has_no_body() {
             let (parts, body) = send(&mut client, "HEAD", "/", "").await;
             assert_eq!((parts.headers["content-length"].as_bytes(), body.len()), (b"9".as_slice(), 0));
         }
+    });
+}
+
+/// A client opens streams and takes nothing, or nothing more, of the responses: each is given up after
+/// `stream_idle_timeout`, and what it held of the server with it.
+#[test]
+fn a_stream_that_takes_nothing_is_given_up() {
+    const STREAMS: u64 = 10;
+    for (window, size) in [(0, 20), (0, 1 << 20), (1000, 1 << 20)] {
+        let body = "x".repeat(size);
+        let origin = Origin::script(move |_| reply::ok(&body));
+        let weir = Weir::start();
+        weir.api().set_default(&config::with(&[origin.address()], &json!({ "stream_idle_timeout": "1s" })));
+        let in_flight = |count: u64| {
+            (weir.api().server_health(origin.address())["in_flight"] == json!(count)).then_some(())
+        };
+        block_on(async {
+            let mut settings = http2::Builder::new(TokioExecutor::new());
+            settings.initial_stream_window_size(window);
+            let client = connect_as(&weir, &settings).await;
+            let began = Instant::now();
+            let mut bodies = Vec::new();
+            for _ in 0..STREAMS {
+                let request = Request::builder().uri("http://shop.test/").body(Full::default()).unwrap();
+                let response = client.sender.clone().send_request(request).await.unwrap();
+                assert_eq!(response.status(), StatusCode::OK);
+                bodies.push(response.into_body());
+            }
+            in_flight(STREAMS)
+                .unwrap_or_else(|| panic!("window {window}, {size} bytes: no longer in flight"));
+            eventually("no stream is left in flight", || in_flight(0));
+            let took = began.elapsed();
+            assert!(took > Duration::from_millis(900) && took < Duration::from_secs(5), "{took:?}");
+            for body in bodies {
+                body.collect().await.unwrap_err();
+            }
+        });
+        weir.assert_no_errors();
+    }
+}
+
+/// A stream that waits for its server is not the client's doing, and a slow reader is no stalled one.
+#[test]
+fn a_stream_that_is_taken_slowly_is_not_given_up() {
+    let body = "x".repeat(200_000);
+    let origin = Origin::script(move |_| reply::ok(&body));
+    let weir = Weir::start();
+    weir.api().set_default(&config::with(&[origin.address()], &json!({ "stream_idle_timeout": "1s" })));
+    block_on(async {
+        let mut settings = http2::Builder::new(TokioExecutor::new());
+        settings.initial_stream_window_size(30_000);
+        let client = connect_as(&weir, &settings).await;
+        let request = Request::builder().uri("http://shop.test/").body(Full::default()).unwrap();
+        let mut body = client.sender.clone().send_request(request).await.unwrap().into_body();
+        let mut received = 0;
+        while let Some(frame) = body.frame().await {
+            received += frame.unwrap().into_data().unwrap().len();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(received, 200_000);
+    });
+}
+
+/// The client is told with GOAWAY, and may end what crosses it, before the connection is closed.
+#[test]
+fn an_idle_connection_is_ended_in_order() {
+    let origin = Origin::named("origin");
+    let weir = Launch::default().arg("--idle-timeout").arg("1s").start();
+    weir.api().set_default(&config::bare(&[origin.address()]));
+    block_on(async {
+        let stream = TcpStream::connect(weir.data()).await.unwrap();
+        let (mut sender, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let mut driver = JoinSet::new();
+        driver.spawn(connection);
+        let request = Request::builder().uri("http://shop.test/").body(Full::<Bytes>::default()).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "origin");
+        driver.join_next().await.unwrap().unwrap().expect("GOAWAY without an error, then the close");
     });
 }
