@@ -27,7 +27,10 @@ pub(crate) enum ProxyError {
     /// The connection failed otherwise.
     #[error("the server could not be connected to")]
     ConnectionFailed,
-    /// The connection ended before the first byte of a response. `sent` tells whether any of the request was.
+    /// Weir itself is out of files, memory or local ports.
+    #[error("the load balancer is out of resources")]
+    Exhausted,
+    /// The connection ended before the first byte of a response.
     #[error("the server closed the connection before responding")]
     ConnectionTerminated,
     /// No response in time.
@@ -75,7 +78,7 @@ impl ProxyError {
     /// The status it is answered with.
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::NoUpstream | Self::NoEligibleServer => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoUpstream | Self::NoEligibleServer | Self::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
             Self::DnsError
             | Self::ConnectionRefused
             | Self::ConnectionFailed
@@ -99,6 +102,7 @@ impl ProxyError {
     pub(crate) fn token(self) -> &'static str {
         match self {
             Self::NoUpstream | Self::NoEligibleServer => "destination_unavailable",
+            Self::Exhausted => "proxy_internal_error",
             Self::DnsError => "dns_error",
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectionTimeout => "connection_timeout",
@@ -129,6 +133,7 @@ impl ProxyError {
         match self {
             Self::NoUpstream => "no-upstream",
             Self::NoEligibleServer => "no-eligible-server",
+            Self::Exhausted => "exhausted",
             Self::DnsError => "dns-error",
             Self::ConnectionRefused => "connection-refused",
             Self::ConnectionTimeout => "connection-timeout",
@@ -160,6 +165,7 @@ impl ProxyError {
             Self::ResponseTimeout => Some(RetryOn::Timeout),
             Self::NoUpstream
             | Self::NoEligibleServer
+            | Self::Exhausted
             | Self::ResponseMalformed
             | Self::ResponseHeaderTooLarge
             | Self::UpgradeUnexpected
@@ -189,6 +195,7 @@ impl ProxyError {
             | Self::UpgradeUnexpected => Some(ServerFault::Response),
             Self::NoUpstream
             | Self::NoEligibleServer
+            | Self::Exhausted
             | Self::BadRequest(_)
             | Self::UnknownTransferCoding
             | Self::MethodNotAllowed

@@ -1,7 +1,9 @@
 //! Takes one request through every stage, in order.
 
+use std::cell::Cell;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 
 use crate::{
     body::ResponseBody,
@@ -16,8 +18,16 @@ use crate::{
 pub(crate) async fn handle(guard: ExchangeGuard, request: Request<Incoming>) -> Response<ResponseBody> {
     let exchange = Exchange::new(guard);
     let version = request.version();
-    let outcome = forward(&exchange, request).await;
-    let mut response = outcome.unwrap_or_else(|error| refuse(&exchange, error));
+    let unread = Cell::new(!request.body().is_end_stream());
+    let outcome = forward(&exchange, request, &unread).await;
+    let mut response = outcome.unwrap_or_else(|error| {
+        let mut response = refuse(&exchange, error);
+        if unread.get() {
+            // What is left of the body is not waited for.
+            response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    });
     finish(&exchange, response.headers_mut(), version);
     response.map(|body| body.ending(exchange.guard))
 }
@@ -26,6 +36,7 @@ pub(crate) async fn handle(guard: ExchangeGuard, request: Request<Incoming>) -> 
 async fn forward(
     exchange: &Exchange,
     request: Request<Incoming>,
+    unread: &Cell<bool>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let limits = &exchange.worker().config.listener;
     let checked = framing::check(&request, limits)?;
@@ -35,7 +46,7 @@ async fn forward(
     let route = exchange.table.0.route();
     let upstream = route.upstream.as_ref().ok_or(ProxyError::NoUpstream)?;
     let (parts, body) = request.into_parts();
-    let target = header::origin_form(&parts.method, &parts.uri);
+    let target = header::origin_form(&parts.uri);
     let head = RequestHead {
         exchange,
         method: &parts.method,
@@ -47,7 +58,7 @@ async fn forward(
         version: parts.version,
     };
     let body = RequestBody::new(body, checked.framing, limits.max_body_bytes);
-    let mut response = retry::run(exchange, upstream, &head, body).await;
+    let mut response = retry::run(exchange, upstream, &head, body, unread).await;
     if let Err(error) = &response
         && error.status().is_server_error()
     {

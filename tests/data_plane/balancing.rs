@@ -112,6 +112,37 @@ fn a_backup_works_only_when_the_others_cannot() {
     assert_eq!(shares(&weir, 20), HashMap::from([("main".to_owned(), 20)]));
 }
 
+/// With every primary gone and most backups too, verdicts are distrusted; the healthy server must still be found.
+#[test]
+fn one_healthy_backup_among_the_dead_is_found() {
+    let backup = Origin::named("backup");
+    let dead: Vec<SocketAddr> = (0..5).map(|_| refusing()).collect();
+    let mut servers: Vec<Value> = Vec::new();
+    for (index, address) in dead.iter().enumerate() {
+        servers.push(server(*address, &json!({ "priority": usize::from(index >= 3) })));
+    }
+    servers.push(server(backup.address(), &json!({ "priority": 1 })));
+    let weir = Weir::start();
+    weir.api().set_default(&config::plain(&[]));
+    weir.api()
+        .put(
+            "/v1/upstreams/default",
+            &json!({ "servers": servers, "health_check": { "interval": "200ms", "timeout": "100ms" } }),
+        )
+        .assert(200);
+    weir_tests::eventually::eventually("all are checked", || {
+        let health = weir.api().get("/v1/upstreams/default/health").expect(200).json();
+        let servers = health["servers"].as_array().unwrap().clone();
+        servers.iter().all(|server| server["state"] != "initial").then_some(())
+    });
+    assert_eq!(shares(&weir, 30), HashMap::from([("backup".to_owned(), 30)]));
+}
+
+/// A port nobody listens on.
+fn refusing() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
 #[test]
 fn nobody_left_is_said_so() {
     let origin = Origin::named("origin");

@@ -103,6 +103,27 @@ fn framing_that_is_ambiguous() {
 }
 
 /// Once the head is through, all that is left is to break off: the client must be able to tell.
+/// A good head is no success when the body after it never ends: such a server is ejected like any other that fails.
+#[test]
+fn a_server_that_always_breaks_off_is_ejected() {
+    let broken = Origin::script(|_| reply::raw_close("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf"));
+    let good = Origin::named("good");
+    let weir = Weir::start();
+    weir.api().set_default(&config::with(
+        &[broken.address(), good.address()],
+        &serde_json::json!({ "algorithm": "round_robin", "outlier_detection": { "consecutive_errors": 3 } }),
+    ));
+    weir_tests::eventually::eventually("it is ejected", || {
+        // Whatever the outcome of one request: half of them are broken off until then.
+        let _ = outcome(&weir);
+        let state = weir.api().server_health(broken.address());
+        (state["reason"] == "ejected").then_some(())
+    });
+    for _ in 0..10 {
+        assert_eq!(outcome(&weir).unwrap().text(), "good");
+    }
+}
+
 #[test]
 fn a_body_that_breaks_is_broken_off() {
     let chunked =

@@ -115,7 +115,8 @@ pub(crate) struct LimitArgs {
     #[arg(long, env = "WEIR_MAX_BODY_BYTES", value_name = "BYTES", default_value = "0")]
     pub(crate) max_body_bytes: u64,
 
-    /// Most client connections at once; further ones wait in the kernel's queue. 0 = as many as files may be open.
+    /// Most client connections at once; further ones wait in the kernel's queue. 0 = half of the files
+    /// that may be open, so that servers can be connected to as well.
     #[arg(long, env = "WEIR_MAX_CONNECTIONS", value_name = "N", default_value = "0")]
     pub(crate) max_connections: u32,
 

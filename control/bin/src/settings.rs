@@ -20,12 +20,27 @@ pub(crate) fn workers(args: &Cli) -> usize {
     }
 }
 
+/// Files kept back from connections: the store, logs, the admin API and its callers, health checks.
+const OTHER_FILES: u64 = 1280;
+
+/// How many clients may be connected: as said, or half of what `open_files` leaves, because each request needs a
+/// connection to a server as well. Clients could otherwise take every file, and healthy servers would be out of reach.
+pub(crate) fn connections(args: &Cli, open_files: Option<u64>) -> u32 {
+    match (args.limits.max_connections, open_files) {
+        (0, Some(files)) => {
+            let left = files.saturating_sub(OTHER_FILES).max(files / 4);
+            u32::try_from(left / 2).unwrap_or(u32::MAX).max(1)
+        }
+        (said, _) => said,
+    }
+}
+
 /// What the data plane is started with.
-pub(crate) fn proxy(args: &Cli, workers: usize, clock_base: Instant) -> ProxyConfig {
+pub(crate) fn proxy(args: &Cli, connections: u32, workers: usize, clock_base: Instant) -> ProxyConfig {
     ProxyConfig {
         listen: args.listen,
         workers,
-        listener: listener(args, args.listen),
+        listener: listener(args, connections, args.listen),
         trusted_proxies: args.limits.trusted_proxies.clone(),
         clock_base,
     }
@@ -34,6 +49,7 @@ pub(crate) fn proxy(args: &Cli, workers: usize, clock_base: Instant) -> ProxyCon
 /// What the control plane is started with, once the data port is known to be `data`.
 pub(crate) fn control(
     args: &Cli,
+    connections: u32,
     data: SocketAddr,
     compiler: Compiler,
     listener_state: Arc<ListenerState>,
@@ -42,7 +58,7 @@ pub(crate) fn control(
     ControlConfig {
         store: store(args),
         compiler,
-        listener: listener(args, data),
+        listener: listener(args, connections, data),
         listener_state,
         clock,
         allowed_hosts: args.admin.admin_allowed_host.clone(),
@@ -64,7 +80,7 @@ fn store(args: &Cli) -> StoreChoice {
     }
 }
 
-fn listener(args: &Cli, address: SocketAddr) -> Listener {
+fn listener(args: &Cli, connections: u32, address: SocketAddr) -> Listener {
     let limits = &args.limits;
     Listener {
         address: address.to_string(),
@@ -74,7 +90,7 @@ fn listener(args: &Cli, address: SocketAddr) -> Listener {
         max_headers: limits.max_headers,
         max_uri_bytes: limits.max_uri_bytes,
         max_body_bytes: limits.max_body_bytes,
-        max_connections: limits.max_connections,
+        max_connections: connections,
         ..Listener::default()
     }
 }
@@ -96,8 +112,16 @@ mod tests {
     }
 
     #[test]
+    fn clients_leave_files_for_servers() {
+        assert_eq!(connections(&args(&[]), Some(21_280)), 10_000);
+        assert_eq!(connections(&args(&[]), Some(1024)), 128);
+        assert_eq!(connections(&args(&[]), None), 0);
+        assert_eq!(connections(&args(&["--max-connections", "7"]), Some(1024)), 7);
+    }
+
+    #[test]
     fn the_flags_default_to_the_documented_limits() {
-        assert_eq!(listener(&args(&[]), "0.0.0.0:8080".parse().unwrap()), Listener::default());
+        assert_eq!(listener(&args(&[]), 0, "0.0.0.0:8080".parse().unwrap()), Listener::default());
     }
 
     #[test]

@@ -83,7 +83,8 @@ pub(crate) fn pick<'u>(worker: &Worker, upstream: &'u Upstream, tried: &Tried) -
         Algorithm::RoundRobin => round_robin::pick(&candidates, upstream.state.cursors.of(worker.id), random),
         Algorithm::Random => candidates.draw(random()),
     };
-    if tried.is_empty() || picked.is_some_and(|server| !tried.contains(server)) {
+    let is_new = picked.is_some_and(|server| !tried.contains(server));
+    if tried.is_empty() || (is_new && !eligible.panic) {
         return picked;
     }
     another(&candidates, tried, random()).or(picked)

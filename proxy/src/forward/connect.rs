@@ -1,11 +1,8 @@
 //! Opens connections to servers.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr};
 
-use tokio::{
-    net::{TcpStream, lookup_host},
-    time::timeout,
-};
+use tokio::{net::TcpStream, time::timeout};
 use weir_shared::{
     model::address::Address,
     table::{Server, Upstream},
@@ -22,12 +19,13 @@ pub(super) async fn connect(
     lease: &Lease,
 ) -> Result<ServerConnection, ProxyError> {
     let began = worker.clock.moment();
-    let opened = match timeout(upstream.connect_timeout, open(&server.address)).await {
+    let opened = match timeout(upstream.connect_timeout, open(worker, &server.address)).await {
         Ok(opened) => opened,
         Err(_) => Err(ProxyError::ConnectionTimeout),
     };
     let counters = lease.counters();
-    let stream = opened.inspect_err(|_| counters.connect_errors.add(1))?;
+    let stream =
+        opened.inspect_err(|error| counters.connect_errors.add(u64::from(error.server_fault().is_some())))?;
     let now = worker.clock.moment();
     counters.connections_opened.add(1);
     counters.connect_latency.record(now.since(began));
@@ -40,10 +38,12 @@ pub(super) async fn connect(
     })
 }
 
-async fn open(address: &Address) -> Result<TcpStream, ProxyError> {
+async fn open(worker: &Worker, address: &Address) -> Result<TcpStream, ProxyError> {
     let stream = match address {
         Address::Socket(address) => TcpStream::connect(address).await.map_err(|error| classify(&error))?,
-        Address::Name { host, port } => open_any(resolve(host, *port).await?).await?,
+        Address::Name { host, port } => {
+            open_any(worker.pools.resolver.resolve(worker, host, *port).await?).await?
+        }
     };
     // Best effort: a socket that cannot turn Nagle's algorithm off still works.
     let _ = stream.set_nodelay(true);
@@ -62,14 +62,11 @@ async fn open_any(addresses: Vec<SocketAddr>) -> Result<TcpStream, ProxyError> {
     Err(last)
 }
 
-/// Looks a name up with the system's resolver, which has a cache and a policy of its own.
-async fn resolve(host: &Arc<str>, port: u16) -> Result<Vec<SocketAddr>, ProxyError> {
-    const MOST: usize = 8;
-    let found = lookup_host((&**host, port)).await.map_err(|_| ProxyError::DnsError)?;
-    Ok(found.take(MOST).collect())
-}
-
 fn classify(error: &io::Error) -> ProxyError {
+    // EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL on Linux: our own lack, which says nothing of the server.
+    if matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12 | 99)) {
+        return ProxyError::Exhausted;
+    }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => ProxyError::ConnectionRefused,
         io::ErrorKind::TimedOut => ProxyError::ConnectionTimeout,

@@ -6,7 +6,7 @@
 
 use std::io::Write;
 
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, Version, header as header_name};
 use weir_shared::table::Server;
 
 use super::request_body::Framing;
@@ -41,10 +41,13 @@ impl RequestHead<'_> {
             if header::is_rewritten(name) || self.options.names(name) {
                 continue;
             }
-            if forwarded::is_ours(name) {
+            if forwarded::is_ours(name) || (self.version == Version::HTTP_2 && *name == header_name::COOKIE) {
                 continue;
             }
             write_field(out, name.as_str().as_bytes(), value.as_bytes());
+        }
+        if self.version == Version::HTTP_2 {
+            self.write_cookies(out);
         }
         match framing {
             Framing::None => {}
@@ -65,6 +68,21 @@ impl RequestHead<'_> {
         }
         write_field(out, b"via", via(self.version));
         forwarded::write(out, self.exchange, self.headers, self.host);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+impl RequestHead<'_> {
+    /// HTTP/2 clients split cookies over fields; towards HTTP/1.1 they have to be one again (RFC 9113 §8.2.3).
+    fn write_cookies(&self, out: &mut Vec<u8>) {
+        let mut crumbs = self.headers.get_all(header_name::COOKIE).iter();
+        let Some(first) = crumbs.next() else { return };
+        out.extend_from_slice(b"cookie: ");
+        out.extend_from_slice(first.as_bytes());
+        for crumb in crumbs {
+            out.extend_from_slice(b"; ");
+            out.extend_from_slice(crumb.as_bytes());
+        }
         out.extend_from_slice(b"\r\n");
     }
 }

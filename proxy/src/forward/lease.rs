@@ -21,17 +21,28 @@ use crate::worker::Worker;
 pub(crate) struct Lease {
     worker: Rc<Worker>,
     pool: Rc<ServerPool>,
+    began: Moment,
 }
 
 impl Lease {
-    /// Begins an attempt.
-    pub(super) fn begin(worker: &Rc<Worker>, upstream: &Upstream, server: &Server) -> Self {
+    /// Begins an attempt at `began`.
+    pub(super) fn begin(worker: &Rc<Worker>, upstream: &Upstream, server: &Server, began: Moment) -> Self {
         let pool = worker.pools.of(upstream, server);
         pool.state.in_flight.start();
-        let lease = Self { worker: Rc::clone(worker), pool };
+        let lease = Self { worker: Rc::clone(worker), pool, began };
         lease.counters().requests.add(1);
         lease.counters().connections_active.add(1);
         lease
+    }
+
+    /// When the attempt began.
+    pub(super) fn began(&self) -> Moment {
+        self.began
+    }
+
+    /// Notes that the server answered well, to the end.
+    pub(super) fn succeeded(&self) {
+        self.pool.state.outlier.succeeded();
     }
 
     pub(super) fn worker(&self) -> &Worker {

@@ -11,6 +11,7 @@ mod lease;
 mod outgoing;
 mod pool;
 mod request_body;
+mod resolve;
 mod response_head;
 mod server_body;
 mod upload;
@@ -27,13 +28,17 @@ pub(crate) use lease::Lease;
 pub(crate) use pool::Pools;
 pub(crate) use request_body::{Framing, RequestBody};
 pub(crate) use server_body::ServerBody;
-use weir_shared::table::{Server, Upstream};
+use weir_shared::{
+    table::{Server, Upstream},
+    time::Moment,
+};
 
 use self::{
     connection::ServerConnection,
     decode::BodyFraming,
     outgoing::Outgoing,
     response_head::{Parsed, ResponseHead},
+    server_body::Verdict,
     upload::{Upload, UploadError},
 };
 use crate::{body::ResponseBody, error::ProxyError, exchange::Exchange};
@@ -74,9 +79,10 @@ pub(crate) async fn send(
     server: &Server,
     request: &RequestHead<'_>,
     body: RequestBody,
+    began: Moment,
 ) -> Result<Answer, Failure> {
     let worker = exchange.worker();
-    let lease = Lease::begin(worker, upstream, server);
+    let lease = Lease::begin(worker, upstream, server, began);
     let connection = match lease.checkout(request.method) {
         Some(connection) => connection,
         None => match connect::connect(worker, upstream, server, &lease).await {
@@ -86,10 +92,14 @@ pub(crate) async fn send(
     };
     let mut head = worker.buffer();
     request.encode(&mut head, server, body.framing());
-    lease.counters().bytes_sent.add(head.len() as u64);
     let upload = Upload::new(Outgoing::new(head), body, request.expects_continue);
     let mut call = Call { lease, connection, upload };
-    match call.exchange(exchange, upstream, request.method).await {
+    let answer = call.exchange(exchange, upstream, request.method).await;
+    call.lease.counters().bytes_sent.add(call.upload.take_sent());
+    match answer {
+        Ok(head) if call.is_stale_timeout(&head) && request.method.is_idempotent() => {
+            Err(call.fail(ProxyError::ConnectionTerminated))
+        }
         Ok(head) => Ok(call.respond(exchange, upstream, head)),
         Err(error) => Err(call.fail(error)),
     }
@@ -179,6 +189,12 @@ impl Call {
         }
     }
 
+    /// Some servers say 408 on a connection that has been idle too long, and close it: said before the request arrived, it
+    /// is no answer to the request.
+    fn is_stale_timeout(&self, head: &ResponseHead) -> bool {
+        head.status == StatusCode::REQUEST_TIMEOUT && !head.may_be_reused && self.connection.served > 0
+    }
+
     fn fail(self, error: ProxyError) -> Failure {
         let counters = self.lease.counters();
         match error {
@@ -200,7 +216,7 @@ impl Call {
         let Self { lease, mut connection, upload } = self;
         let now = exchange.worker().clock.moment();
         let counters = lease.counters();
-        counters.latency.record(now.since(exchange.began));
+        counters.latency.record(now.since(lease.began()));
         counters.count_response(head.status.as_u16());
         connection.may_be_reused &= head.may_be_reused;
         let (upload, rest) = if upload.is_done() {
@@ -211,6 +227,7 @@ impl Call {
             (Some(upload), None)
         };
         lease.expect_like(head.framing);
+        let is_success = !upstream.is_error_status(head.status.as_u16());
         let body = match (head.framing, upload) {
             (BodyFraming::Length(length), None) if length <= connection.buffer.len() as u64 => {
                 // Everything has arrived already: the connection serves the next request while this one is relayed.
@@ -220,11 +237,15 @@ impl Call {
                     connection.buffer.split_to(usize::try_from(length).unwrap_or(0)).freeze()
                 };
                 lease.give_back(connection, now);
+                if is_success {
+                    lease.succeeded();
+                }
                 ResponseBody::whole(bytes, lease)
             }
             (framing, upload) => {
                 let stall = upstream.stream_idle_timeout;
-                ResponseBody::server(ServerBody::new(stall, lease, connection, framing, upload))
+                let verdict = if is_success { Verdict::SuccessWhenComplete } else { Verdict::Counted };
+                ResponseBody::server(ServerBody::new(stall, lease, connection, framing, upload, verdict))
             }
         };
         let mut response = Response::new(body);

@@ -18,14 +18,16 @@ use bytes::BytesMut;
 use http::Method;
 use weir_shared::{
     id::UpstreamId,
-    state::ServerState,
+    state::{ServerState, WorkerId},
     table::{Server, Upstream},
     time::Moment,
 };
 
-use super::{connection::ServerConnection, response_head::SMALL_READ};
+use super::{connection::ServerConnection, resolve::Resolver, response_head::SMALL_READ};
 use crate::worker::Worker;
 
+/// Idle time up to which a connection counts as in brisk use: two sweeps of the coarse clock, by which it is measured.
+const BRISK: Duration = Duration::from_millis(100);
 /// Largest read buffer kept for the next connection.
 const KEPT_BUFFER: usize = 256 * 1024;
 
@@ -33,6 +35,8 @@ const KEPT_BUFFER: usize = 256 * 1024;
 #[derive(Default)]
 pub(crate) struct Pools {
     by_server: RefCell<HashMap<usize, Rc<ServerPool>, BuildHasherDefault<AddressHasher>>>,
+    /// Addresses of servers known by name.
+    pub(super) resolver: Resolver,
     /// A read buffer between two uses: connections at rest need none.
     spare: Cell<BytesMut>,
 }
@@ -118,7 +122,7 @@ impl Pools {
     }
 
     /// Closes connections that waited too long, were closed by the server, or lead to a server that was removed.
-    pub(crate) fn sweep(&self, now: Moment) {
+    pub(crate) fn sweep(&self, worker: WorkerId, now: Moment) {
         self.by_server.borrow_mut().retain(|_, pool| {
             let limits = pool.limits.get();
             let mut idle = pool.idle.borrow_mut();
@@ -127,6 +131,7 @@ impl Pools {
             } else {
                 idle.retain(|idle| limits.allow(idle, now) && idle.connection.is_quiet());
             }
+            pool.state.counters.of(worker).connections_idle.set(idle.len() as u64);
             !idle.is_empty() || Rc::strong_count(pool) > 1
         });
     }
@@ -136,13 +141,16 @@ impl ServerPool {
     /// A connection that can take a request with `method`.
     pub(super) fn take(&self, worker: &Worker, method: &Method) -> Option<ServerConnection> {
         let limits = self.limits.get();
+        let now = worker.after(Duration::ZERO);
         loop {
             let idle = self.idle.borrow_mut().pop_back()?;
             let mut connection = idle.connection;
-            // A request that may not be repeated is worth a system call to see a close that is only microseconds old.
+            // Worth a system call, to see a close that is only microseconds old: a request that may not be repeated, and a
+            // connection idle for so long that its server may be about to close it.
+            let asks_kernel = !method.is_idempotent() || now.since(idle.since) > BRISK;
             let is_usable = connection.is_quiet()
-                && (method.is_idempotent() || connection.is_quiet_now())
-                && worker.after(Duration::ZERO).since(connection.opened) < limits.age;
+                && (!asks_kernel || connection.is_quiet_now())
+                && now.since(connection.opened) < limits.age;
             if is_usable {
                 connection.buffer = worker.pools.buffer();
                 connection.served = connection.served.saturating_add(1);

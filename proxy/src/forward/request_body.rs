@@ -56,6 +56,11 @@ impl RequestBody {
         self.framing
     }
 
+    /// Whether the client has sent all of it.
+    pub(crate) fn is_read(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+    }
+
     /// Goes back to the beginning. Answers whether that can be done.
     pub(crate) fn rewind(&mut self) -> bool {
         self.replay.rewind()

@@ -28,6 +28,16 @@ pub(crate) struct ServerBody {
     upload: Option<Box<Upload>>,
     deadline: Deadline,
     stall: Duration,
+    verdict: Verdict,
+}
+
+/// What the response says of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Its status was an error, which is counted already.
+    Counted,
+    /// Nothing yet: a body that breaks off is as good as an error.
+    SuccessWhenComplete,
 }
 
 impl ServerBody {
@@ -37,6 +47,7 @@ impl ServerBody {
         connection: ServerConnection,
         framing: BodyFraming,
         upload: Option<Upload>,
+        verdict: Verdict,
     ) -> Self {
         let deadline = lease.worker().deadline();
         deadline.set(lease.worker().after(stall));
@@ -47,6 +58,7 @@ impl ServerBody {
             upload: upload.map(Box::new),
             deadline,
             stall,
+            verdict,
         }
     }
 
@@ -105,11 +117,19 @@ impl ServerBody {
     /// Sends on what is left of the request. A fault there cannot be reported any more, and spoils nothing but the
     /// connection, which is not used again unless the request was sent whole.
     fn poll_upload(&mut self, cx: &mut Context<'_>) {
-        if let (Some(upload), Some(connection)) = (&mut self.upload, &mut self.connection)
-            && let Poll::Ready(sent) = upload.poll(cx, &connection.stream)
-        {
-            connection.may_be_reused &= sent.is_ok();
-            self.upload = None;
+        if let (Some(upload), Some(connection)) = (&mut self.upload, &mut self.connection) {
+            let sent = upload.poll(cx, &connection.stream);
+            if let Some(lease) = &self.lease {
+                let bytes = upload.take_sent();
+                if bytes > 0 {
+                    lease.counters().bytes_sent.add(bytes);
+                    self.deadline.set(lease.worker().after(self.stall));
+                }
+            }
+            if let Poll::Ready(sent) = sent {
+                connection.may_be_reused &= sent.is_ok();
+                self.upload = None;
+            }
         }
     }
 
@@ -121,6 +141,9 @@ impl ServerBody {
             return;
         }
         self.deadline.clear();
+        if self.verdict == Verdict::SuccessWhenComplete {
+            lease.succeeded();
+        }
         if let Some(connection) = self.connection.take()
             && self.upload.is_none()
         {

@@ -50,6 +50,7 @@ pub(super) struct Upload {
     state: State,
     patience: Option<Pin<Box<Sleep>>>,
     reported: Option<u64>,
+    counted: u64,
     waits_for_client: bool,
 }
 
@@ -63,7 +64,7 @@ impl Upload {
             }
             (_, header::Expectation::None) => (State::Body, None),
         };
-        Self { outgoing, body, state, patience, reported: None, waits_for_client: false }
+        Self { outgoing, body, state, patience, reported: None, counted: 0, waits_for_client: false }
     }
 
     /// The server wants the body. Answers whether that is news.
@@ -95,6 +96,12 @@ impl Upload {
     pub(super) fn took_progress(&mut self) -> bool {
         let total = self.outgoing.total();
         self.reported.replace(total) != Some(total)
+    }
+
+    /// Bytes sent since the last time this was asked.
+    pub(super) fn take_sent(&mut self) -> u64 {
+        let total = self.outgoing.total();
+        total - std::mem::replace(&mut self.counted, total)
     }
 
     /// The body, for another attempt, and the storage of the head.

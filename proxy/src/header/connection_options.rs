@@ -84,6 +84,10 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
 
 /// Whether a request field is not passed on as it is: for one connection only, or written anew.
 pub(crate) fn is_rewritten(name: &HeaderName) -> bool {
+    if name.as_str().contains('_') {
+        // Servers behind CGI-like interfaces cannot tell `content_length` from `content-length`.
+        return HeaderName::try_from(name.as_str().replace('_', "-")).is_ok_and(|name| is_rewritten(&name));
+    }
     match name.as_str() {
         "host" | "content-length" | "expect" | "http2-settings" | "max-forwards" | "proxy-authorization" => {
             true

@@ -95,9 +95,13 @@ fn host(request: &Request<Incoming>) -> Result<Option<HeaderValue>, ProxyError> 
 }
 
 fn target_authority(method: &Method, uri: &Uri) -> Result<Option<HeaderValue>, ProxyError> {
+    // RFC 9112 §3.2.4: `*` is for OPTIONS alone. A gateway stands for http and https resources only.
+    let is_foreign = uri.scheme_str().is_some_and(|scheme| !matches!(scheme, "http" | "https"));
+    if (uri.path() == "*" && *method != Method::OPTIONS) || is_foreign {
+        return Err(ProxyError::BadRequest("the request target is not valid"));
+    }
     let Some(authority) = uri.authority() else {
-        // RFC 9112 §3.2.4: `*` is for OPTIONS alone.
-        return if uri.path().starts_with('/') || (uri.path() == "*" && *method == Method::OPTIONS) {
+        return if uri.path().starts_with('/') || uri.path() == "*" {
             Ok(None)
         } else {
             Err(ProxyError::BadRequest("the request target is not valid"))

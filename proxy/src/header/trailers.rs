@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName, header};
 
+use super::forwarded;
 use crate::forward::write_field;
 
 /// Whether the sender of `headers` takes trailers: `TE: trailers` (RFC 9110 §10.1.4).
@@ -47,7 +48,7 @@ pub(crate) fn is_forbidden_trailer(name: &HeaderName) -> bool {
 /// Appends a request's trailers, each with its line end.
 pub(crate) fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
     for (name, value) in trailers {
-        if !is_forbidden_trailer(name) {
+        if !is_forbidden_trailer(name) && !forwarded::is_ours(name) {
             write_field(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }

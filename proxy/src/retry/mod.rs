@@ -6,7 +6,7 @@
 
 mod replay;
 
-use std::rc::Rc;
+use std::{cell::Cell, rc::Rc};
 
 use http::{Response, StatusCode};
 pub(crate) use replay::Replay;
@@ -25,12 +25,14 @@ use crate::{
     worker::Worker,
 };
 
-/// Sends the request to servers of `upstream` until one answers.
+/// Sends the request to servers of `upstream` until one answers. With an error, `unread` tells whether the client still
+/// has something to send.
 pub(crate) async fn run(
     exchange: &Exchange,
     upstream: &Upstream,
     request: &RequestHead<'_>,
     mut body: RequestBody,
+    unread: &Cell<bool>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let worker = exchange.worker();
     let counters = upstream.state.counters.of(worker.id);
@@ -47,7 +49,8 @@ pub(crate) async fn run(
             server.state.counters.of(worker.id).retries.add(1);
         }
         tried.add(server);
-        match forward::send(exchange, upstream, server, request, body).await {
+        let began = if tried.count() == 1 { exchange.began } else { worker.clock.moment() };
+        match forward::send(exchange, upstream, server, request, body, began).await {
             Ok(Answer { response, body: rest }) => {
                 judge(worker, upstream, server, response.status());
                 let again = status_outcome(response.status())
@@ -72,6 +75,7 @@ pub(crate) async fn run(
                 }
                 tracing::debug!(upstream = %upstream.id, server = %server.id, error = failure.error.code(), "attempt failed");
                 let error = failure.error;
+                unread.set(!failure.body.is_read());
                 body = match after_failure(worker, upstream, request, &tried, failure) {
                     Some(body) => body,
                     None => return Err(error),
@@ -133,12 +137,10 @@ fn may_try_another(
     (is_allowed && body.rewind()).then_some(body)
 }
 
-/// Takes in a response's status as a success or failure of the server.
+/// Takes in a response's status, if it is one that counts as an error. A success is one only when the body has ended.
 fn judge(worker: &Worker, upstream: &Upstream, server: &Server, status: StatusCode) {
     if upstream.is_error_status(status.as_u16()) {
         server_failed(worker, upstream, server, ServerFault::Response, "error status");
-    } else {
-        server.state.outlier.succeeded();
     }
 }
 

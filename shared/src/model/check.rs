@@ -77,7 +77,9 @@ pub fn servers(servers: &[&Server], at: &Pointer, errors: &mut Vec<FieldError>) 
             let detail = format!("the id \"{}\" is used twice", one.id);
             errors.push(at.at(index).at("id").error(FieldErrorCode::Duplicate, detail));
         }
-        if !one.address.is_empty() && !addresses.insert(one.address.to_ascii_lowercase()) {
+        if let Ok(address) = Address::parse(&one.address)
+            && !addresses.insert(address)
+        {
             let detail = format!("the address \"{}\" is used twice", one.address);
             errors.push(at.at(index).at("address").error(FieldErrorCode::Duplicate, detail));
         }

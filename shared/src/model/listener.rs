@@ -25,8 +25,8 @@ pub struct Listener {
     pub max_uri_bytes: u32,
     /// Largest request body in bytes; more is answered 413. 0 = no limit. Default 0.
     pub max_body_bytes: u64,
-    /// Most connections at once over all workers; further ones wait in the kernel's queue. Default 0: as many as the
-    /// process may open files for.
+    /// Most connections at once over all workers; further ones wait in the kernel's queue. 0 = no limit. Default:
+    /// half of the files the process may open.
     pub max_connections: u32,
 }
 

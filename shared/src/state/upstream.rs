@@ -1,6 +1,9 @@
 //! Everything observed of one upstream.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use super::{Counter, PerWorker, RetryBudget, UpstreamCounters};
 use crate::time::Timestamp;
@@ -17,6 +20,8 @@ pub struct UpstreamState {
     /// Since when the numbers count.
     pub counters_since: Timestamp,
     generation: AtomicU64,
+    /// Held while one server is weighed against the others and ejected; never for a request that succeeds.
+    ejecting: Mutex<()>,
 }
 
 impl UpstreamState {
@@ -29,6 +34,7 @@ impl UpstreamState {
             cursors: PerWorker::new(workers),
             counters_since: now,
             generation: AtomicU64::new(0),
+            ejecting: Mutex::new(()),
         }
     }
 
@@ -36,6 +42,11 @@ impl UpstreamState {
     /// generation then sees the change.
     pub fn eligibility_changed(&self) {
         self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Until dropped, nobody else decides about an ejection.
+    pub(crate) fn ejecting(&self) -> MutexGuard<'_, ()> {
+        self.ejecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Number of the last change of eligibility.

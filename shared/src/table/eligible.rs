@@ -1,8 +1,8 @@
 //! Which servers of an upstream may be picked now.
 //!
 //! Built when something changes, not per request: a pick reads it through one pointer. A server is in when the operator
-//! wants it, checks call it healthy and it is not ejected. Priority 1 is used only when priority 0 has too few left, and
-//! with too few in both the verdicts are distrusted and every wanted server is used (panic).
+//! wants it, checks call it healthy and it is not ejected. Priority 1 joins only when priority 0 has too few left, and with
+//! too few in both the verdicts are distrusted and every wanted server is used (panic).
 
 use super::{Sampler, Server};
 use crate::{model::Algorithm, time::Moment};
@@ -87,23 +87,37 @@ struct Tier {
     healthy: Vec<u32>,
 }
 
+/// Primaries while enough of them are healthy; backups when no primary is; whatever is healthy of both while that is
+/// enough; else everything wanted, so that no healthy server is left out of a panic.
 fn choose(tiers: [Tier; 2], panic_percent: usize) -> (Vec<u32>, bool) {
-    let suffices = |tier: &Tier| {
-        !tier.healthy.is_empty() && tier.healthy.len() * 100 >= tier.wanted.len() * panic_percent
-    };
     let [primary, backup] = tiers;
-    if suffices(&primary) {
+    if primary.suffices(panic_percent) {
         return (primary.healthy, false);
     }
-    if suffices(&backup) {
+    if primary.healthy.is_empty() && backup.suffices(panic_percent) {
         return (backup.healthy, false);
+    }
+    let both = primary.with(backup);
+    if both.suffices(panic_percent) {
+        return (both.healthy, false);
     }
     if panic_percent == 0 {
         return (Vec::new(), false);
     }
-    let wanted = if primary.wanted.is_empty() { backup.wanted } else { primary.wanted };
-    let panic = !wanted.is_empty();
-    (wanted, panic)
+    let panic = !both.wanted.is_empty();
+    (both.wanted, panic)
+}
+
+impl Tier {
+    fn suffices(&self, panic_percent: usize) -> bool {
+        !self.healthy.is_empty() && self.healthy.len() * 100 >= self.wanted.len() * panic_percent
+    }
+
+    fn with(mut self, other: Self) -> Self {
+        self.wanted.extend(other.wanted);
+        self.healthy.extend(other.healthy);
+        self
+    }
 }
 
 /// Smoothly interleaved turns: the k-th turn of a server of weight w comes at time (k + ½) / w.
@@ -143,8 +157,10 @@ mod tests {
             |wanted: &[u32], healthy: &[u32]| Tier { wanted: wanted.to_vec(), healthy: healthy.to_vec() };
         let chosen = |primary, backup, percent| choose([primary, backup], percent);
         assert_eq!(chosen(tier(&[0, 1], &[0]), tier(&[2], &[2]), 50), (vec![0], false));
-        assert_eq!(chosen(tier(&[0, 1, 3], &[0]), tier(&[2], &[2]), 50), (vec![2], false));
-        assert_eq!(chosen(tier(&[0, 1, 3], &[0]), tier(&[2], &[]), 50), (vec![0, 1, 3], true));
+        assert_eq!(chosen(tier(&[0, 1, 3], &[]), tier(&[2], &[2]), 50), (vec![2], false));
+        assert_eq!(chosen(tier(&[0, 1, 3], &[0]), tier(&[2], &[2]), 50), (vec![0, 2], false));
+        assert_eq!(chosen(tier(&[0, 1, 3], &[0]), tier(&[2], &[]), 50), (vec![0, 1, 3, 2], true));
+        assert_eq!(chosen(tier(&[0, 1], &[]), tier(&[2, 3, 4], &[3]), 50), (vec![0, 1, 2, 3, 4], true));
         assert_eq!(chosen(tier(&[0, 1, 3], &[0]), tier(&[], &[]), 0), (vec![0], false));
         assert_eq!(chosen(tier(&[0], &[]), tier(&[], &[]), 0), (vec![], false));
         assert_eq!(chosen(tier(&[], &[]), tier(&[], &[]), 50), (vec![], false));

@@ -97,6 +97,8 @@ impl Upstream {
         if !server.state.outlier.failed(self.ejection) {
             return None;
         }
+        // Two workers that looked at the same moment could each take the other's server for the one that stays.
+        let _one_at_a_time = self.state.ejecting();
         let max_percent = usize::from(self.record.spec.outlier_detection.max_ejection_percent);
         let ejected =
             self.servers.iter().filter(|server| server.state.outlier.is_ejected(now.moment)).count();
@@ -106,7 +108,8 @@ impl Upstream {
                 && !other.state.outlier.is_ejected(now.moment)
         };
         let others = self.servers.iter().filter(|other| other.id != server.id).filter(spare).count();
-        if (ejected + 1) * 100 > self.servers.len() * max_percent || others == 0 {
+        let wanted = self.servers.iter().filter(|server| server.is_wanted()).count();
+        if (ejected + 1) * 100 > wanted * max_percent || others == 0 {
             return None;
         }
         let length = server.state.outlier.eject(self.ejection, fault, now);
