@@ -52,6 +52,10 @@ pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
         let is_over = client.worker.is_draining() || is_idle_too_long;
         if is_over && !told_to_close {
             told_to_close = true;
+            if client.phase() != Phase::Exchange {
+                // Time for the client to see it, and for streams that cross it to be served.
+                client.deadline.set(client.worker.after(limits.header_timeout.duration()));
+            }
             // GOAWAY: streams under way finish, no new ones are taken (RFC 9113 §6.8).
             connection.as_mut().graceful_shutdown();
         }

@@ -1,5 +1,6 @@
 //! HTTP/2 from the client, with prior knowledge, to HTTP/1.1 servers. RFC 9113 §3.3 and §8.
 
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -188,21 +189,35 @@ fn a_stream_that_is_taken_slowly_is_not_given_up() {
     });
 }
 
-/// The client is told with GOAWAY, and may end what crosses it, before the connection is closed.
+/// The next frame's type and payload, RFC 9113 §4.1.
+fn frame(mut stream: impl Read) -> std::io::Result<(u8, Vec<u8>)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head)?;
+    let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+    stream.read_exact(&mut payload)?;
+    Ok((head[3], payload))
+}
+
+/// RFC 9113 §6.8: an idle connection is announced to end, and ended when the client has confirmed having seen it.
 #[test]
 fn an_idle_connection_is_ended_in_order() {
-    let origin = Origin::named("origin");
-    let weir = Launch::default().arg("--idle-timeout").arg("1s").start();
-    weir.api().set_default(&config::bare(&[origin.address()]));
-    block_on(async {
-        let stream = TcpStream::connect(weir.data()).await.unwrap();
-        let (mut sender, connection) =
-            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-        let mut driver = JoinSet::new();
-        driver.spawn(connection);
-        let request = Request::builder().uri("http://shop.test/").body(Full::<Bytes>::default()).unwrap();
-        let response = sender.send_request(request).await.unwrap();
-        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "origin");
-        driver.join_next().await.unwrap().unwrap().expect("GOAWAY without an error, then the close");
-    });
+    const PING: u8 = 6;
+    const GOAWAY: u8 = 7;
+    let weir = Launch::default().arg("--header-timeout").arg("1s").start();
+    let client = weir.client();
+    let mut stream = client.stream();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    let mut announced = Vec::new();
+    while let Ok((kind, payload)) = frame(stream) {
+        match kind {
+            GOAWAY => announced.push(u32::from_be_bytes([payload[0], payload[1], payload[2], payload[3]])),
+            PING => {
+                let mut confirmation = b"\0\0\x08\x06\x01\0\0\0\0".to_vec();
+                confirmation.extend(payload);
+                stream.write_all(&confirmation).unwrap();
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(announced, [u32::MAX >> 1, 0], "first that it ends, then with which stream");
 }
