@@ -138,6 +138,18 @@ fn one_healthy_backup_among_the_dead_is_found() {
     assert_eq!(shares(&weir, 30), HashMap::from([("backup".to_owned(), 30)]));
 }
 
+/// A server may be written by name; the name is looked up when a connection is made.
+#[test]
+fn a_server_known_by_name_is_used() {
+    let origin = Origin::named("by name");
+    let weir = Weir::start();
+    weir.api().set_default(&config::plain(&[]));
+    let address = format!("localhost:{}", origin.address().port());
+    weir.api().post("/v1/upstreams/default/servers", &json!(address)).assert(201);
+    assert_eq!(shares(&weir, 10), HashMap::from([("by name".to_owned(), 10)]));
+    weir.assert_no_errors();
+}
+
 /// A port nobody listens on.
 fn refusing() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
