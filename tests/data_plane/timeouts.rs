@@ -136,3 +136,47 @@ fn a_client_connection_is_closed_after_its_idle_time() {
     assert!(client.is_closed());
     assert!(started.elapsed() > Duration::from_millis(900), "{:?}", started.elapsed());
 }
+
+/// Idle time begins when the response is sent, not when the last of it waits for the client to read.
+#[test]
+fn a_paused_client_gets_its_whole_response() {
+    const PAUSE: Duration = Duration::from_secs(3);
+    const STEP: usize = 128 * 1024;
+    let origin = Origin::script(|seen| {
+        let steps: usize = seen.request.head.target.trim_start_matches('/').parse().unwrap();
+        reply::ok(&"x".repeat(steps * STEP))
+    });
+    let weir = Launch::default().arg("--idle-timeout").arg("1s").start();
+    weir.api().set_default(&config::bare(&[origin.address()]));
+    // How much the system keeps of a response is not known: with one of these sizes the rest is what Weir keeps.
+    let mut clients: Vec<_> = (1..=40)
+        .map(|steps| {
+            let mut client = weir.client();
+            client.send(format!("GET /{steps} HTTP/1.1\r\nHost: weir.test\r\n\r\n"));
+            (steps, client)
+        })
+        .collect();
+    std::thread::sleep(PAUSE);
+    for (steps, client) in &mut clients {
+        // Not the error itself: it carries the bytes received.
+        let received = client.response("GET").map_or(0, |response| response.body.len());
+        assert_eq!(received, *steps * STEP);
+    }
+    let started = Instant::now();
+    assert!(clients.iter_mut().all(|(_, client)| client.is_closed()), "idle from then on");
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+}
+
+/// RFC 9112 §2.2: an empty line before a request is no request, so nobody is told that one came too late.
+#[test]
+fn a_stray_empty_line_begins_no_request() {
+    let origin = Origin::named("origin");
+    let weir = impatient(&origin);
+    let mut client = weir.client();
+    client.send("POST / HTTP/1.1\r\nHost: weir.test\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!(client.response("POST").unwrap().status, 200);
+    client.send("\r\n");
+    let mut client = client.patience(HEADER_TIMEOUT * 2);
+    assert!(matches!(client.response("GET"), Err(WireError::Timeout)), "not an answer, nor the end");
+    assert_eq!(client.get("/").status, 200);
+}

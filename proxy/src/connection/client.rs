@@ -28,6 +28,11 @@ pub(crate) struct Client {
     /// When the current phase gives up.
     pub(crate) deadline: Deadline,
     phase: Cell<Phase>,
+    /// How long the client has to take the response handed over last (HTTP/1).
+    stall: Cell<Duration>,
+    /// Whether everything written so far has left for the client (HTTP/1). The library drops a response body, which ends
+    /// the exchange, as soon as it has taken the last part into its buffer.
+    flushed: Cell<bool>,
     /// Requests under way; more than one only over HTTP/2.
     exchanges: Cell<u32>,
 }
@@ -40,6 +45,8 @@ impl Client {
             is_trusted: worker.config.trusts(peer),
             deadline: worker.deadline(),
             phase: Cell::new(Phase::Idle),
+            stall: Cell::new(Duration::ZERO),
+            flushed: Cell::new(true),
             exchanges: Cell::new(0),
         }
     }
@@ -53,22 +60,46 @@ impl Client {
         self.deadline.set(self.worker.after(self.worker.config.listener.header_timeout.duration()));
     }
 
-    /// Bytes have arrived: if none were expected, they begin a head.
-    pub(super) fn received(&self) {
-        if self.phase.get() == Phase::Idle {
+    /// Bytes have arrived: if none were expected, they begin a head. Empty lines before it do not (RFC 9112 §2.2).
+    pub(super) fn received(&self, bytes: &[u8]) {
+        if self.phase.get() == Phase::Idle && bytes.iter().any(|byte| !b"\r\n".contains(byte)) {
             self.phase.set(Phase::Head);
             self.deadline.set(self.worker.after(self.worker.config.listener.header_timeout.duration()));
         }
     }
 
+    /// Part of what is buffered for the client was written.
+    pub(super) fn wrote(&self) {
+        if self.phase.get() == Phase::Idle && !self.flushed.get() {
+            self.await_next();
+        }
+    }
+
+    /// All that was buffered for the client is written.
+    pub(super) fn flushed(&self) {
+        if self.phase.get() != Phase::Exchange
+            && !self.flushed.replace(true)
+            && self.phase.get() == Phase::Idle
+        {
+            self.await_next();
+        }
+    }
+
+    /// Whether nothing of a response is still to be written.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.flushed.get()
+    }
+
     /// The client has `stall` to take what was handed over.
     pub(crate) fn await_room(&self, stall: Duration) {
+        self.stall.set(stall);
         self.deadline.set(self.worker.after(stall));
     }
 
     /// A request has begun.
     pub(crate) fn exchange_began(&self) {
         self.phase.set(Phase::Exchange);
+        self.flushed.set(false);
         self.exchanges.set(self.exchanges.get() + 1);
         self.deadline.clear();
         let counters = self.worker.listener();
@@ -83,7 +114,14 @@ impl Client {
         self.worker.listener().requests_active.sub(1);
         if left == 0 {
             self.phase.set(Phase::Idle);
-            self.deadline.set(self.worker.after(self.worker.config.listener.idle_timeout.duration()));
+            self.await_next();
         }
+    }
+
+    /// Waits for the next request, and before that for the client to take what is buffered.
+    fn await_next(&self) {
+        let idle = self.worker.config.listener.idle_timeout.duration();
+        let timeout = if self.flushed.get() { idle } else { idle.max(self.stall.get()) };
+        self.deadline.set(self.worker.after(timeout));
     }
 }

@@ -66,8 +66,9 @@ pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
             return Poll::Pending;
         }
         match client.phase() {
-            Phase::Head => Poll::Ready(Ended::HeadTimeout),
-            Phase::Idle | Phase::Exchange => Poll::Ready(Ended::Idle),
+            Phase::Head if client.is_flushed() => Poll::Ready(Ended::HeadTimeout),
+            // An answer would be taken for a part of the response that is not taken off yet.
+            Phase::Head | Phase::Idle | Phase::Exchange => Poll::Ready(Ended::Idle),
         }
     })
     .await;

@@ -2,7 +2,7 @@
 //! cannot parse get Weir's form.
 //!
 //! hyper answers an unparsable head by itself, with a status and nothing else, and offers no hook. Such an answer is
-//! recognised by being written while a head is incomplete, and by its exact shape.
+//! recognised by being written while no request is under way and no response is left to write, and by its exact shape.
 
 use std::{
     io::{self, IoSlice},
@@ -39,7 +39,7 @@ impl ClientIo {
 
     fn poll_replaced(&mut self, cx: &mut Context<'_>, bare: &[u8]) -> Option<Poll<io::Result<usize>>> {
         if self.replacement.is_empty() {
-            if self.client.phase() != Phase::Head {
+            if self.client.phase() == Phase::Exchange || !self.client.is_flushed() {
                 return None;
             }
             self.replacement = replacement(bare)?;
@@ -82,8 +82,8 @@ impl AsyncRead for ClientIo {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
-            self.client.received();
+        if let Some(arrived @ [_, ..]) = buffer.filled().get(before..) {
+            self.client.received(arrived);
         }
         Poll::Ready(Ok(()))
     }
@@ -93,7 +93,11 @@ impl AsyncWrite for ClientIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         match self.poll_replaced(cx, buffer) {
             Some(written) => written,
-            None => Pin::new(&mut self.stream).poll_write(cx, buffer),
+            None => {
+                let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buffer));
+                self.client.wrote();
+                Poll::Ready(written)
+            }
         }
     }
 
@@ -107,7 +111,9 @@ impl AsyncWrite for ClientIo {
         {
             return written;
         }
-        Pin::new(&mut self.stream).poll_write_vectored(cx, buffers)
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, buffers));
+        self.client.wrote();
+        Poll::Ready(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -115,6 +121,8 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The library flushes when its own buffer is empty.
+        self.client.flushed();
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -93,3 +93,21 @@ fn an_error_of_the_server_is_not_touched() {
         "{response:?}"
     );
 }
+
+/// What is no request gets Weir's own answer behind a good request in the same packet too, while a server's answer of the
+/// same shape as the bare one it replaces is relayed as it is.
+#[test]
+fn a_malformed_request_behind_a_good_one() {
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let origin = Origin::script(|_| {
+        reply::raw(format!("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nDate: {DATE}\r\n\r\n"))
+    });
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    client.send("GET / HTTP/1.1\r\nHost: weir.test\r\n\r\nG(T / HTTP/1.1\r\nHost: weir.test\r\n\r\n");
+    let relayed = client.response("GET").unwrap();
+    assert_eq!((relayed.status, relayed.fields.one("date"), relayed.body.len()), (400, Some(DATE), 0));
+    assert_own_error(&client.response("GET").unwrap(), 400, "http_request_error");
+    assert!(client.is_closed());
+    assert_eq!(origin.count(), 1);
+}
