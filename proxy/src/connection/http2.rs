@@ -77,6 +77,17 @@ pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
     .await;
 }
 
+/// Counts a stream ended by a fault of ours. The connection and its other streams go on.
+struct Faults(Rc<Worker>);
+
+impl Drop for Faults {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.listener().panics.add(1);
+        }
+    }
+}
+
 /// Runs hyper's stream tasks on this worker, each with the deadline of its exchange.
 ///
 /// While hyper waits for the client to open a stream's window it polls neither the response body nor anything else of
@@ -93,6 +104,7 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
         let (worker, deadline) = (Rc::clone(&self.worker), self.next.take());
         // Ends with its stream, or with the worker's local set.
         tokio::task::spawn_local(async move {
+            let worker = Faults(worker);
             let mut stream = pin!(stream);
             poll_fn(|cx| {
                 if stream.as_mut().poll(cx).is_ready() {
@@ -102,7 +114,7 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
                 if deadline.poll(cx).is_pending() {
                     return Poll::Pending;
                 }
-                worker.listener().client_timeouts.add(1);
+                worker.0.listener().client_timeouts.add(1);
                 Poll::Ready(())
             })
             .await;
