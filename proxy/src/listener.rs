@@ -64,7 +64,12 @@ pub(crate) async fn accept(worker: Rc<Worker>, socket: tokio::net::TcpListener) 
     let mut last_logged: Option<Instant> = None;
     while let Some(accepted) = worker.until_drained(socket.accept()).await {
         match accepted {
-            Ok((stream, peer)) => connection::spawn(&worker, stream, peer),
+            Ok((stream, peer)) => {
+                // Waits with the connection in hand: whether there is room is only known when one comes. Further ones wait
+                // in the kernel's queue.
+                worker.until_below_limit().await;
+                connection::spawn(&worker, stream, peer);
+            }
             Err(error) => {
                 worker.listener().accept_errors.add(1);
                 if last_logged.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
@@ -74,7 +79,6 @@ pub(crate) async fn accept(worker: Rc<Worker>, socket: tokio::net::TcpListener) 
                 sleep(ACCEPT_PAUSE).await;
             }
         }
-        worker.until_below_limit().await;
     }
     let Ok(socket) = socket.into_std() else { return };
     while let Ok((stream, peer)) = socket.accept() {

@@ -67,7 +67,8 @@ pub(crate) struct Worker {
     drain_began: Cell<Option<Moment>>,
     drained: Notify,
     connections: Cell<usize>,
-    connection_closed: Notify,
+    /// There may be room for one more connection: one of this worker has closed, or a sweep has come.
+    room: Notify,
     /// Storage for the next request head, kept to save an allocation per request.
     scratch: Cell<Vec<u8>>,
 }
@@ -117,7 +118,7 @@ impl Worker {
             drain_began: Cell::new(None),
             drained: Notify::new(),
             connections: Cell::new(0),
-            connection_closed: Notify::new(),
+            room: Notify::new(),
             scratch: Cell::default(),
         }
     }
@@ -141,6 +142,11 @@ impl Worker {
     /// The moment `timeout` from now, to within one sweep.
     pub(crate) fn after(&self, timeout: Duration) -> Moment {
         self.coarse.get().plus(timeout).plus(TICK)
+    }
+
+    /// The time, to within one sweep. Costs nothing.
+    pub(crate) fn coarse_moment(&self) -> Moment {
+        self.coarse.get()
     }
 
     /// Both clocks.
@@ -193,16 +199,22 @@ impl Worker {
     pub(crate) fn connection_closed(&self) {
         self.connections.set(self.connections.get() - 1);
         self.listener().connections_active.sub(1);
-        self.connection_closed.notify_one();
+        self.room.notify_one();
     }
 
-    /// Waits while this worker has its share of the most connections allowed. Further ones wait in the kernel's queue.
+    /// Waits while all workers together have the most connections allowed, or until draining begins.
+    ///
+    /// Counted as a sum over the workers: two that look at the same moment may both go on, so the limit can be exceeded by
+    /// less than the number of workers.
     pub(crate) async fn until_below_limit(&self) {
-        let limit = usize::try_from(self.config.listener.max_connections).unwrap_or(usize::MAX);
-        let share = limit.div_ceil(self.config.workers.max(1));
-        while limit != 0 && self.connections.get() >= share && !self.is_draining() {
-            self.connection_closed.notified().await;
+        let limit = u64::from(self.config.listener.max_connections);
+        while limit != 0 && self.connections_of_all() >= limit && !self.is_draining() {
+            self.room.notified().await;
         }
+    }
+
+    fn connections_of_all(&self) -> u64 {
+        self.state.counters.iter().map(|worker| worker.connections_active.value()).sum()
     }
 
     /// Waits for `future`, or answers `None` when draining begins first.
@@ -226,9 +238,11 @@ impl Worker {
             let now = self.clock.moment();
             self.coarse.set(now);
             self.deadlines.sweep(now);
+            // Connections of other workers close without a word to this one.
+            self.room.notify_waiters();
             if pools_swept.elapsed() >= POOL_SWEEP {
                 pools_swept = Instant::now();
-                self.pools.sweep(now);
+                self.pools.sweep(self.id, now);
             }
             if self.control.is_draining() && self.drain(now).is_ready() {
                 return;
@@ -240,7 +254,7 @@ impl Worker {
         if !self.draining.replace(true) {
             self.drain_began.set(Some(now));
             self.drained.notify_waiters();
-            self.connection_closed.notify_waiters();
+            self.room.notify_waiters();
             self.deadlines.wake_all();
         } else if self.is_past_grace() {
             self.deadlines.wake_all();

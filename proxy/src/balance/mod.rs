@@ -75,7 +75,8 @@ impl<'u> Candidates<'u, '_> {
 /// A server for the next attempt; `None` when none is eligible. A server tried already comes up again only when there is
 /// no other.
 pub(crate) fn pick<'u>(worker: &Worker, upstream: &'u Upstream, tried: &Tried) -> Option<&'u Server> {
-    let eligible = upstream.eligible(worker.clock.moment());
+    // To within a sweep: an ejection that ends is not that urgent.
+    let eligible = upstream.eligible(worker.coarse_moment());
     let candidates = Candidates { upstream, eligible: &eligible };
     let random = || worker.random();
     let picked = match upstream.algorithm {

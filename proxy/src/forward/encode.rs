@@ -52,8 +52,7 @@ impl RequestHead<'_> {
         match framing {
             Framing::None => {}
             Framing::Length(length) => {
-                // Writing into a vector cannot fail.
-                let _ = write!(out, "content-length: {length}\r\n");
+                write_field(out, b"content-length", itoa::Buffer::new().format(length).as_bytes());
             }
             Framing::Chunked => write_field(out, b"transfer-encoding", b"chunked"),
         }

@@ -48,6 +48,8 @@ pub(crate) struct Answer {
     pub(crate) response: Response<ResponseBody>,
     /// The request's body, for another attempt; `None` while it is still being sent.
     pub(crate) body: Option<RequestBody>,
+    /// When the head had arrived.
+    pub(crate) answered: Moment,
 }
 
 /// How far a failed attempt had come.
@@ -256,6 +258,6 @@ impl Call {
             // (RFC 9112 §9.6, RFC 9110 §10.1.1).
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Answer { response, body: rest }
+        Answer { response, body: rest, answered: now }
     }
 }

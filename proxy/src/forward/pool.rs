@@ -141,7 +141,7 @@ impl ServerPool {
     /// A connection that can take a request with `method`.
     pub(super) fn take(&self, worker: &Worker, method: &Method) -> Option<ServerConnection> {
         let limits = self.limits.get();
-        let now = worker.after(Duration::ZERO);
+        let now = worker.coarse_moment();
         loop {
             let idle = self.idle.borrow_mut().pop_back()?;
             let mut connection = idle.connection;

@@ -51,7 +51,7 @@ pub(crate) async fn run(
         tried.add(server);
         let began = if tried.count() == 1 { exchange.began } else { worker.clock.moment() };
         match forward::send(exchange, upstream, server, request, body, began).await {
-            Ok(Answer { response, body: rest }) => {
+            Ok(Answer { response, body: rest, answered }) => {
                 judge(worker, upstream, server, response.status());
                 let again = status_outcome(response.status())
                     .zip(rest)
@@ -61,7 +61,7 @@ pub(crate) async fn run(
                     // The response is dropped, and its connection with it unless it is complete.
                     Some(again) => body = again,
                     None => {
-                        counters.latency.record(worker.clock.moment().since(exchange.began));
+                        counters.latency.record(answered.since(exchange.began));
                         counters.count_response(response.status().as_u16());
                         return Ok(response);
                     }
