@@ -1,5 +1,8 @@
 //! What is too large: 414, 431, 413, each with a connection that ends and a server that hears nothing of it.
 
+use std::time::Duration;
+
+use weir_tests::client::WireError;
 use weir_tests::config;
 use weir_tests::origin::Origin;
 use weir_tests::weir::Launch;
@@ -93,4 +96,26 @@ fn limits_of_the_operators_own() {
     refused_by(&["--max-headers", "10"], &format!("GET / HTTP/1.1\r\nHost: weir.test\r\n{fields}\r\n"), 431);
     let field = format!("GET / HTTP/1.1\r\nHost: weir.test\r\nX-A: {}\r\n\r\n", "a".repeat(10_000));
     refused_by(&["--max-header-bytes", "8192"], &field, 431);
+}
+
+/// The limit holds for all workers together: as many connections as it says are served, whichever worker the system
+/// hands them to, and the next one as soon as one of them closes.
+#[test]
+fn no_more_connections_than_allowed() {
+    const LIMIT: usize = 6;
+    let origin = Origin::named("origin");
+    let weir = Launch::default().arg("--max-connections").arg(LIMIT.to_string()).start();
+    weir.api().set_default(&config::bare(&[origin.address()]));
+    let connect = || weir.client().patience(Duration::from_secs(5));
+    let mut clients: Vec<_> = (0..LIMIT).map(|_| connect()).collect();
+    for _ in 0..10 {
+        assert!(clients.iter_mut().all(|client| client.get("/").status == 200));
+        let mut next = weir.client().patience(Duration::from_millis(200));
+        next.send("GET / HTTP/1.1\r\nHost: weir.test\r\n\r\n");
+        assert!(matches!(next.response("GET"), Err(WireError::Timeout)), "one too many");
+        clients.remove(0);
+        let mut next = next.patience(Duration::from_secs(5));
+        assert_eq!(next.response("GET").unwrap().status, 200);
+        clients.push(next);
+    }
 }
