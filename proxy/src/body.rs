@@ -58,6 +58,21 @@ impl ResponseBody {
     }
 }
 
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        let is_complete = match &self.source {
+            // An answer of our own is not always asked for, to HEAD for one.
+            Source::Full(_) => true,
+            Source::Whole(..) | Source::Server(_) => self.is_end_stream(),
+        };
+        if let Some(guard) = &mut self.guard
+            && is_complete
+        {
+            guard.settle();
+        }
+    }
+}
+
 impl Body for ResponseBody {
     type Data = Bytes;
     type Error = io::Error;
@@ -74,8 +89,10 @@ impl Body for ResponseBody {
                     guard.wanted();
                 }
                 let frame = body.poll_frame(cx);
-                if let (Poll::Ready(Some(Ok(_))), Some(guard)) = (&frame, guard) {
-                    guard.relayed(body.stall());
+                match (&frame, guard) {
+                    (Poll::Ready(Some(Ok(_))), Some(guard)) => guard.relayed(body.stall()),
+                    (Poll::Ready(Some(Err(_))), Some(guard)) => guard.settle(),
+                    _ => {}
                 }
                 frame
             }

@@ -16,13 +16,15 @@ pub(crate) struct ExchangeGuard {
     /// When a client that takes nothing of the response is given up, over HTTP/2: there one stream may stand still while
     /// others go on. Over HTTP/1 the connection's deadline serves.
     stalled: Option<Rc<Deadline>>,
+    /// Whether the client is not to blame for the end of the exchange.
+    is_settled: bool,
 }
 
 impl ExchangeGuard {
     /// A request has arrived from `client`.
     pub(crate) fn begin(client: &Rc<Client>) -> Self {
         client.exchange_began();
-        Self { client: Rc::clone(client), stalled: None }
+        Self { client: Rc::clone(client), stalled: None, is_settled: false }
     }
 
     /// A request has arrived from `client` on a stream that is given up at `stalled`.
@@ -48,6 +50,11 @@ impl ExchangeGuard {
         }
     }
 
+    /// The response was handed over whole, or broken off by its server.
+    pub(crate) fn settle(&mut self) {
+        self.is_settled = true;
+    }
+
     /// How long the client of a response that is at hand whole may take nothing of it.
     pub(crate) fn stall(&self) -> Duration {
         let worker = &self.client.worker;
@@ -62,6 +69,10 @@ impl ExchangeGuard {
 
 impl Drop for ExchangeGuard {
     fn drop(&mut self) {
+        let has_stalled = || self.stalled.as_deref().unwrap_or(&self.client.deadline).has_passed();
+        if !self.is_settled && !has_stalled() && !std::thread::panicking() {
+            self.client.worker.listener().client_aborts.add(1);
+        }
         self.client.exchange_ended();
     }
 }

@@ -68,7 +68,11 @@ pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
         match client.phase() {
             Phase::Head if client.is_flushed() => Poll::Ready(Ended::HeadTimeout),
             // An answer would be taken for a part of the response that is not taken off yet.
-            Phase::Head | Phase::Idle | Phase::Exchange => Poll::Ready(Ended::Idle),
+            Phase::Head | Phase::Idle => Poll::Ready(Ended::Idle),
+            Phase::Exchange => {
+                client.worker.listener().client_timeouts.add(1);
+                Poll::Ready(Ended::Idle)
+            }
         }
     })
     .await;

@@ -4,7 +4,7 @@ use weir_tests::eventually::eventually;
 use weir_tests::origin::{AtHead, Origin};
 use weir_tests::reply::{self, Step};
 
-use super::in_front_of;
+use super::{in_front_of, metric};
 
 const EXPECTING: &str =
     "POST / HTTP/1.1\r\nHost: weir.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
@@ -164,4 +164,37 @@ fn a_client_that_leaves_ends_the_request_at_the_server() {
     eventually("the request is under way", || (origin.open_connections() > 0).then_some(()));
     client.reset();
     eventually("the server's connection is closed", || (origin.open_connections() == 0).then_some(()));
+}
+
+/// A client is said to have gone away when it has, and for no response that it took, whatever its form.
+#[test]
+fn only_clients_that_leave_are_counted_as_gone() {
+    let origin = Origin::script(|seen| match seen.request.head.target.as_str() {
+        "/chunked" => reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
+        "/close" => reply::raw_close("HTTP/1.1 200 OK\r\n\r\nok"),
+        "/none" => reply::raw("HTTP/1.1 204 No Content\r\n\r\n"),
+        "/same" => reply::raw("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"),
+        "/head" => reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
+        "/broken" => reply::raw_close("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"),
+        "/large" => reply::ok(&"x".repeat(32 * 1024 * 1024)),
+        _ => reply::ok("ok"),
+    });
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    for target in ["/", "/chunked", "/close", "/none", "/same"] {
+        client.get(target);
+    }
+    for target in ["/head", "no target"] {
+        client.send(format!("HEAD {target} HTTP/1.1\r\nHost: weir.test\r\n\r\n"));
+        client.response("HEAD").unwrap();
+    }
+    let mut client = weir.client();
+    client.send("GET /broken HTTP/1.1\r\nHost: weir.test\r\n\r\n");
+    client.response("GET").unwrap_err();
+    let mut client = weir.client();
+    client.send("GET /large HTTP/1.1\r\nHost: weir.test\r\n\r\n");
+    client.response_head().unwrap();
+    assert_eq!(metric(&weir, "weir_client_aborts_total"), 0);
+    client.reset();
+    eventually("one has gone", || (metric(&weir, "weir_client_aborts_total") == 1).then_some(()));
 }

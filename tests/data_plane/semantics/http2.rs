@@ -18,7 +18,7 @@ use weir_tests::reply;
 use weir_tests::strict::Framing;
 use weir_tests::weir::{Launch, Weir};
 
-use super::in_front_of;
+use super::{in_front_of, metric};
 
 struct Client {
     sender: SendRequest<Full<Bytes>>,
@@ -103,6 +103,7 @@ fn many_streams_on_one_connection() {
         }
     });
     assert_eq!(origin.count(), 50);
+    assert_eq!(metric(&weir, "weir_client_aborts_total"), 0);
 }
 
 #[test]
@@ -163,6 +164,8 @@ fn a_stream_that_takes_nothing_is_given_up() {
                 body.collect().await.unwrap_err();
             }
         });
+        assert_eq!(metric(&weir, "weir_client_timeouts_total"), STREAMS);
+        assert_eq!(metric(&weir, "weir_client_aborts_total"), 0);
         weir.assert_no_errors();
     }
 }

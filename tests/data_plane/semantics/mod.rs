@@ -21,3 +21,10 @@ fn in_front_of(origin: &Origin) -> Weir {
     weir.api().set_default(&config::bare(&[origin.address()]));
     weir
 }
+
+/// A number of `GET /metrics`.
+fn metric(weir: &Weir, name: &str) -> u64 {
+    let text = weir.api().get("/metrics").response.text();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+    value.unwrap_or_else(|| panic!("no {name} in {text}"))
+}
