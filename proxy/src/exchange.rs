@@ -31,6 +31,8 @@ impl ExchangeGuard {
     pub(crate) fn begin_stream(client: &Rc<Client>, stalled: Rc<Deadline>) -> Self {
         let mut guard = Self::begin(client);
         guard.stalled = Some(stalled);
+        // The library reads on over HTTP/2, and so learns by itself that a client has gone.
+        client.deadline.clear();
         guard
     }
 
@@ -46,7 +48,7 @@ impl ExchangeGuard {
     pub(crate) fn wanted(&self) {
         match &self.stalled {
             Some(stalled) => stalled.clear(),
-            None => self.client.deadline.clear(),
+            None => self.client.watch(),
         }
     }
 

@@ -7,6 +7,9 @@ use std::{cell::Cell, net::IpAddr, rc::Rc, time::Duration};
 
 use crate::{deadline::Deadline, worker::Worker};
 
+/// Time between two looks after a client whose server is waited for.
+const WATCH: Duration = Duration::from_secs(1);
+
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -28,6 +31,8 @@ pub(crate) struct Client {
     /// When the current phase gives up.
     pub(crate) deadline: Deadline,
     phase: Cell<Phase>,
+    /// Whether the deadline is one for looking after the client, while a server is waited for (HTTP/1).
+    watches: Cell<bool>,
     /// How long the client has to take the response handed over last (HTTP/1).
     stall: Cell<Duration>,
     /// Whether everything written so far has left for the client (HTTP/1). The library drops a response body, which ends
@@ -45,6 +50,7 @@ impl Client {
             is_trusted: worker.config.trusts(peer),
             deadline: worker.deadline(),
             phase: Cell::new(Phase::Idle),
+            watches: Cell::new(false),
             stall: Cell::new(Duration::ZERO),
             flushed: Cell::new(true),
             exchanges: Cell::new(0),
@@ -93,7 +99,19 @@ impl Client {
     /// The client has `stall` to take what was handed over.
     pub(crate) fn await_room(&self, stall: Duration) {
         self.stall.set(stall);
+        self.watches.set(false);
         self.deadline.set(self.worker.after(stall));
+    }
+
+    /// A server is waited for: nothing is read from the client meanwhile, so that it is looked after now and then.
+    pub(crate) fn watch(&self) {
+        self.watches.set(true);
+        self.deadline.set(self.worker.after(WATCH));
+    }
+
+    /// Whether it is time to look after the client.
+    pub(super) fn is_watch_due(&self) -> bool {
+        self.watches.get() && self.phase.get() == Phase::Exchange && self.deadline.has_passed()
     }
 
     /// A request has begun.
@@ -101,7 +119,7 @@ impl Client {
         self.phase.set(Phase::Exchange);
         self.flushed.set(false);
         self.exchanges.set(self.exchanges.get() + 1);
-        self.deadline.clear();
+        self.watch();
         let counters = self.worker.listener();
         counters.requests.add(1);
         counters.requests_active.add(1);

@@ -69,6 +69,11 @@ pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
             Phase::Head if client.is_flushed() => Poll::Ready(Ended::HeadTimeout),
             // An answer would be taken for a part of the response that is not taken off yet.
             Phase::Head | Phase::Idle => Poll::Ready(Ended::Idle),
+            Phase::Exchange if client.is_watch_due() => {
+                // Part of an earlier response waits to be written: writing tells of a client that has gone.
+                client.watch();
+                client.deadline.poll(cx).map(|()| Ended::Done)
+            }
             Phase::Exchange => {
                 client.worker.listener().client_timeouts.add(1);
                 Poll::Ready(Ended::Idle)

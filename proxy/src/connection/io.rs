@@ -123,6 +123,12 @@ impl AsyncWrite for ClientIo {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // The library flushes when its own buffer is empty.
         self.client.flushed();
+        if self.client.is_watch_due() {
+            self.client.watch();
+            if let Some(error) = self.stream.take_error()? {
+                return Poll::Ready(Err(error));
+            }
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -198,3 +198,16 @@ fn only_clients_that_leave_are_counted_as_gone() {
     client.reset();
     eventually("one has gone", || (metric(&weir, "weir_client_aborts_total") == 1).then_some(()));
 }
+
+/// The server has not answered yet, so nothing is written that would tell.
+#[test]
+fn a_client_that_leaves_before_the_answer_is_noticed() {
+    let origin = Origin::script(|_| vec![Step::Hold]);
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    client.send("GET / HTTP/1.1\r\nHost: weir.test\r\n\r\n");
+    eventually("the request is under way", || (origin.count() == 1).then_some(()));
+    client.reset();
+    eventually("the server's connection is closed", || (origin.open_connections() == 0).then_some(()));
+    assert_eq!(metric(&weir, "weir_client_aborts_total"), 1);
+}
