@@ -162,6 +162,56 @@ fn a_lost_or_emptied_store_is_not_a_new_one() {
     assert_read_only(folder.path(), "state.db is missing");
 }
 
+/// A copy of what a process with one commit in its write-ahead log had on disk.
+fn folder_cut_short() -> TempDir {
+    let folder = used_folder();
+    let cut = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path());
+    let (status, answer) =
+        process.call("PATCH", "/v1/upstreams/default/servers/127.0.0.1-1", "{\"weight\":5}");
+    assert_eq!(status, 200, "{answer}");
+    for name in ["state.db", "state.db-wal", "last-good.json"] {
+        std::fs::copy(folder.path().join(name), cut.path().join(name)).unwrap();
+    }
+    process.stop();
+    assert!(cut.path().join("state.db-wal").metadata().unwrap().len() > 0, "the commit is in the log alone");
+    cut
+}
+
+#[test]
+fn a_log_without_its_store_is_kept() {
+    for is_missing in [true, false] {
+        let folder = folder_cut_short();
+        let log = std::fs::read(folder.path().join("state.db-wal")).unwrap();
+        let database = folder.path().join("state.db");
+        if is_missing {
+            std::fs::remove_file(&database).unwrap();
+        } else {
+            std::fs::write(&database, "").unwrap();
+        }
+        assert_read_only(folder.path(), "state.db is");
+        let kept = set_aside(folder.path());
+        let kept_log = kept.iter().find(|path| path.to_string_lossy().ends_with("-wal")).unwrap();
+        assert_eq!(std::fs::read(kept_log).unwrap(), log, "is_missing: {is_missing}");
+    }
+}
+
+#[test]
+fn a_missing_store_beside_an_unreadable_copy_is_not_a_new_one() {
+    let folder = used_folder();
+    std::fs::remove_file(folder.path().join("state.db")).unwrap();
+    std::fs::remove_file(folder.path().join("last-good.json")).unwrap();
+    // Whoever reads a folder as a file is told that it is one, whatever they may do otherwise.
+    std::fs::create_dir(folder.path().join("last-good.json")).unwrap();
+    for _ in 0..2 {
+        let process = Process::start(folder.path());
+        assert_eq!(process.call("GET", "/readyz", "").0, 503);
+        let (status, answer) = process.call("POST", "/v1/upstreams", "{}");
+        assert_eq!(status, 503, "{answer}");
+        process.stop();
+    }
+}
+
 #[test]
 fn without_any_good_copy_nothing_is_served_and_nothing_is_overwritten() {
     let folder = used_folder();

@@ -9,6 +9,9 @@ use std::{
 
 use weir_shared::time::Timestamp;
 
+/// Part of the name of every file that was set aside.
+const SET_ASIDE: &str = ".corrupt-";
+
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
@@ -78,27 +81,48 @@ impl DataDir {
         self.path.join("last-good.json")
     }
 
-    /// Whether a damaged file was set aside here and not cleared away since.
+    /// Whether a damaged file was set aside here and not cleared away since. A folder that cannot be listed may hold
+    /// one.
     #[must_use]
     pub fn has_set_aside(&self) -> bool {
-        let Ok(entries) = self.path.read_dir() else { return false };
-        entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains(".corrupt-"))
+        let Ok(entries) = self.path.read_dir() else { return true };
+        let mut names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+        names.any(|name| name.map_or(true, |name| name.to_string_lossy().contains(SET_ASIDE)))
     }
 
-    /// Renames the damaged file at `path`, so that it can be looked at and is not read again. Answers its new name.
+    /// Whether the store's write-ahead log holds something while the file it belongs to is missing or empty. Opening
+    /// such a store would throw the log away, and the commits in it.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn has_stray_log(&self) -> io::Result<bool> {
+        let database = self.database();
+        Ok(length(&database)? == 0 && length(&with_suffix(&database, "-wal"))? > 0)
+    }
+
+    /// Renames the damaged file at `path`, so that it can be looked at and is not read again, together with what
+    /// belongs to it; the file itself may be missing. Answers its new name.
     ///
     /// # Errors
     /// What the system said.
     pub fn set_aside(&self, path: &Path, at: Timestamp) -> io::Result<PathBuf> {
-        let renamed = with_suffix(path, &format!(".corrupt-{}", at.0));
-        std::fs::rename(path, &renamed)?;
-        for side in ["-wal", "-shm"] {
+        let renamed = with_suffix(path, &format!("{SET_ASIDE}{}", at.0));
+        for side in ["", "-wal", "-shm"] {
             match std::fs::rename(with_suffix(path, side), with_suffix(&renamed, side)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}
             }
         }
         Ok(renamed)
+    }
+}
+
+/// Size of the file at `path`; 0 when there is none.
+fn length(path: &Path) -> io::Result<u64> {
+    match path.metadata() {
+        Ok(found) => Ok(found.len()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
     }
 }
 

@@ -7,8 +7,9 @@
 //! | damaged, missing, not readable | good | last-good.json | read_only |
 //! | damaged, missing, not readable | none or damaged | nothing, and not ready | read_only |
 //!
-//! "Nothing was ever here" means: no last-good.json and no file that was set aside. Damaged files are set aside under
-//! another name, never deleted, and while one is there a missing store is a lost one and not a new one.
+//! "Nothing was ever here" means: no last-good.json, readable or not, and no file that was set aside. Damaged files are
+//! set aside under another name, never deleted, and while one is there a missing store is a lost one and not a new one.
+//! A write-ahead log without its database is damage as well, found before SQLite sees it, which would delete the log.
 
 pub mod data_dir;
 
@@ -92,7 +93,8 @@ pub async fn in_folder(path: &Path, compiler: Compiler, clock: &Clock) -> Result
     let last_good = read_last_good(&folder, clock);
     let trouble = match open(&folder, compiler, clock).await {
         Ok(Opened::Whole { store, snapshot_at, table }) => {
-            if let Some(known) = last_good.as_ref().filter(|known| known.config.epoch == table.config().epoch)
+            if let LastGoodFile::Good(known) = &last_good
+                && known.config.epoch == table.config().epoch
             {
                 last_good::restore(&table, &known.health, clock);
             }
@@ -100,7 +102,7 @@ pub async fn in_folder(path: &Path, compiler: Compiler, clock: &Clock) -> Result
             let (source, store) = (Source::Store, Some(store));
             return Ok(Started { table, source, store, report, data_dir: Some(folder) });
         }
-        Ok(Opened::New(store)) if last_good.is_none() && !folder.has_set_aside() => {
+        Ok(Opened::New(store)) if matches!(last_good, LastGoodFile::Absent) && !folder.has_set_aside() => {
             return initialise(store, folder, compiler, clock).await;
         }
         Ok(Opened::New(_)) => "state.db is missing or was never set up".to_owned(),
@@ -129,12 +131,15 @@ async fn initialise(
 /// Starts read-only, with the last good configuration if there is one.
 fn without_store(
     trouble: &str,
-    last_good: Option<LastGood>,
+    last_good: LastGoodFile,
     folder: DataDir,
     compiler: Compiler,
     clock: &Clock,
 ) -> Started {
-    let loaded = last_good.and_then(|known| load_last_good(known, compiler, clock));
+    let loaded = match last_good {
+        LastGoodFile::Good(known) => load_last_good(*known, compiler, clock),
+        LastGoodFile::Absent | LastGoodFile::Lost => None,
+    };
     let (table, source) = match loaded {
         Some(table) => (table, Source::LastGood),
         None => (empty(compiler, new_epoch(), clock), Source::None),
@@ -170,6 +175,16 @@ fn load_last_good(known: LastGood, compiler: Compiler, clock: &Clock) -> Option<
     }
 }
 
+/// What became of last-good.json.
+enum LastGoodFile {
+    /// There is none.
+    Absent,
+    /// It can be used.
+    Good(Box<LastGood>),
+    /// There is or was one, which cannot be used.
+    Lost,
+}
+
 enum Opened {
     Whole { store: Arc<dyn Store>, snapshot_at: Option<Timestamp>, table: Table },
     New(Arc<dyn Store>),
@@ -192,6 +207,14 @@ impl From<StoreError> for Trouble {
 }
 
 async fn open(folder: &DataDir, compiler: Compiler, clock: &Clock) -> Result<Opened, Trouble> {
+    match folder.has_stray_log() {
+        Ok(false) => {}
+        Ok(true) => {
+            let detail = "it is missing or empty beside a write-ahead log that is not";
+            return Err(Trouble::Damaged(detail.to_owned()));
+        }
+        Err(error) => return Err(Trouble::Unusable(error.to_string())),
+    }
     let path = folder.database();
     // Opening may wait for the disk, and for a reader of the file.
     let opened = tokio::task::spawn_blocking(move || Sqlite::open(&path)).await;
@@ -211,18 +234,19 @@ async fn open(folder: &DataDir, compiler: Compiler, clock: &Clock) -> Result<Ope
     Ok(Opened::Whole { store: Arc::new(store), snapshot_at, table })
 }
 
-fn read_last_good(folder: &DataDir, clock: &Clock) -> Option<LastGood> {
+fn read_last_good(folder: &DataDir, clock: &Clock) -> LastGoodFile {
     let path = folder.last_good();
     match last_good::read(&path) {
-        Ok(known) => known,
+        Ok(Some(known)) => LastGoodFile::Good(Box::new(known)),
+        Ok(None) => LastGoodFile::Absent,
         Err(error @ LastGoodError::Damaged { .. }) => {
             tracing::error!(%error, "the last good configuration is set aside");
             set_aside(folder, &path, clock);
-            None
+            LastGoodFile::Lost
         }
         Err(error @ LastGoodError::Unreadable { .. }) => {
             tracing::error!(%error, "the last good configuration is left alone");
-            None
+            LastGoodFile::Lost
         }
     }
 }

@@ -11,7 +11,9 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, config::DbConfig, params,
+};
 use tokio::sync::{mpsc, oneshot};
 use weir_shared::{
     id::{Epoch, Revision},
@@ -70,6 +72,7 @@ impl Sqlite {
             return Err(StoreError::Unavailable(detail));
         }
         check(&connection)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(store_error)?;
         let (jobs, waiting) = mpsc::channel(MAX_WAITING);
         let thread = std::thread::Builder::new()
             .name("weir-store".to_owned())
@@ -144,6 +147,8 @@ fn work(mut connection: Connection, mut jobs: mpsc::Receiver<Job>) {
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
+    // Until it is known to be whole, closing it must not write the log into it and delete the log.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // Answers the mode in force, which is not an error to rusqlite even when it is another one.
     connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))?;
