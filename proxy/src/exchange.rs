@@ -132,8 +132,8 @@ fn hex(bits: [u64; 2]) -> String {
                 DIGITS.get(usize::try_from(bits >> (4 * nibble) & 15).unwrap_or(0)).copied().unwrap_or(b'0');
         }
     }
-    // Digits are ASCII.
-    String::from_utf8_lossy(&text).into_owned()
+    // Digits are ASCII, so that this cannot fail.
+    String::from_utf8(text.to_vec()).unwrap_or_default()
 }
 
 #[cfg(test)]

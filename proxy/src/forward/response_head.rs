@@ -1,5 +1,7 @@
 //! Reads the head of a server's response: RFC 9112 §4 and §6.3, with no leniency where two readers could disagree.
 
+use std::{mem::MaybeUninit, ops::Range};
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
@@ -38,61 +40,85 @@ pub(super) struct ResponseHead {
 
 /// Takes the head of a response to a request with `method` off the front of `buffer`, if it is complete.
 pub(super) fn parse(buffer: &mut BytesMut, method: &Method) -> Result<Parsed, ProxyError> {
-    match locate::<COMMON_FIELDS>(buffer) {
-        Err(httparse::Error::TooManyHeaders) => match locate::<MAX_FIELDS>(buffer) {
-            Err(httparse::Error::TooManyHeaders) => Err(ProxyError::ResponseHeaderTooLarge),
-            located => finish(buffer, located, method),
-        },
-        located => finish(buffer, located, method),
+    let mut fields = [Field::default(); COMMON_FIELDS];
+    match locate::<COMMON_FIELDS>(buffer, &mut fields) {
+        Err(httparse::Error::TooManyHeaders) => parse_many(buffer, method),
+        found => finish(buffer, found, &fields, method),
+    }
+}
+
+/// The same for a head with unusually many fields. Apart, so that the usual case does without their storage.
+#[cold]
+#[inline(never)]
+fn parse_many(buffer: &mut BytesMut, method: &Method) -> Result<Parsed, ProxyError> {
+    let mut fields = [Field::default(); MAX_FIELDS];
+    match locate::<MAX_FIELDS>(buffer, &mut fields) {
+        Err(httparse::Error::TooManyHeaders) => Err(ProxyError::ResponseHeaderTooLarge),
+        found => finish(buffer, found, &fields, method),
     }
 }
 
 /// Where a field lies in the buffer, so that its bytes can be shared instead of copied.
 #[derive(Clone, Copy, Default)]
 struct Field {
-    name: (usize, usize),
-    value: (usize, usize),
+    name: Place,
+    value: Place,
 }
 
-/// A complete head, as places in the buffer.
-struct Located<const N: usize> {
+/// Start and length. A head is far shorter than what these can hold.
+#[derive(Clone, Copy, Default)]
+struct Place(u32, u32);
+
+impl Place {
+    fn of(part: &[u8], whole: &[u8]) -> Self {
+        let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+        Self(u32::try_from(start).unwrap_or(0), u32::try_from(part.len()).unwrap_or(0))
+    }
+
+    fn range(self) -> Range<usize> {
+        self.0 as usize..self.0 as usize + self.1 as usize
+    }
+}
+
+/// A complete head.
+struct Found {
     length: usize,
     code: u16,
     version: Version,
-    fields: [Field; N],
-    count: usize,
+    fields: usize,
 }
 
-fn locate<const N: usize>(buffer: &[u8]) -> Result<Option<Located<N>>, httparse::Error> {
-    let mut storage = [httparse::EMPTY_HEADER; N];
-    let mut response = httparse::Response::new(&mut storage);
-    let httparse::Status::Complete(length) = response.parse(buffer)? else { return Ok(None) };
-    let place = |part: &[u8]| (part.as_ptr().addr().wrapping_sub(buffer.as_ptr().addr()), part.len());
-    let mut fields = [Field::default(); N];
+fn locate<const N: usize>(buffer: &[u8], fields: &mut [Field; N]) -> Result<Option<Found>, httparse::Error> {
+    let mut storage = [const { MaybeUninit::uninit() }; N];
+    let mut response = httparse::Response::new(&mut []);
+    let parser = httparse::ParserConfig::default();
+    let status = parser.parse_response_with_uninit_headers(&mut response, buffer, &mut storage)?;
+    let httparse::Status::Complete(length) = status else { return Ok(None) };
     for (field, parsed) in fields.iter_mut().zip(response.headers.iter()) {
-        *field = Field { name: place(parsed.name.as_bytes()), value: place(parsed.value) };
+        *field =
+            Field { name: Place::of(parsed.name.as_bytes(), buffer), value: Place::of(parsed.value, buffer) };
     }
-    let count = response.headers.len();
     let version = if response.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    Ok(Some(Located { length, code: response.code.unwrap_or(0), version, fields, count }))
+    Ok(Some(Found { length, code: response.code.unwrap_or(0), version, fields: response.headers.len() }))
 }
 
-fn finish<const N: usize>(
+fn finish(
     buffer: &mut BytesMut,
-    located: Result<Option<Located<N>>, httparse::Error>,
+    found: Result<Option<Found>, httparse::Error>,
+    fields: &[Field],
     method: &Method,
 ) -> Result<Parsed, ProxyError> {
-    let Some(located) = located.map_err(|_| ProxyError::ResponseMalformed)? else {
+    let Some(found) = found.map_err(|_| ProxyError::ResponseMalformed)? else {
         let is_too_large = buffer.len() > MAX_HEAD;
         return if is_too_large { Err(ProxyError::ResponseHeaderTooLarge) } else { Ok(Parsed::Incomplete) };
     };
-    let status = StatusCode::from_u16(located.code).map_err(|_| ProxyError::ResponseMalformed)?;
-    let head = buffer.split_to(located.length).freeze();
+    let status = StatusCode::from_u16(found.code).map_err(|_| ProxyError::ResponseMalformed)?;
+    let head = buffer.split_to(found.length).freeze();
     if status.is_informational() {
         return Ok(Parsed::Interim(status));
     }
-    let fields = located.fields.get(..located.count).unwrap_or_default();
-    build(&head, fields, status, located.version, method).map(Parsed::Final)
+    let fields = fields.get(..found.fields).unwrap_or_default();
+    build(&head, fields, status, found.version, method).map(Parsed::Final)
 }
 
 /// What the fields say about the message itself, gathered on the way.
@@ -113,10 +139,10 @@ fn build(
     let mut headers = HeaderMap::with_capacity(fields.len() + 2);
     let mut message = Message::default();
     for field in fields {
-        let part = |(start, length): (usize, usize)| head.slice(start..start + length);
-        let name = HeaderName::from_bytes(&part(field.name)).map_err(|_| ProxyError::ResponseMalformed)?;
-        let value =
-            HeaderValue::from_maybe_shared(part(field.value)).map_err(|_| ProxyError::ResponseMalformed)?;
+        let name = head.get(field.name.range()).ok_or(ProxyError::ResponseMalformed)?;
+        let name = HeaderName::from_bytes(name).map_err(|_| ProxyError::ResponseMalformed)?;
+        let value = HeaderValue::from_maybe_shared(head.slice(field.value.range()))
+            .map_err(|_| ProxyError::ResponseMalformed)?;
         if !message.take_in(&name, &value, &headers)? {
             headers.append(name, value);
         }
