@@ -193,13 +193,15 @@ pub struct Keeper {
     reader: TableReader,
     clock: Clock,
     written: Option<(Revision, KnownHealth)>,
+    /// What the last attempt failed with.
+    failure: Option<String>,
 }
 
 impl Keeper {
     /// Keeps the file at `path` like what `reader` has.
     #[must_use]
     pub fn new(path: PathBuf, reader: TableReader, clock: Clock) -> Self {
-        Self { path, reader, clock, written: None }
+        Self { path, reader, clock, written: None, failure: None }
     }
 
     /// Writes after every change told by `published`, at most once a second, until its sender is gone; then once more.
@@ -221,7 +223,7 @@ impl Keeper {
         }
     }
 
-    /// Writes if there is something new. A failure is told once and tried again with the next round.
+    /// Writes if there is something new. A failure is told when it is a new one, and tried again with the next round.
     async fn keep(self) -> Self {
         let path = self.path.clone();
         let work = tokio::task::spawn_blocking(move || {
@@ -254,10 +256,20 @@ impl Keeper {
             return;
         }
         match write(&self.path, table.config(), &health, self.clock.now().wall) {
-            Ok(()) => self.written = Some((table.revision(), health)),
-            Err(error) => {
-                tracing::error!(%error, path = %self.path.display(), "the last good configuration is not kept");
+            Ok(()) => {
+                self.written = Some((table.revision(), health));
+                if self.failure.take().is_some() {
+                    tracing::info!(path = %self.path.display(), "the last good configuration is kept again");
+                }
             }
+            Err(error) => self.note(error.to_string()),
+        }
+    }
+
+    fn note(&mut self, failure: String) {
+        if self.failure.as_ref() != Some(&failure) {
+            tracing::error!(error = failure, path = %self.path.display(), "the last good configuration is not kept");
+            self.failure = Some(failure);
         }
     }
 }

@@ -123,6 +123,11 @@ fn a_new_folder_begins_empty_and_private() {
     let process = Process::start(&folder);
     assert_eq!(process.servers(), 0);
     assert_eq!(process.call("GET", "/readyz", "").0, 200);
+    assert_eq!(process.call("POST", "/v1/upstreams", "{}").0, 201);
+    for name in ["state.db", "state.db-wal", "state.db-shm", "lock"] {
+        let mode = folder.join(name).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
     process.stop();
     assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
 }
@@ -194,6 +199,35 @@ fn a_log_without_its_store_is_kept() {
         let kept_log = kept.iter().find(|path| path.to_string_lossy().ends_with("-wal")).unwrap();
         assert_eq!(std::fs::read(kept_log).unwrap(), log, "is_missing: {is_missing}");
     }
+}
+
+#[test]
+fn a_damaged_store_is_set_aside_with_its_log_untouched() {
+    let folder = folder_cut_short();
+    let log = std::fs::read(folder.path().join("state.db-wal")).unwrap();
+    let database = folder.path().join("state.db");
+    let mut damaged = std::fs::read(&database).unwrap();
+    damaged[4096..].fill(0xa5);
+    std::fs::write(&database, &damaged).unwrap();
+    assert_read_only(folder.path(), "state.db is");
+    let kept = set_aside(folder.path());
+    let kept_log = kept.iter().find(|path| path.to_string_lossy().ends_with("-wal")).unwrap();
+    assert_eq!(std::fs::read(kept_log).unwrap(), log);
+}
+
+#[test]
+fn trouble_that_may_pass_does_not_advise_to_begin_anew() {
+    let folder = used_folder();
+    let database = folder.path().join("state.db");
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::rename(&database, &elsewhere).unwrap();
+    std::fs::create_dir(&database).unwrap();
+    assert_read_only(folder.path(), "restart to try again");
+    std::fs::remove_dir(&database).unwrap();
+    std::fs::rename(&elsewhere, &database).unwrap();
+    let process = Process::start(folder.path());
+    assert_eq!(process.call("POST", "/v1/upstreams/default/servers", "\"127.0.0.1:3\"").0, 201);
+    process.stop();
 }
 
 #[test]

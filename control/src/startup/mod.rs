@@ -105,14 +105,13 @@ pub async fn in_folder(path: &Path, compiler: Compiler, clock: &Clock) -> Result
         Ok(Opened::New(store)) if matches!(last_good, LastGoodFile::Absent) && !folder.has_set_aside() => {
             return initialise(store, folder, compiler, clock).await;
         }
-        Ok(Opened::New(_)) => "state.db is missing or was never set up".to_owned(),
-        Err(Trouble::Damaged(detail)) => {
-            set_aside(&folder, &folder.database(), clock);
-            format!("state.db is damaged ({detail})")
-        }
-        Err(Trouble::Unusable(detail)) => format!("state.db cannot be used ({detail})"),
+        Ok(Opened::New(_)) => Trouble::Missing,
+        Err(trouble) => trouble,
     };
-    Ok(without_store(&trouble, last_good, folder, compiler, clock))
+    if matches!(trouble, Trouble::Damaged(_)) {
+        set_aside(&folder, &folder.database(), clock);
+    }
+    Ok(without_store(trouble, last_good, folder, compiler, clock))
 }
 
 async fn initialise(
@@ -130,7 +129,7 @@ async fn initialise(
 
 /// Starts read-only, with the last good configuration if there is one.
 fn without_store(
-    trouble: &str,
+    trouble: Trouble,
     last_good: LastGoodFile,
     folder: DataDir,
     compiler: Compiler,
@@ -144,18 +143,15 @@ fn without_store(
         Some(table) => (table, Source::LastGood),
         None => (empty(compiler, new_epoch(), clock), Source::None),
     };
-    let path = folder.path().display();
-    let reason = match source {
-        Source::LastGood => format!(
-            "{trouble}; traffic goes on with last-good.json (revision {}). Stop Weir, put a whole state.db back into \
-             {path}, or move everything out of it to begin anew",
-            table.revision()
-        ),
-        Source::Store | Source::New | Source::None => format!(
-            "{trouble} and there is no good last-good.json; nothing is served. Stop Weir, put a whole state.db back \
-             into {path}, or move everything out of it to begin anew"
-        ),
+    let served = match source {
+        Source::LastGood => {
+            format!("traffic goes on with last-good.json (revision {})", table.revision())
+        }
+        Source::Store | Source::New | Source::None => {
+            "there is no good last-good.json, so that nothing is served".to_owned()
+        }
     };
+    let reason = format!("{trouble}; {served}. {}", trouble.advice(folder.path()));
     tracing::error!(reason, "the store is read-only");
     let report = StoreReport::new("sqlite", Some(reason.into()), None);
     Started { table, source, store: None, report, data_dir: Some(folder) }
@@ -190,9 +186,37 @@ enum Opened {
     New(Arc<dyn Store>),
 }
 
+/// Why there is no store.
+#[derive(Debug, thiserror::Error)]
 enum Trouble {
+    #[error("state.db is missing or was never set up")]
+    Missing,
+    #[error("state.db is damaged ({0})")]
     Damaged(String),
-    Unusable(String),
+    /// It is whole, and not for this release.
+    #[error("state.db cannot be used ({0})")]
+    Refused(String),
+    /// It may be whole: a lock, a permission, a disk that does not answer.
+    #[error("state.db cannot be opened at the moment ({0})")]
+    Unavailable(String),
+}
+
+impl Trouble {
+    /// What helps. Only a store that is lost for certain may be given up.
+    fn advice(&self, folder: &Path) -> String {
+        let path = folder.display();
+        match self {
+            Self::Missing | Self::Damaged(_) => format!(
+                "Stop Weir, put a whole state.db back into {path}, or move everything out of it to begin anew"
+            ),
+            Self::Refused(_) => {
+                format!("Start the release that wrote it, or stop Weir and put another state.db into {path}")
+            }
+            Self::Unavailable(_) => {
+                format!("Leave {path} as it is, see to the cause, and restart to try again")
+            }
+        }
+    }
 }
 
 impl From<StoreError> for Trouble {
@@ -201,7 +225,7 @@ impl From<StoreError> for Trouble {
             StoreError::Corrupt(detail) => Self::Damaged(detail),
             error @ (StoreError::NotInitialised
             | StoreError::AlreadyInitialised
-            | StoreError::Unavailable(_)) => Self::Unusable(error.to_string()),
+            | StoreError::Unavailable(_)) => Self::Unavailable(error.to_string()),
         }
     }
 }
@@ -213,12 +237,12 @@ async fn open(folder: &DataDir, compiler: Compiler, clock: &Clock) -> Result<Ope
             let detail = "it is missing or empty beside a write-ahead log that is not";
             return Err(Trouble::Damaged(detail.to_owned()));
         }
-        Err(error) => return Err(Trouble::Unusable(error.to_string())),
+        Err(error) => return Err(Trouble::Unavailable(error.to_string())),
     }
     let path = folder.database();
     // Opening may wait for the disk, and for a reader of the file.
     let opened = tokio::task::spawn_blocking(move || Sqlite::open(&path)).await;
-    let store = opened.map_err(|error| Trouble::Unusable(error.to_string()))??;
+    let store = opened.map_err(|error| Trouble::Unavailable(error.to_string()))??;
     let snapshot: Snapshot = match store.load().await {
         Ok(snapshot) => snapshot,
         Err(StoreError::NotInitialised) => return Ok(Opened::New(Arc::new(store))),
@@ -226,10 +250,10 @@ async fn open(folder: &DataDir, compiler: Compiler, clock: &Clock) -> Result<Ope
     };
     let snapshot_at = snapshot.committed_at;
     // The file is whole, so that it is left where it is: a newer release may be able to read it.
-    let config = codec::decode(snapshot).map_err(|error| Trouble::Unusable(error.to_string()))?;
+    let config = codec::decode(snapshot).map_err(|error| Trouble::Refused(error.to_string()))?;
     let table = compiler.compile(Arc::new(config), None, clock.now()).map_err(|Invalid(errors)| {
         let first = errors.first().map(ToString::to_string).unwrap_or_default();
-        Trouble::Unusable(format!("it holds a configuration this release refuses: {first}"))
+        Trouble::Refused(format!("it holds a configuration this release refuses: {first}"))
     })?;
     Ok(Opened::Whole { store: Arc::new(store), snapshot_at, table })
 }

@@ -6,6 +6,8 @@
 //! Source: SQLite documentation, "Write-Ahead Logging" and "PRAGMA synchronous".
 
 use std::{
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     thread::JoinHandle,
     time::Duration,
@@ -146,6 +148,9 @@ fn work(mut connection: Connection, mut jobs: mpsc::Receiver<Job>) {
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
+    // SQLite would let everybody read a file it makes, and gives the log what the file has. Whatever goes wrong here,
+    // SQLite meets as well and names better.
+    drop(OpenOptions::new().create_new(true).write(true).mode(0o600).open(path));
     let connection = Connection::open(path)?;
     // Until it is known to be whole, closing it must not write the log into it and delete the log.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
