@@ -3,13 +3,27 @@
 //!
 //! The model itself reads leniently, because the store may hold what a newer release wrote.
 
+use std::borrow::Cow;
+
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use serde_path_to_error::Segment;
 use weir_shared::error::{FieldError, FieldErrorCode, Pointer};
 
 /// Most faults of one kind reported for one document; a document with more is not mended one by one.
-const MAX_ERRORS: usize = 32;
+pub const MAX_ERRORS: usize = 32;
+
+/// Longest part of a submitted text that an answer repeats, in characters.
+const MAX_ECHO: usize = 64;
+
+/// Longest explanation taken over from a reader, which may repeat the value it could not read.
+const MAX_DETAIL: usize = 256;
+
+/// Longest name compared with the known ones: comparing takes the square of its length.
+const MAX_COMPARED_BYTES: usize = 64;
+
+/// Documents heavier than this, in bytes of text and then some for each value, are read again only once after a fault.
+const MAX_REREAD: usize = 256 * 1024;
 
 /// Words newcomers use for what an upstream calls servers.
 const WORDS_FOR_SERVERS: [&str; 8] =
@@ -22,7 +36,9 @@ pub fn read<T: DeserializeOwned + Serialize + Default>(
     errors: &mut Vec<FieldError>,
 ) -> Option<T> {
     let known = errors.len();
+    let most = if weighs_less(&value, &mut MAX_REREAD.clone()) { MAX_ERRORS } else { 2 };
     refuse_lists::<T>(&mut value, at, errors);
+    let mut faults = 0;
     loop {
         let mut unknown = Vec::new();
         match attempt::<T>(&value, &mut unknown) {
@@ -35,11 +51,30 @@ pub fn read<T: DeserializeOwned + Serialize + Default>(
                 let path: Vec<Step> = error.path().iter().map(Step::from).collect();
                 errors.push(type_error(&pointer(at, &path), error.inner(), lookup(&value, &path)));
                 // Without the faulty field the rest can be read, and its faults found.
-                if errors.len() - known >= MAX_ERRORS || !remove(&mut value, &path) {
+                faults += 1;
+                if faults >= most || !remove(&mut value, &path) {
                     return None;
                 }
             }
         }
+    }
+}
+
+/// Whether `value` weighs less than `budget`, which is used up.
+fn weighs_less(value: &Value, budget: &mut usize) -> bool {
+    /// About what a value costs to read apart from its text.
+    const VALUE: usize = 8;
+    let text = match value {
+        Value::String(text) => text.len(),
+        Value::Object(fields) => fields.keys().map(String::len).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => 0,
+    };
+    let Some(rest) = budget.checked_sub(VALUE + text) else { return false };
+    *budget = rest;
+    match value {
+        Value::Array(items) => items.iter().all(|item| weighs_less(item, budget)),
+        Value::Object(fields) => fields.values().all(|field| weighs_less(field, budget)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     }
 }
 
@@ -105,7 +140,7 @@ fn steps(path: &serde_ignored::Path<'_>) -> Vec<Step> {
 
 fn pointer(at: &Pointer, path: &[Step]) -> Pointer {
     path.iter().fold(at.clone(), |at, step| match step {
-        Step::Key(key) => at.at(key),
+        Step::Key(key) => at.at(echo(key)),
         Step::Index(index) => at.at(index),
     })
 }
@@ -142,7 +177,7 @@ fn type_error(at: &Pointer, error: &serde_json::Error, value: Option<&Value>) ->
         Value::Array(_) | Value::Object(_) => false,
         Value::Null | Value::Bool(_) | Value::Number(_) => true,
     });
-    FieldError { value: value.cloned(), ..at.error(code, detail) }
+    FieldError { value: value.cloned(), ..at.error(code, cut(&detail, MAX_DETAIL)) }
 }
 
 /// Adds an error for each unknown field. The known ones are those the parsed form is written with.
@@ -169,14 +204,31 @@ pub fn unknown_field(at: &Pointer, name: &str, known: &[&str]) -> FieldError {
     } else {
         nearest(name, known).map(|nearest| format!("; did you mean \"{nearest}\"?")).unwrap_or_default()
     };
-    let error = at.error(FieldErrorCode::UnknownField, format!("there is no field \"{name}\"{hint}"));
+    let detail = format!("there is no field \"{}\"{hint}", echo(name));
+    let error = at.error(FieldErrorCode::UnknownField, detail);
     let allowed = (!known.is_empty()).then(|| known.join(", "));
     FieldError { allowed, ..error }
+}
+
+/// `text` as an answer repeats it: cut when it is long.
+#[must_use]
+pub fn echo(text: &str) -> Cow<'_, str> {
+    cut(text, MAX_ECHO)
+}
+
+fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most).and_then(|(end, _)| text.get(..end)) {
+        Some(start) => Cow::Owned(format!("{start}…")),
+        None => Cow::Borrowed(text),
+    }
 }
 
 /// The one of `known` most like `name`, if one is much like it.
 #[must_use]
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    if name.len() > MAX_COMPARED_BYTES {
+        return None;
+    }
     known
         .iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate))
@@ -218,6 +270,31 @@ mod tests {
         }
         let found = faults(json!({"address": "10.0.0.1:80"}));
         assert!(found[0].2.contains("\"servers\": [\"host:port\"]"), "{found:?}");
+    }
+
+    #[test]
+    fn what_is_repeated_is_short() {
+        let long = "x".repeat(1 << 20);
+        for value in [
+            json!({ &long: 1 }),
+            json!({ "labels": { &long: 1 } }),
+            json!({ "algorithm": &long }),
+            json!({ "connect_timeout": &long }),
+            json!({ "servers": [{"address": "a:1", &long: 1}] }),
+        ] {
+            let found = faults(value);
+            assert_eq!(found.len(), 1);
+            assert!(found[0].0.len() + found[0].2.len() < 600, "{} {}", found[0].0.len(), found[0].2.len());
+        }
+        assert_eq!(echo("häuser"), "häuser");
+        assert_eq!(echo(&"ä".repeat(65)), format!("{}…", "ä".repeat(64)));
+    }
+
+    #[test]
+    fn a_heavy_document_is_read_twice_at_most() {
+        let labels = |count: usize| json!({ "labels": (0..count).map(|n| (n.to_string(), json!(1))).collect::<serde_json::Map<_, _>>() });
+        assert_eq!(faults(labels(100)).len(), MAX_ERRORS);
+        assert_eq!(faults(labels(100_000)).len(), 2);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
+use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{
     guard, json,
@@ -19,36 +20,65 @@ pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 /// Time for the whole body to arrive, so that slow senders do not hold the places of others.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Largest body that is read between other requests, and largest merge patch. Reading this takes some milliseconds.
+const MAX_SMALL_BYTES: usize = 256 * 1024;
+
+/// Places for bodies that are larger. They are read apart, so that the API answers others meanwhile, and few at once,
+/// because a document in memory takes many times the room of its text.
+static LARGE: Semaphore = Semaphore::const_new(2);
+
 /// Which media types a method takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
+enum Expect {
     /// `application/json`.
     Json,
     /// `application/merge-patch+json`, or the same as `application/json`.
     MergePatch,
 }
 
-/// Reads the body of `request` as JSON.
+/// Reads the body of `request` as JSON, and makes of it what `interpret` does.
 ///
 /// # Errors
-/// When it is too large, too slow, of another media type, or not JSON.
-pub async fn read(request: Request<Body>, expect: Expect) -> Result<Value, Problem> {
+/// When it is too large, too slow, of another media type, or not JSON; and those of `interpret`.
+pub async fn read<T, F>(request: Request<Body>, interpret: F) -> Result<T, Problem>
+where
+    T: Send + 'static,
+    F: FnOnce(Value) -> Result<T, Problem> + Send + 'static,
+{
+    let bytes = bytes(request, Expect::Json, MAX_BODY_BYTES).await?;
+    if bytes.len() <= MAX_SMALL_BYTES {
+        return parse(&bytes).and_then(interpret);
+    }
+    let place = LARGE.acquire().await;
+    let work = spawn_blocking(move || {
+        // Held by the work and not by the caller: one who goes away does not end it.
+        let _place = place;
+        parse(&bytes).and_then(interpret)
+    });
+    work.await.unwrap_or_else(|_| Err(Problem::new(Code::Internal, "The request met a fault of Weir.")))
+}
+
+async fn bytes(request: Request<Body>, expect: Expect, most: usize) -> Result<Bytes, Problem> {
     let (parts, body) = request.into_parts();
     media_type(&parts.headers, expect)?;
-    let bytes = whole(&parts.headers, body).await?;
+    let bytes = whole(&parts.headers, body, most).await?;
     if bytes.is_empty() {
         return Err(Problem::new(Code::MalformedJson, "The body is empty: a JSON document is needed."));
     }
-    json::parse(&bytes)
+    Ok(bytes)
+}
+
+fn parse(bytes: &[u8]) -> Result<Value, Problem> {
+    json::parse(bytes)
         .map_err(|error| Problem::new(Code::MalformedJson, format!("The body is not JSON: {error}.")))
 }
 
 /// Reads the body of a merge patch, which is always an object here.
 ///
 /// # Errors
-/// As [`read`], and when it is no object.
+/// As [`read`], and when it is no object. No patch that is valid comes near the size allowed.
 pub async fn read_patch(request: Request<Body>) -> Result<Value, Problem> {
-    let patch = read(request, Expect::MergePatch).await?;
+    let patch = parse(&bytes(request, Expect::MergePatch, MAX_SMALL_BYTES).await?)?;
     if patch.is_object() {
         return Ok(patch);
     }
@@ -57,16 +87,16 @@ pub async fn read_patch(request: Request<Body>) -> Result<Value, Problem> {
     Err(vec![Pointer::root().error(FieldErrorCode::InvalidType, detail)].into())
 }
 
-async fn whole(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+async fn whole(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
     let too_large = || {
-        let detail = format!("The body is larger than {MAX_BODY_BYTES} bytes.");
+        let detail = format!("The body is larger than {most} bytes.");
         Problem::new(Code::BodyTooLarge, detail)
     };
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: u64| length > MAX_BODY_BYTES as u64) {
+    if length.is_some_and(|length: u64| length > most as u64) {
         return Err(too_large());
     }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await {
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(error)) => {

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use crate::strict;
+
 /// Deepest nesting of arrays and objects.
 const MAX_DEPTH: usize = 32;
 
@@ -91,7 +93,10 @@ impl<'de> Visitor<'de> for Strict {
         let mut values = Map::new();
         while let Some(name) = fields.next_key::<String>()? {
             if values.contains_key(&name) {
-                return Err(A::Error::custom(format_args!("the field \"{name}\" is given twice")));
+                return Err(A::Error::custom(format_args!(
+                    "the field \"{}\" is given twice",
+                    strict::echo(&name)
+                )));
             }
             let value = fields.next_value_seed(deeper)?;
             values.insert(name, value);

@@ -116,9 +116,10 @@ impl Params {
     /// # Errors
     /// Every fault found.
     pub(super) fn finish(mut self) -> Result<(), Problem> {
-        for (name, _) in std::mem::take(&mut self.given) {
+        for (name, _) in std::mem::take(&mut self.given).into_iter().take(strict::MAX_ERRORS) {
             let nearest = strict::nearest(&name, &self.known);
             let hint = nearest.map(|nearest| format!("; did you mean \"{nearest}\"?")).unwrap_or_default();
+            let name = strict::echo(&name);
             let detail = format!("there is no parameter \"{name}\" here{hint}");
             let allowed = (!self.known.is_empty()).then(|| self.known.join(", "));
             self.fault(&name, FieldErrorCode::UnknownField, detail, None, allowed);

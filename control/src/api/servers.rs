@@ -17,9 +17,7 @@ use weir_shared::{
 };
 
 use super::{
-    Api,
-    body::{self, Expect},
-    examples,
+    Api, body, examples,
     params::Params,
     problem::{Code, Problem},
     reply::{self, Call},
@@ -134,13 +132,14 @@ pub(super) async fn create(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let call = Call::of(&request, Params::of(request.uri())?)?;
-    let (servers, shape) = match body::read(request, Expect::Json).await? {
-        Value::Array(values) => (submitted::servers(values)?, Shape::Many),
+    let (servers, shape) = body::read(request, |body| match body {
+        Value::Array(values) => Ok((submitted::servers(values)?, Shape::Many)),
         value => {
             let Submitted { value, claims } = submitted::server(value, None)?;
-            (Submitted { value: vec![value], claims }, Shape::One)
+            Ok((Submitted { value: vec![value], claims }, Shape::One))
         }
-    };
+    })
+    .await?;
     let change = Change::AddServers { upstream, servers, shape };
     let applied = call.apply(&api.catalog, change).await?;
     match shape {
@@ -199,9 +198,12 @@ pub(super) async fn replace(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let call = Call::of(&request, Params::of(request.uri())?)?;
-    let body = body::read(request, Expect::Json).await?;
-    let address = implied_address(&api, &upstream, &key);
-    let server = submitted::server(body, address.as_deref())?;
+    let (shared, parent, name) = (Arc::clone(&api), upstream.clone(), key.clone());
+    let server = body::read(request, move |body| {
+        let address = implied_address(&shared, &parent, &name);
+        Ok(submitted::server(body, address.as_deref())?)
+    })
+    .await?;
     let applied = call.apply(&api.catalog, Change::PutServer { upstream, key, server }).await?;
     Ok(answer(&call, &applied))
 }

@@ -17,9 +17,7 @@ use weir_shared::{
 };
 
 use super::{
-    Api,
-    body::{self, Expect},
-    examples,
+    Api, body, examples,
     params::Params,
     problem::{Code, Problem},
     reply::{self, Call},
@@ -133,9 +131,11 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request<Body>) 
     let mut params = Params::of(request.uri())?;
     let binding = binding(&mut params);
     let call = Call::of(&request, params)?;
-    let body = body::read(request, Expect::Json).await?;
-    let naming = if body.get("id").is_some() { Naming::Given } else { Naming::Default };
-    let upstream = submitted::upstream(body, DEFAULT_ID)?;
+    let (upstream, naming) = body::read(request, |body| {
+        let naming = if body.get("id").is_some() { Naming::Given } else { Naming::Default };
+        Ok((submitted::upstream(body, DEFAULT_ID)?, naming))
+    })
+    .await?;
     let change = Change::CreateUpstream { upstream, naming, binding };
     let applied = call.apply(&api.catalog, change).await?;
     Ok(answer(&call, &applied))
@@ -191,8 +191,8 @@ pub(super) async fn replace(
     let mut params = Params::of(request.uri())?;
     let binding = binding(&mut params);
     let call = Call::of(&request, params)?;
-    let body = body::read(request, Expect::Json).await?;
-    let upstream = submitted::upstream(body, &id)?;
+    let name = id.clone();
+    let upstream = body::read(request, move |body| Ok(submitted::upstream(body, &name)?)).await?;
     let applied = call.apply(&api.catalog, Change::PutUpstream { id, upstream, binding }).await?;
     Ok(answer(&call, &applied))
 }

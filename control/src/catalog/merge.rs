@@ -33,13 +33,16 @@ pub(super) fn apply(target: &mut Value, patch: Value) {
 pub(super) fn unknown_nulls(patch: &Value, current: &Value, at: &Pointer, errors: &mut Vec<FieldError>) {
     let (Some(patch), Some(fields)) = (patch.as_object(), current.as_object()) else { return };
     for (name, value) in patch {
+        if errors.len() >= strict::MAX_ERRORS {
+            return;
+        }
         match fields.get(name) {
             Some(field) if !FREE_MAPS.contains(&name.as_str()) => {
                 unknown_nulls(value, field, &at.at(name), errors);
             }
             None if value.is_null() => {
                 let known: Vec<&str> = fields.keys().map(String::as_str).collect();
-                errors.push(strict::unknown_field(&at.at(name), name, &known));
+                errors.push(strict::unknown_field(&at.at(strict::echo(name)), name, &known));
             }
             Some(_) | None => {}
         }

@@ -94,6 +94,11 @@ pub fn upstream(mut value: Value, id: &str) -> Result<Submitted<Upstream>, Vec<F
     let root = Pointer::root();
     let mut errors = Vec::new();
     let mut claims = Claims::default();
+    let count = value.get("servers").and_then(Value::as_array).map_or(0, Vec::len);
+    if count > check::MAX_SERVERS_PER_UPSTREAM {
+        let detail = format!("an upstream holds at most {} servers", check::MAX_SERVERS_PER_UPSTREAM);
+        return Err(vec![root.at("servers").error(FieldErrorCode::TooMany, detail)]);
+    }
     claims.take(&mut value, &META_FIELDS, &root, None);
     claims.take(&mut value, &["bound_routes"], &root, None);
     if let Some(servers) = value.get_mut("servers").and_then(Value::as_array_mut) {
@@ -151,6 +156,9 @@ pub fn servers(values: Vec<Value>) -> Result<Submitted<Vec<Server>>, Vec<FieldEr
     let mut claims = Claims::default();
     let mut servers = Vec::with_capacity(values.len());
     for (index, mut value) in values.into_iter().enumerate() {
+        if errors.len() >= strict::MAX_ERRORS {
+            break;
+        }
         let at = root.at(index);
         claims.take(&mut value, &META_FIELDS, &at, Some(index));
         servers.extend(strict::read::<Server>(value, &at, &mut errors));

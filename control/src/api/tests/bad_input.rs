@@ -236,3 +236,34 @@ async fn other_sites_are_refused() {
     api.send("GET", "/v1/config", &[("host", "")], "").await.problem(400, "malformed_request");
     assert_eq!(api.get("/v1/upstreams/web").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_long_name_costs_little_and_is_repeated_in_short() {
+    let api = Harness::new().await.with_web().await;
+    let kind = [("content-type", "application/json")];
+    let begun = tokio::time::Instant::now();
+    let long = "x".repeat(4 << 20);
+    let answer = api.send("POST", "/v1/upstreams", &kind, format!("{{\"{long}\":1}}")).await;
+    let faults = answer.problem(422, "validation");
+    assert!(faults.len() == 1 && faults[0].ends_with(" unknown_field"));
+    assert!(answer.text.len() < 2048, "{} bytes", answer.text.len());
+    // Comparing a name this long with the known ones would take hours.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+    let answer = api.send("POST", "/v1/upstreams", &kind, format!("{{\"{long}\":1,\"{long}\":1}}")).await;
+    answer.problem(400, "malformed_json");
+    assert!(answer.text.len() < 2048, "{} bytes", answer.text.len());
+    let patch = api.send("PATCH", "/v1/upstreams/web", &kind, format!("{{\"{long}\":null}}")).await;
+    patch.problem(413, "body_too_large");
+    let long = "x".repeat(2000);
+    let patch = api.send("PATCH", "/v1/upstreams/web", &kind, format!("{{\"{long}\":null}}")).await;
+    assert!(patch.text.len() < 2048 && patch.status == 422, "{}", patch.text);
+    let query = api.get(&format!("/v1/upstreams?{long}=1")).await;
+    assert!(query.text.len() < 1024 && query.status == 422, "{}", query.text);
+}
+
+#[tokio::test]
+async fn too_many_servers_are_refused_before_any_is_read() {
+    let api = Harness::new().await;
+    let answer = api.post("/v1/upstreams", json!({"servers": vec![5; 10_001]})).await;
+    assert_eq!(answer.problem(422, "validation"), ["#/servers too_many"]);
+}
