@@ -1,7 +1,7 @@
 //! `If-Match` and `If-None-Match` on the way in, `ETag` on the way out.
 //!
 //! `If-Match` compares strongly, so that a weak tag never matches (RFC 9110 §13.1.1). Suffixes that intermediaries append
-//! when they compress are taken off. `If-None-Match` on a read compares weakly (§13.1.2).
+//! when they compress are taken off. `If-None-Match` compares weakly, on reads and on changes (§13.1.2).
 
 use http::{HeaderMap, HeaderName, header};
 use weir_shared::error::FieldErrorCode;
@@ -23,16 +23,17 @@ struct Tag {
 /// # Errors
 /// When a field is malformed: to ignore it would be to overwrite what it was to protect.
 pub(super) fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
-    let strong = |list: List| match list {
+    let strong = read(headers, &header::IF_MATCH)?.map(|list| named(list, |tag| !tag.is_weak));
+    let weak = read(headers, &header::IF_NONE_MATCH)?.map(|list| named(list, |_| true));
+    Ok(Precondition { matches: strong, matches_none: weak })
+}
+
+/// What `list` names, of its tags those that `counts`.
+fn named(list: List, counts: impl Fn(&Tag) -> bool) -> Tags {
+    match list {
         List::Any => Tags::Any,
-        List::These(tags) => {
-            Tags::These(tags.into_iter().filter(|tag| !tag.is_weak).map(|tag| tag.opaque).collect())
-        }
-    };
-    Ok(Precondition {
-        matches: read(headers, &header::IF_MATCH)?.map(strong),
-        matches_none: read(headers, &header::IF_NONE_MATCH)?.map(strong),
-    })
+        List::These(tags) => Tags::These(tags.into_iter().filter(counts).map(|tag| tag.opaque).collect()),
+    }
 }
 
 /// Whether a caller who sent `headers` has the representation with `tag` already.
@@ -126,9 +127,11 @@ mod tests {
     }
 
     #[test]
-    fn if_none_match_is_weak_for_reads_and_guards_creation() {
+    fn if_none_match_is_weak_and_guards_creation() {
         let headers = HeaderMap::from_iter([(header::IF_NONE_MATCH, "W/\"r1.a\"".parse().unwrap())]);
         assert!(has(&headers, "r1.a").unwrap() && !has(&headers, "r2.a").unwrap());
+        let demanded = precondition(&headers).unwrap();
+        assert!(!demanded.holds(Some("r1.a")) && demanded.holds(Some("r2.a")) && demanded.holds(None));
         let headers = HeaderMap::from_iter([(header::IF_NONE_MATCH, "*".parse().unwrap())]);
         let precondition = precondition(&headers).unwrap();
         assert!(precondition.holds(None) && !precondition.holds(Some("r1.a")));

@@ -27,6 +27,9 @@ use super::{
 /// Requests under way at once. More are refused at once, so that a flood costs little and waits nowhere.
 pub const MAX_IN_FLIGHT: usize = 64;
 
+/// Places of these that changes leave to reads: bodies that come slowly never shut out those who watch.
+const KEPT_FOR_READS: usize = 16;
+
 /// Longest request id taken over from a caller.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
@@ -66,9 +69,10 @@ async fn admit(api: &Api, request: Request, next: Next) -> Response {
     }
     // Whoever asks whether the process lives must not be told otherwise by a flood.
     let is_probe = matches!(request.uri().path(), "/livez" | "/readyz" | "/healthz");
-    let place = api.in_flight.try_acquire();
-    if place.is_err() && !is_probe {
-        let detail = format!("{MAX_IN_FLIGHT} requests are under way already.");
+    let kept = if request.method().is_safe() { 0 } else { KEPT_FOR_READS };
+    let place = api.in_flight.try_acquire().ok().filter(|_| api.in_flight.available_permits() >= kept);
+    if place.is_none() && !is_probe {
+        let detail = format!("{} requests are under way already.", MAX_IN_FLIGHT - kept);
         return Problem::new(Code::RateLimited, detail).field(header::RETRY_AFTER, "1").into_response();
     }
     catching(next.run(request))

@@ -14,7 +14,7 @@ use weir_shared::{
 };
 
 use super::view;
-use crate::{catalog::precondition::tag, error::CatalogError};
+use crate::{catalog::precondition::tag, error::CatalogError, strict};
 
 /// Media type of problem documents.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -186,7 +186,21 @@ pub struct Fault {
 impl From<FieldError> for Fault {
     fn from(error: FieldError) -> Self {
         let FieldError { pointer, code, detail, value, allowed } = error;
-        Self { pointer: Some(pointer), parameter: None, header: None, code, detail, value, allowed }
+        // What was submitted may be one long text, which nobody wants back several times over.
+        let detail = strict::shorten(detail);
+        let value = value.map(|value| match value {
+            Value::String(text) => Value::String(strict::shorten(text)),
+            other => other,
+        });
+        Self {
+            pointer: Some(strict::shorten(pointer)),
+            parameter: None,
+            header: None,
+            code,
+            detail,
+            value,
+            allowed,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub fn tag(revision: Revision, epoch: &Epoch) -> String {
 pub enum Tags {
     /// `*`: any state, but there must be one.
     Any,
-    /// These, strongly compared. Weak ones are left out, because they never match.
+    /// These. Where the comparison is a strong one, weak ones are left out, because they never match.
     These(Vec<String>),
 }
 

@@ -254,6 +254,10 @@ async fn a_long_name_costs_little_and_is_repeated_in_short() {
     assert!(answer.text.len() < 2048, "{} bytes", answer.text.len());
     let patch = api.send("PATCH", "/v1/upstreams/web", &kind, format!("{{\"{long}\":null}}")).await;
     patch.problem(413, "body_too_large");
+    let address =
+        api.post("/v1/upstreams", json!({"id": "y", "labels": {&long: ""}, "servers": [long]})).await;
+    assert_eq!(address.problem(422, "validation").len(), 2);
+    assert!(address.text.len() < 4096, "{} bytes", address.text.len());
     let long = "x".repeat(2000);
     let patch = api.send("PATCH", "/v1/upstreams/web", &kind, format!("{{\"{long}\":null}}")).await;
     assert!(patch.text.len() < 2048 && patch.status == 422, "{}", patch.text);

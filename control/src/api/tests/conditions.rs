@@ -83,3 +83,16 @@ async fn what_is_known_is_not_sent_again() {
         assert_eq!(api.send("GET", path, &[("if-none-match", "\"x\"")], "").await.status, 200);
     }
 }
+
+#[tokio::test]
+async fn a_weak_tag_counts_where_the_present_state_is_ruled_out() {
+    let api = Harness::new().await.with_web().await;
+    let patch = json!({"algorithm": "random"});
+    for tag in ["W/\"r1.abc123\"", "\"r1.abc123\""] {
+        let known = ("if-none-match", tag);
+        let answer = conditional(&api, "PATCH", "/v1/upstreams/web", known, patch.clone()).await;
+        answer.problem(412, "etag_mismatch");
+    }
+    let other = ("if-none-match", "W/\"r9.abc123\"");
+    assert_eq!(conditional(&api, "PATCH", "/v1/upstreams/web", other, patch).await.status, 200);
+}

@@ -1,5 +1,14 @@
 //! What machines ask, and what happens when Weir itself is in trouble.
 
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::Frame;
 use serde_json::json;
 
 use super::harness::Harness;
@@ -72,4 +81,44 @@ async fn request_ids_are_taken_over_when_usable() {
     assert_eq!(given.header("x-request-id"), "abc-1");
     let made = api.send("GET", "/livez", &[("x-request-id", "a b")], "").await;
     assert_eq!(made.header("x-request-id").len(), 32);
+}
+
+/// A body that never comes.
+struct Stuck;
+
+impl HttpBody for Stuck {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_come_leave_places_for_reads() {
+    let api = Harness::new().await;
+    let kind = [("content-type", "application/json")];
+    let post = || Box::pin(api.send("POST", "/v1/upstreams", &kind, Body::new(Stuck)));
+    let mut waiting = Vec::new();
+    let mut refused = 0;
+    for _ in 0..70 {
+        let mut request = post();
+        match request.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => waiting.push(request),
+            Poll::Ready(answer) => {
+                answer.problem(429, "rate_limited");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((waiting.len(), refused), (48, 22));
+    for path in ["/metrics", "/v1/config", "/livez"] {
+        assert_eq!(api.get(path).await.status, 200, "{path}");
+    }
+    drop(waiting);
+    assert_eq!(api.post("/v1/upstreams", json!({})).await.status, 201, "places are given back");
 }
