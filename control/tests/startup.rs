@@ -231,6 +231,36 @@ fn trouble_that_may_pass_does_not_advise_to_begin_anew() {
 }
 
 #[test]
+fn a_store_that_was_put_back_begins_a_new_life() {
+    let folder = used_folder();
+    let database = folder.path().join("state.db");
+    let old = std::fs::read(&database).unwrap();
+    let server = "/v1/upstreams/default/servers/127.0.0.1-1";
+    let process = Process::start(folder.path());
+    let epoch = process.reader.snapshot().config().epoch.clone();
+    assert_eq!(process.call("PATCH", server, "{\"weight\":5}").0, 200);
+    process.stop();
+    std::fs::write(&database, old).unwrap();
+
+    let process = Process::start(folder.path());
+    let table = process.reader.snapshot();
+    let renewed = table.config().epoch.clone();
+    assert_eq!((process.servers(), table.revision().0), (2, 1));
+    assert_ne!(renewed, epoch);
+    assert_eq!(process.call("PATCH", server, "{\"weight\":7}").0, 200, "it takes writes");
+    process.stop();
+    let entries = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let newer: Vec<PathBuf> = entries.filter(|path| path.to_string_lossy().contains(".newer-")).collect();
+    assert_eq!(newer.len(), 1, "{newer:?}");
+    let kept = weir_control::last_good::read(&newer[0]).unwrap().unwrap().config;
+    assert_eq!((kept.revision.0, kept.epoch), (2, epoch));
+
+    let process = Process::start(folder.path());
+    assert_eq!(process.reader.snapshot().config().epoch, renewed, "renewed once, and durably");
+    process.stop();
+}
+
+#[test]
 fn a_missing_store_beside_an_unreadable_copy_is_not_a_new_one() {
     let folder = used_folder();
     std::fs::remove_file(folder.path().join("state.db")).unwrap();

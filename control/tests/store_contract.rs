@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tempfile::TempDir;
 use weir_control::store::{
-    Commit, CommitError, CommitMeta, Kind, Memory, Object, Op, Sqlite, Store, StoreError,
+    Commit, CommitError, CommitMeta, Kind, Memory, Object, Op, Snapshot, Sqlite, Store, StoreError,
 };
 use weir_shared::{
     id::{Epoch, Revision},
@@ -281,6 +281,22 @@ contract! {
         let subject = subject.ready().await.reopen();
         assert_eq!(subject.store.load().await.unwrap().epoch, epoch("abc123"));
         assert_eq!(subject.store.initialise(epoch("other1")).await, Err(StoreError::AlreadyInitialised));
+    }
+
+    async fn a_renewed_epoch_outlives_reopening_and_changes_nothing_else(subject: Subject) {
+        let subject = subject.ready().await;
+        subject.commit(0, vec![put("a", "1")]).await.unwrap();
+        let before = subject.store.load().await.unwrap();
+        assert_eq!(subject.store.renew(epoch("def456")).await, Ok(()));
+        let subject = subject.reopen();
+        let after = subject.store.load().await.unwrap();
+        assert_eq!(after, Snapshot { epoch: epoch("def456"), ..before });
+        assert_eq!(subject.commit(1, vec![put("b", "2")]).await, Ok(2));
+    }
+
+    async fn a_store_that_is_not_initialised_has_no_epoch_to_renew(subject: Subject) {
+        assert_eq!(subject.store.renew(epoch("def456")).await, Err(StoreError::NotInitialised));
+        assert_eq!(subject.store.load().await, Err(StoreError::NotInitialised));
     }
 
     async fn not_initialised_outlives_reopening(subject: Subject) {

@@ -9,8 +9,11 @@ use std::{
 
 use weir_shared::time::Timestamp;
 
-/// Part of the name of every file that was set aside.
-const SET_ASIDE: &str = ".corrupt-";
+/// Part of the name of every damaged file that was set aside.
+const DAMAGED: &str = ".corrupt-";
+
+/// Part of the name of every copy that was newer than the store.
+const NEWER: &str = ".newer-";
 
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -81,13 +84,31 @@ impl DataDir {
         self.path.join("last-good.json")
     }
 
-    /// Whether a damaged file was set aside here and not cleared away since. A folder that cannot be listed may hold
+    /// Whether a file was set aside here and not cleared away since. A folder that cannot be listed may hold
     /// one.
     #[must_use]
     pub fn has_set_aside(&self) -> bool {
         let Ok(entries) = self.path.read_dir() else { return true };
         let mut names = entries.map(|entry| entry.map(|entry| entry.file_name()));
-        names.any(|name| name.map_or(true, |name| name.to_string_lossy().contains(SET_ASIDE)))
+        names.any(|name| {
+            name.map_or(true, |name| {
+                let name = name.to_string_lossy();
+                name.contains(DAMAGED) || name.contains(NEWER)
+            })
+        })
+    }
+
+    /// Copies the last good configuration, durably, to where it is not written over. Answers its new name.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn keep_newer(&self, at: Timestamp) -> io::Result<PathBuf> {
+        let path = self.last_good();
+        let kept = with_suffix(&path, &format!("{NEWER}{}", at.0));
+        std::fs::copy(&path, &kept)?;
+        File::open(&kept)?.sync_all()?;
+        File::open(&self.path)?.sync_all()?;
+        Ok(kept)
     }
 
     /// Whether the store's write-ahead log holds something while the file it belongs to is missing or empty. Opening
@@ -106,7 +127,7 @@ impl DataDir {
     /// # Errors
     /// What the system said.
     pub fn set_aside(&self, path: &Path, at: Timestamp) -> io::Result<PathBuf> {
-        let renamed = with_suffix(path, &format!("{SET_ASIDE}{}", at.0));
+        let renamed = with_suffix(path, &format!("{DAMAGED}{}", at.0));
         for side in ["", "-wal", "-shm"] {
             match std::fs::rename(with_suffix(path, side), with_suffix(&renamed, side)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

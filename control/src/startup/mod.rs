@@ -9,6 +9,8 @@
 //!
 //! "Nothing was ever here" means: no last-good.json, readable or not, and no file that was set aside. Damaged files are
 //! set aside under another name, never deleted, and while one is there a missing store is a lost one and not a new one.
+//! A whole store that is older than last-good.json was put back by somebody: it is obeyed, under a new epoch, so that no
+//! ETag from before matches, and the newer last-good.json is kept under another name.
 //! A write-ahead log without its database is damage as well, found before SQLite sees it, which would delete the log.
 
 pub mod data_dir;
@@ -91,7 +93,7 @@ pub async fn in_memory(compiler: Compiler, clock: &Clock) -> Result<Started, Sta
 pub async fn in_folder(path: &Path, compiler: Compiler, clock: &Clock) -> Result<Started, StartError> {
     let folder = DataDir::claim(path)?;
     let last_good = read_last_good(&folder, clock);
-    let trouble = match open(&folder, compiler, clock).await {
+    let trouble = match open(&folder, &last_good, compiler, clock).await {
         Ok(Opened::Whole { store, snapshot_at, table }) => {
             if let LastGoodFile::Good(known) = &last_good
                 && known.config.epoch == table.config().epoch
@@ -230,7 +232,12 @@ impl From<StoreError> for Trouble {
     }
 }
 
-async fn open(folder: &DataDir, compiler: Compiler, clock: &Clock) -> Result<Opened, Trouble> {
+async fn open(
+    folder: &DataDir,
+    last_good: &LastGoodFile,
+    compiler: Compiler,
+    clock: &Clock,
+) -> Result<Opened, Trouble> {
     match folder.has_stray_log() {
         Ok(false) => {}
         Ok(true) => {
@@ -243,11 +250,18 @@ async fn open(folder: &DataDir, compiler: Compiler, clock: &Clock) -> Result<Ope
     // Opening may wait for the disk, and for a reader of the file.
     let opened = tokio::task::spawn_blocking(move || Sqlite::open(&path)).await;
     let store = opened.map_err(|error| Trouble::Unavailable(error.to_string()))??;
-    let snapshot: Snapshot = match store.load().await {
+    let mut snapshot: Snapshot = match store.load().await {
         Ok(snapshot) => snapshot,
         Err(StoreError::NotInitialised) => return Ok(Opened::New(Arc::new(store))),
         Err(error) => return Err(error.into()),
     };
+    if let LastGoodFile::Good(known) = last_good
+        && known.config.epoch == snapshot.epoch
+        && known.config.revision > snapshot.revision
+    {
+        let old = format!("{} instead of {}", snapshot.revision, known.config.revision);
+        snapshot.epoch = renew(&store, &old, folder, clock).await?;
+    }
     let snapshot_at = snapshot.committed_at;
     // The file is whole, so that it is left where it is: a newer release may be able to read it.
     let config = codec::decode(snapshot).map_err(|error| Trouble::Refused(error.to_string()))?;
@@ -256,6 +270,24 @@ async fn open(folder: &DataDir, compiler: Compiler, clock: &Clock) -> Result<Ope
         Trouble::Refused(format!("it holds a configuration this release refuses: {first}"))
     })?;
     Ok(Opened::Whole { store: Arc::new(store), snapshot_at, table })
+}
+
+/// Begins a new life of a store that was put back to an older revision: its next revisions are not those that clients
+/// have seen under the same numbers, and what they ask on the condition of those must not be done.
+async fn renew(store: &Sqlite, old: &str, folder: &DataDir, clock: &Clock) -> Result<Epoch, Trouble> {
+    // First, because last-good.json is written over as soon as the store is in use.
+    let kept = folder.keep_newer(clock.now().wall).map_err(|error| {
+        Trouble::Unavailable(format!("it is at revision {old}, and last-good.json cannot be kept: {error}"))
+    })?;
+    let epoch = new_epoch();
+    store.renew(epoch.clone()).await?;
+    tracing::error!(
+        revision = old,
+        %epoch,
+        newer = %kept.display(),
+        "state.db is older than what was in force last; it is obeyed, under a new epoch"
+    );
+    Ok(epoch)
 }
 
 fn read_last_good(folder: &DataDir, clock: &Clock) -> LastGoodFile {

@@ -52,6 +52,11 @@ impl Memory {
         Ok(())
     }
 
+    fn renew_now(&self, epoch: Epoch) -> Result<(), StoreError> {
+        self.lock().as_mut().ok_or(StoreError::NotInitialised)?.epoch = epoch;
+        Ok(())
+    }
+
     fn load_now(&self) -> Result<Snapshot, StoreError> {
         let state = self.lock();
         let state = state.as_ref().ok_or(StoreError::NotInitialised)?;
@@ -103,6 +108,10 @@ impl Store for Memory {
 
     fn initialise(&self, epoch: Epoch) -> Pending<'_, (), StoreError> {
         Box::pin(ready(self.initialise_now(epoch)))
+    }
+
+    fn renew(&self, epoch: Epoch) -> Pending<'_, (), StoreError> {
+        Box::pin(ready(self.renew_now(epoch)))
     }
 
     fn load(&self) -> Pending<'_, Snapshot, StoreError> {

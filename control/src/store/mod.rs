@@ -171,6 +171,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Sets up a new store: revision 0, no objects. Refused when it has been set up before.
     fn initialise(&self, epoch: Epoch) -> Pending<'_, (), StoreError>;
 
+    /// Begins a new life of the store with what it holds, durably when this answers. What was said of a revision in
+    /// the old life is not true of the same number in the new one.
+    fn renew(&self, epoch: Epoch) -> Pending<'_, (), StoreError>;
+
     /// Everything, at one revision.
     fn load(&self) -> Pending<'_, Snapshot, StoreError>;
 

@@ -56,6 +56,7 @@ pub struct Sqlite {
 
 enum Job {
     Initialise(Epoch, oneshot::Sender<Result<(), StoreError>>),
+    Renew(Epoch, oneshot::Sender<Result<(), StoreError>>),
     Load(oneshot::Sender<Result<Snapshot, StoreError>>),
     Commit(Commit, oneshot::Sender<Result<Revision, CommitError>>),
 }
@@ -119,6 +120,10 @@ impl Store for Sqlite {
         })
     }
 
+    fn renew(&self, epoch: Epoch) -> Pending<'_, (), StoreError> {
+        Box::pin(async { self.ask(|reply| Job::Renew(epoch, reply)).await.unwrap_or_else(|| Err(gone())) })
+    }
+
     fn load(&self) -> Pending<'_, Snapshot, StoreError> {
         Box::pin(async { self.ask(Job::Load).await.unwrap_or_else(|| Err(gone())) })
     }
@@ -141,6 +146,7 @@ fn work(mut connection: Connection, mut jobs: mpsc::Receiver<Job>) {
     while let Some(job) = jobs.blocking_recv() {
         match job {
             Job::Initialise(epoch, reply) => drop(reply.send(initialise(&mut connection, &epoch))),
+            Job::Renew(epoch, reply) => drop(reply.send(renew(&mut connection, &epoch))),
             Job::Load(reply) => drop(reply.send(load(&mut connection))),
             Job::Commit(commit, reply) => drop(reply.send(commit_or_settle(&mut connection, &commit))),
         }
@@ -186,6 +192,18 @@ fn initialise(connection: &mut Connection, epoch: &Epoch) -> Result<(), StoreErr
         true => Ok(()),
         false => Err(StoreError::AlreadyInitialised),
     }
+}
+
+fn renew(connection: &mut Connection, epoch: &Epoch) -> Result<(), StoreError> {
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(store_error)?;
+    if !is_initialised(&transaction).map_err(store_error)? {
+        return Err(StoreError::NotInitialised);
+    }
+    transaction
+        .execute("UPDATE meta SET value = ?1 WHERE key = 'epoch'", [epoch.0.as_ref()])
+        .map_err(store_error)?;
+    transaction.commit().map_err(store_error)
 }
 
 fn is_initialised(connection: &Connection) -> rusqlite::Result<bool> {
