@@ -17,7 +17,8 @@ impl Moment {
     /// The moment `elapsed` after the process started.
     #[must_use]
     pub fn from_elapsed(elapsed: Duration) -> Self {
-        Self(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
+        // In 64 bits, which hold half a million years: this is called several times for every request.
+        Self(elapsed.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(elapsed.subsec_micros())))
     }
 
     /// Time from `earlier` to here; zero when `earlier` is later.
@@ -29,7 +30,7 @@ impl Moment {
     /// This moment moved later by `by`, at most to the end of time.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)))
+        Self(self.0.saturating_add(Self::from_elapsed(by).0))
     }
 }
 
