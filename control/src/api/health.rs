@@ -10,7 +10,10 @@ use axum::{
 use http::{Request, StatusCode};
 
 use super::{Api, params::Params, problem::Problem, reply, servers::no_server, upstreams::not_found};
-use crate::status::{HealthPage, HealthQuery, ServerHealth, UpstreamHealth};
+use crate::{
+    catalog::address,
+    status::{HealthPage, HealthQuery, ServerHealth, UpstreamHealth},
+};
 
 /// Reads the health of everything
 ///
@@ -69,7 +72,8 @@ pub(super) async fn server(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
-    let health = api.status.server(&upstream, &key);
+    let by_address = || api.status.server(&upstream, &address::canonical(&key));
+    let health = api.status.server(&upstream, &key).or_else(by_address);
     let health = health.ok_or_else(|| no_server(&upstream, &key))?;
     Ok(reply::json(StatusCode::OK, &health))
 }

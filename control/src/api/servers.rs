@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     catalog::{
-        Applied,
+        Applied, address,
         change::{Change, Effect, Shape},
         submitted::{self, Submitted},
     },
@@ -170,7 +170,7 @@ pub(super) async fn read(
     Params::of(request.uri())?.finish()?;
     let config = api.catalog.config();
     let parent = config.upstreams.get(upstream.as_str()).ok_or_else(|| not_found(&upstream))?;
-    let (_, record) = parent.find(&key).ok_or_else(|| no_server(&upstream, &key))?;
+    let record = address::find(parent, &key).ok_or_else(|| no_server(&upstream, &key))?;
     reply::read(request.headers(), record.meta.revision, &config, || ServerView::from(record))
 }
 
@@ -260,9 +260,9 @@ pub(super) async fn delete(
 /// never changes, so that a change in between cannot make this wrong.
 fn implied_address(api: &Api, upstream: &str, key: &str) -> Option<String> {
     let config = api.catalog.config();
-    let present = config.upstreams.get(upstream).and_then(|record| record.find(key));
+    let present = config.upstreams.get(upstream).and_then(|record| address::find(record, key));
     match present {
-        Some((_, record)) => Some(record.server.address.clone()),
+        Some(record) => Some(record.server.address.clone()),
         None if key.contains(':') => Some(key.to_owned()),
         None => None,
     }

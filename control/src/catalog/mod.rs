@@ -4,6 +4,7 @@
 //! whoever gets the answer sees the change, and so does the proxy's next request. The writer is a task of its own, so that
 //! a caller who goes away in the middle leaves nothing half done.
 
+pub mod address;
 pub mod change;
 mod merge;
 pub mod plan;

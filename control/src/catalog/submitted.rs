@@ -8,6 +8,7 @@ use weir_shared::{
     model::{Meta, Server, Upstream, check},
 };
 
+use super::address;
 use crate::strict;
 
 /// Fields of every resource that only Weir sets.
@@ -115,6 +116,7 @@ pub fn upstream(mut value: Value, id: &str) -> Result<Submitted<Upstream>, Vec<F
         }
         check::upstream(&upstream, &root, &mut errors);
         if errors.is_empty() {
+            canonicalise(&mut upstream.servers);
             return Ok(Submitted { value: upstream, claims });
         }
     }
@@ -136,6 +138,7 @@ pub fn server(mut value: Value, address: Option<&str>) -> Result<Submitted<Serve
         }
         check::server(&server, || root.clone(), &mut errors);
         if errors.is_empty() {
+            canonicalise(std::slice::from_mut(&mut server));
             return Ok(Submitted { value: server, claims });
         }
     }
@@ -166,7 +169,18 @@ pub fn servers(values: Vec<Value>) -> Result<Submitted<Vec<Server>>, Vec<FieldEr
     if errors.is_empty() {
         check::servers(&servers.iter().collect::<Vec<_>>(), &root, &mut errors);
     }
-    if errors.is_empty() { Ok(Submitted { value: servers, claims }) } else { Err(errors) }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    canonicalise(&mut servers);
+    Ok(Submitted { value: servers, claims })
+}
+
+/// Writes each address in its one form, so that from here on addresses compare as texts.
+fn canonicalise(servers: &mut [Server]) {
+    for server in servers {
+        server.address = address::canonical(&server.address);
+    }
 }
 
 /// `value` if it is an object; an error that says what to write otherwise.

@@ -61,6 +61,37 @@ async fn a_server_is_found_by_id_and_by_address() {
 }
 
 #[tokio::test]
+async fn an_address_is_the_same_however_written() {
+    let api = Harness::new().await;
+    let servers = json!(["127.0.0.1:080", "[0:0:0:0:0:0:0:1]:80", "Web.local:0081"]);
+    let made = api.post("/v1/upstreams", json!({"id": "web", "servers": servers})).await.json();
+    let addresses: Vec<&str> =
+        made["servers"].as_array().unwrap().iter().map(|it| it["address"].as_str().unwrap()).collect();
+    assert_eq!(addresses, ["127.0.0.1:80", "[::1]:80", "web.local:81"]);
+    let again = api.json("PUT", "/v1/upstreams/web", &json!({"servers": servers})).await;
+    assert_eq!((again.status.as_u16(), again.revision()), (200, 1), "equal already");
+    let added = api.post(SERVERS, json!(["127.0.0.1:80", "[::0001]:080"])).await;
+    assert_eq!((added.status.as_u16(), added.revision()), (200, 1), "there already");
+    let other = api.post(SERVERS, json!({"address": "127.0.0.1:0080", "weight": 2})).await;
+    assert_eq!(other.problem(409, "exists"), ["#/address duplicate"]);
+    for key in ["127.0.0.1:080", "%5B0:0:0:0:0:0:0:1%5D:80", "WEB.local:81"] {
+        assert_eq!(api.get(&format!("{SERVERS}/{key}")).await.status, 200, "{key}");
+        assert_eq!(api.get(&format!("{SERVERS}/{key}/health")).await.status, 200, "{key}");
+        let put = api
+            .json(
+                "PUT",
+                &format!("{SERVERS}/{key}"),
+                &json!({"address": key.replace("%5B", "[").replace("%5D", "]")}),
+            )
+            .await;
+        assert_eq!((put.status.as_u16(), put.revision()), (200, 1), "{key}: {}", put.text);
+    }
+    let new = api.json("PUT", &format!("{SERVERS}/10.0.0.1:080"), &json!({"address": "10.0.0.1:80"})).await;
+    assert_eq!((new.status.as_u16(), &new.json()["id"]), (201, &json!("10.0.0.1-80")));
+    assert_eq!(api.send("DELETE", &format!("{SERVERS}/127.0.0.1:080"), &[], "").await.status, 204);
+}
+
+#[tokio::test]
 async fn a_server_is_put_by_id_or_address() {
     let api = Harness::new().await.with_web().await;
     let put = |key: &'static str, body: serde_json::Value| {

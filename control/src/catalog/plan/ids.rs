@@ -7,6 +7,8 @@ use weir_shared::{
     model::{Server, ServerRecord},
 };
 
+use crate::catalog::address;
+
 /// Gives each of `servers` without an id one: that of the present server at the same address, or else one derived from
 /// the address that neither `present` nor another of `servers` has.
 pub(super) fn fill(servers: &mut [Server], present: &[std::sync::Arc<ServerRecord>]) {
@@ -15,7 +17,7 @@ pub(super) fn fill(servers: &mut [Server], present: &[std::sync::Arc<ServerRecor
     }
     let addresses: std::collections::HashMap<String, &str> = present
         .iter()
-        .map(|record| (record.server.address.to_ascii_lowercase(), record.server.id.as_str()))
+        .map(|record| (address::canonical(&record.server.address), record.server.id.as_str()))
         .collect();
     let mut taken: HashSet<String> = servers
         .iter()
@@ -24,7 +26,7 @@ pub(super) fn fill(servers: &mut [Server], present: &[std::sync::Arc<ServerRecor
         .collect();
     let given: HashSet<String> = servers.iter().map(|server| server.id.clone()).collect();
     for server in servers.iter_mut().filter(|server| server.id.is_empty()) {
-        let same = addresses.get(&server.address.to_ascii_lowercase());
+        let same = addresses.get(&address::canonical(&server.address));
         server.id = match same.filter(|id| !given.contains(**id)) {
             Some(id) => (*id).to_owned(),
             None => id::slug(&server.address, |id| taken.contains(id)),

@@ -12,6 +12,7 @@ use weir_shared::{
 use super::{Plan, Scene, ids, none_or_invalid, planned};
 use crate::{
     catalog::{
+        address,
         change::{Effect, Shape},
         merge,
         submitted::{self, Submitted},
@@ -63,7 +64,7 @@ fn refuse_different(
     let mut errors = Vec::new();
     let mut first = None;
     for (place, server) in wanted.iter().enumerate() {
-        let same_address = index.by_address.get(&server.address.to_ascii_lowercase());
+        let same_address = index.by_address.get(&address::canonical(&server.address));
         let Some(record) = same_address.or_else(|| index.by_id.get(server.id.as_str())) else { continue };
         if record.server == *server {
             continue;
@@ -93,7 +94,7 @@ pub(super) fn put(
     submitted: &Submitted<Server>,
 ) -> Result<Plan, CatalogError> {
     let before = scene.upstream(upstream)?;
-    let present = before.find(key).map(|(_, record)| record);
+    let present = address::find(before, key);
     let id = present.map_or(key, |record| record.server.id.as_str());
     let target = Target::Server(upstream.to_owned(), id.to_owned());
     scene.demand(target, present.map(|record| record.meta.revision))?;
@@ -131,7 +132,7 @@ fn make(
     } else if Address::parse(key).is_err() {
         let detail = format!("\"{key}\" in the path is neither an id nor an address");
         errors.push(root.at("id").error(FieldErrorCode::InvalidId, detail));
-    } else if !server.address.eq_ignore_ascii_case(key) {
+    } else if address::canonical(&server.address) != address::canonical(key) {
         let detail = format!("the path names the server at {key}: leave the address out or give the same");
         errors.push(root.at("address").error(FieldErrorCode::Immutable, detail));
     }
@@ -215,8 +216,7 @@ fn replace(
 }
 
 fn find<'a>(upstream: &'a UpstreamRecord, key: &str) -> Result<&'a Arc<ServerRecord>, CatalogError> {
-    let found = upstream.find(key).map(|(_, record)| record);
-    found.ok_or_else(|| {
+    address::find(upstream, key).ok_or_else(|| {
         CatalogError::NotFound(format!("server \"{key}\" in upstream \"{}\"", upstream.spec.id))
     })
 }
@@ -228,7 +228,7 @@ fn unmoved(record: &ServerRecord, server: &Server, errors: &mut Vec<FieldError>)
         let detail = format!("the id is \"{}\" and never changes", record.server.id);
         errors.push(root.at("id").error(FieldErrorCode::Immutable, detail));
     }
-    if server.address != record.server.address {
+    if address::canonical(&server.address) != address::canonical(&record.server.address) {
         let detail = format!(
             "the address is {} and never changes: delete the server and add another",
             record.server.address
@@ -257,7 +257,7 @@ impl<'a> Index<'a> {
             by_id: records.iter().map(|record| (record.server.id.as_str(), record)).collect(),
             by_address: records
                 .iter()
-                .map(|record| (record.server.address.to_ascii_lowercase(), record))
+                .map(|record| (address::canonical(&record.server.address), record))
                 .collect(),
         }
     }
