@@ -49,7 +49,9 @@ pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
     }
     let service = service_fn(|request: http::Request<Incoming>| {
         let guard = ExchangeGuard::begin(&client);
-        async move { Ok::<_, Infallible>(pipeline::handle(guard, request).await) }
+        // Boxed, so that a connection at rest keeps no room for a request, and the library moves a pointer around instead of
+        // all that a request may need.
+        Box::pin(async move { Ok::<_, Infallible>(pipeline::handle(guard, request).await) })
     });
     let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&client)));
     let mut connection = Box::pin(builder.serve_connection(io, service));

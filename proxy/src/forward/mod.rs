@@ -87,7 +87,8 @@ pub(crate) async fn send(
     let lease = Lease::begin(worker, upstream, server, began);
     let connection = match lease.checkout(request.method) {
         Some(connection) => connection,
-        None => match connect::connect(worker, upstream, server, &lease).await {
+        // Boxed, because most requests find a connection and would carry the room for this through every move.
+        None => match Box::pin(connect::connect(worker, upstream, server, &lease)).await {
             Ok(connection) => connection,
             Err(error) => return Err(Failure { error, progress: Progress::NothingSent, body }),
         },
