@@ -177,7 +177,13 @@ fn type_error(at: &Pointer, error: &serde_json::Error, value: Option<&Value>) ->
         Value::Array(_) | Value::Object(_) => false,
         Value::Null | Value::Bool(_) | Value::Number(_) => true,
     });
-    FieldError { value: value.cloned(), ..at.error(code, shorten(detail)) }
+    let value = value.cloned();
+    // The one field whose range is that of its type: for the others, what the type holds is more than is allowed.
+    if code == FieldErrorCode::OutOfRange && at.as_str().ends_with("/weight") {
+        let error = at.error(code, format!("must be 0 to {}", u16::MAX));
+        return FieldError { value, allowed: Some(format!("0..{}", u16::MAX)), ..error };
+    }
+    FieldError { value, ..at.error(code, shorten(detail)) }
 }
 
 /// Adds an error for each unknown field. The known ones are those the parsed form is written with.

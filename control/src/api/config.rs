@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{body::Body, extract::State, response::Response};
-use http::Request;
+use http::{Request, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_shared::model::{Document, Listener, ListenerStatus, Route, Upstream};
@@ -43,15 +43,16 @@ pub(super) struct View {
     get, path = "/v1/config", tag = "config", operation_id = "getConfig",
     responses(
         (status = 200, description = "The configuration", body = View, headers(("ETag" = String, description = "The revision")), example = json!(examples::config())),
-        (status = 304, description = "The caller has it already"),
     )
 )]
 pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
     let config = api.catalog.config();
-    reply::read(request.headers(), config.revision, &config, || {
-        let Document { api_version, listeners: _, routes, upstreams } = config.to_document(Vec::new());
-        let listener = ListenerView { listener: api.listener.clone(), status: api.listener_status.clone() };
-        View { api_version, listeners: vec![listener], routes, upstreams }
-    })
+    let Document { api_version, listeners: _, routes, upstreams } = config.to_document(Vec::new());
+    let listener = ListenerView { listener: api.listener.clone(), status: api.listener_status.clone() };
+    let view = View { api_version, listeners: vec![listener], routes, upstreams };
+    // Never 304: the listener is of the process, and changes with its flags while the revision stays.
+    let mut response = reply::tagged(reply::json(StatusCode::OK, &view), config.revision, &config.epoch);
+    reply::set(response.headers_mut(), reply::REVISION, &config.revision.to_string());
+    Ok(response)
 }

@@ -116,6 +116,8 @@ async fn hints_say_what_to_write_instead() {
         (json!({"algoritm": "random"}), "did you mean \\\"algorithm\\\"?"),
         (json!({"url": "http://a"}), "write \\\"servers\\\": [\\\"host:port\\\"]"),
         (json!({"health_check": {"timeout": "9s"}}), "\"allowed\":\"10ms..<interval\""),
+        (json!({"servers": [{"address": "a:1", "weight": 70000}]}), "\"allowed\":\"0..65535\""),
+        (json!({"servers": [{"address": "a:1", "weight": -1}]}), "must be 0 to 65535"),
     ] {
         let answer = api.post("/v1/upstreams", body).await;
         assert!(answer.text.contains(hint), "{}", answer.text);

@@ -70,7 +70,6 @@ async fn what_is_known_is_not_sent_again() {
     for path in [
         "/v1/upstreams/web",
         "/v1/upstreams/web/servers/a-1",
-        "/v1/config",
         "/v1/upstreams",
         "/v1/routes",
         "/v1/upstreams/web/servers",
@@ -82,6 +81,18 @@ async fn what_is_known_is_not_sent_again() {
         assert_eq!(known.header("etag"), tag);
         assert_eq!(api.send("GET", path, &[("if-none-match", "\"x\"")], "").await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn the_whole_configuration_is_always_sent() {
+    let api = Harness::new().await.with_web().await;
+    let first = api.get("/v1/config").await;
+    let known = ("if-none-match", first.header("etag"));
+    let again = api.send("GET", "/v1/config", &[known], "").await;
+    assert_eq!(
+        (again.status.as_u16(), again.text, again.headers["etag"].clone()),
+        (200, first.text.clone(), first.headers["etag"].clone())
+    );
 }
 
 #[tokio::test]
