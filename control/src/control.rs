@@ -36,8 +36,8 @@ use crate::{
 /// Threads of the control plane: one may be busy with a large document while the other answers.
 const THREADS: usize = 2;
 
-/// Threads for blocking work: opening the store, writing the last good configuration.
-const BLOCKING_THREADS: usize = 4;
+/// Threads for blocking work: reading two large documents, opening the store, writing the last good configuration.
+const BLOCKING_THREADS: usize = 6;
 
 /// Where the configuration is kept.
 #[derive(Clone, Debug)]

@@ -75,7 +75,7 @@ fn defaults_are_shown() {
     let server = &upstream["servers"][0];
     assert_eq!(
         (&server["weight"], &server["priority"], &server["admin_state"]),
-        (&json!(2), &json!(0), &json!("ready"))
+        (&json!(1), &json!(0), &json!("ready"))
     );
 }
 
