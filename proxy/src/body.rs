@@ -4,6 +4,7 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -46,12 +47,12 @@ impl ResponseBody {
         Self { source: Source::Server(Box::new(body)), guard: None }
     }
 
-    /// Ends the exchange of `guard` with this body.
-    pub(crate) fn ending(mut self, guard: ExchangeGuard) -> Self {
+    /// Ends the exchange of `guard` with this body. The client of one at hand whole has `stall` to take it.
+    pub(crate) fn ending(mut self, guard: ExchangeGuard, stall: Duration) -> Self {
         // From here on the body may not be polled until the client makes room.
         guard.relayed(match &self.source {
             Source::Server(body) => body.stall(),
-            Source::Full(_) | Source::Whole(..) => guard.stall(),
+            Source::Full(_) | Source::Whole(..) => stall,
         });
         self.guard = Some(guard);
         self

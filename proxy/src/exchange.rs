@@ -56,17 +56,6 @@ impl ExchangeGuard {
     pub(crate) fn settle(&mut self) {
         self.is_settled = true;
     }
-
-    /// How long the client of a response that is at hand whole may take nothing of it.
-    pub(crate) fn stall(&self) -> Duration {
-        let worker = &self.client.worker;
-        let table = worker.table();
-        let upstream = table.0.route().upstream.as_ref();
-        upstream.map_or_else(
-            || worker.config.listener.idle_timeout.duration(),
-            |upstream| upstream.stream_idle_timeout,
-        )
-    }
 }
 
 impl Drop for ExchangeGuard {
@@ -97,6 +86,14 @@ impl Exchange {
         let worker = &guard.client.worker;
         let (table, began, deadline) = (worker.table(), worker.clock.moment(), worker.deadline());
         Self { guard, table, began, deadline, request_id: OnceCell::new() }
+    }
+
+    /// How long the client of a response that is at hand whole may take nothing of it.
+    pub(crate) fn stall(&self) -> Duration {
+        self.table.0.route().upstream.as_ref().map_or_else(
+            || self.worker().config.listener.idle_timeout.duration(),
+            |upstream| upstream.stream_idle_timeout,
+        )
     }
 
     pub(crate) fn client(&self) -> &Rc<Client> {

@@ -29,7 +29,8 @@ pub(crate) async fn handle(guard: ExchangeGuard, request: Request<Incoming>) -> 
         response
     });
     finish(&exchange, response.headers_mut(), version);
-    response.map(|body| body.ending(exchange.guard))
+    let stall = exchange.stall();
+    response.map(|body| body.ending(exchange.guard, stall))
 }
 
 /// framing → route → retry: pick → forward.

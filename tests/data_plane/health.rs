@@ -215,6 +215,8 @@ fn the_last_server_is_never_ejected() {
         "panic_threshold_percent": 0,
         "outlier_detection": { "consecutive_errors": 2, "max_ejection_percent": 100 },
     }));
+    // Without panic a server that was not checked yet gets nothing.
+    await_state(&weir, bad.address(), "healthy", None);
     let mut client = weir.client();
     for _ in 0..20 {
         assert_eq!(client.get("/").text(), "bad", "its own answer, not ours");
