@@ -7,8 +7,11 @@
 )]
 
 use tempfile::TempDir;
-use weir_control::store::{Commit, CommitMeta, KEPT_REVISIONS, Kind, Op, Sqlite, Store, StoreError};
-use weir_shared::id::{Epoch, Revision};
+use weir_control::store::{Commit, CommitMeta, Kind, Op, Sqlite, Store, StoreError};
+use weir_shared::{
+    id::{Epoch, Revision},
+    time::Timestamp,
+};
 
 /// A store and its folder.
 struct Subject {
@@ -25,7 +28,7 @@ impl Subject {
     }
 
     async fn commit(&self, base: u64, ops: Vec<Op>) {
-        let commit = Commit { base: Revision(base), ops, meta: CommitMeta::default() };
+        let commit = Commit { base: Revision(base), ops, records: vec![], meta: CommitMeta::default() };
         self.store.commit(commit).await.unwrap();
     }
 }
@@ -34,24 +37,41 @@ fn put(id: &str, json: &str) -> Op {
     Op::Put { kind: Kind::Upstream, id: id.into(), json: json.into() }
 }
 
+/// The tables of the first release, with a commit in them.
+const FIRST_RELEASE: &str = "
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE objects (
+        place INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL, id TEXT NOT NULL, json TEXT NOT NULL, touched INTEGER NOT NULL,
+        UNIQUE (kind, id)
+    );
+    CREATE TABLE revisions (
+        n INTEGER PRIMARY KEY, at TEXT NOT NULL, actor TEXT NOT NULL, message TEXT NOT NULL,
+        request_id TEXT NOT NULL, ops_json TEXT NOT NULL
+    );
+    INSERT INTO meta (key, value) VALUES ('epoch', 'abc123'), ('revision', '2');
+    INSERT INTO objects (kind, id, json, touched) VALUES ('upstream', 'a', '1', 1), ('upstream', 'b', '2', 2);
+    INSERT INTO revisions VALUES (1, '2026-11-22T21:40:00.000Z', 'api', 'one', 'r1', '[]'),
+                                 (2, '2026-11-22T21:40:00.123Z', 'api', 'two', 'r2', '[]');
+    PRAGMA user_version = 1;
+";
+
 #[tokio::test]
-async fn the_history_of_the_last_commits_is_kept() {
-    let subject = Subject::new().await;
-    let last = KEPT_REVISIONS + 3;
-    for base in 0..last {
-        subject.commit(base, vec![put("a", &base.to_string())]).await;
-    }
-    let path = subject.folder.path().join("state.db");
-    let connection = rusqlite::Connection::open(path).unwrap();
-    let row = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap().unsigned_abs();
-    assert_eq!(row("SELECT count(*) FROM revisions"), KEPT_REVISIONS);
-    assert_eq!(row("SELECT max(n) FROM revisions"), last);
-    assert_eq!(row("SELECT min(n) FROM revisions"), last - KEPT_REVISIONS + 1);
-    let ops: String = connection
-        .query_row("SELECT ops_json FROM revisions ORDER BY n DESC LIMIT 1", [], |row| row.get(0))
-        .unwrap();
-    let ops: Vec<Op> = serde_json::from_str(&ops).unwrap();
-    assert_eq!(ops, [put("a", &(last - 1).to_string())]);
+async fn tables_of_the_first_release_are_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    rusqlite::Connection::open(&path).unwrap().execute_batch(FIRST_RELEASE).unwrap();
+    let store = Sqlite::open(&path).unwrap();
+    let snapshot = store.load().await.unwrap();
+    assert_eq!((snapshot.revision, snapshot.committed_at), (Revision(2), Some(Timestamp(1_795_383_600_123))));
+    assert_eq!(snapshot.objects.len(), 2);
+    assert_eq!(store.load_at(Revision(1)).await, Ok(None));
+    let subject = Subject { store, folder };
+    subject.commit(2, vec![put("a", "3")]).await;
+    let before = subject.store.load_at(Revision(2)).await.unwrap().unwrap();
+    assert_eq!(before.objects[0].json, "1");
+    drop(subject.store);
+    Sqlite::open(&path).unwrap();
 }
 
 #[tokio::test]

@@ -10,7 +10,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tempfile::TempDir;
 use weir_control::store::{
-    Commit, CommitError, CommitMeta, Kind, Memory, Object, Op, Snapshot, Sqlite, Store, StoreError,
+    Commit, CommitError, CommitMeta, KEPT_REVISIONS, Kind, Memory, Object, Op, Page, RecordKind, RecordOp,
+    Snapshot, Sqlite, Store, StoreError,
 };
 use weir_shared::{
     id::{Epoch, Revision},
@@ -49,13 +50,40 @@ impl Subject {
     }
 
     async fn commit(&self, base: u64, ops: Vec<Op>) -> Result<u64, CommitError> {
-        let meta = CommitMeta {
-            at: Timestamp(1000 + i64::try_from(base).unwrap()),
-            actor: "tester".into(),
-            message: "because".into(),
-            request_id: "r".into(),
-        };
-        self.store.commit(Commit { base: Revision(base), ops, meta }).await.map(|revision| revision.0)
+        self.commit_at(1000 + i64::try_from(base).unwrap(), base, ops, vec![]).await
+    }
+
+    async fn commit_at(
+        &self,
+        at: i64,
+        base: u64,
+        ops: Vec<Op>,
+        records: Vec<RecordOp>,
+    ) -> Result<u64, CommitError> {
+        let commit = Commit { base: Revision(base), ops, records, meta: meta(at) };
+        self.store.commit(commit).await.map(|revision| revision.0)
+    }
+
+    /// Ids and contents at a revision; `None` when it cannot be read.
+    async fn contents_at(&self, revision: u64) -> Option<Vec<(String, String)>> {
+        let snapshot = self.store.load_at(Revision(revision)).await.unwrap()?;
+        assert_eq!(snapshot.revision, Revision(revision));
+        Some(snapshot.objects.into_iter().map(|object| (object.id, object.json)).collect())
+    }
+
+    async fn kept_revisions(&self, page: Page) -> Vec<u64> {
+        let entries = self.store.revisions(page).await.unwrap();
+        entries.into_iter().map(|entry| entry.revision.0).collect()
+    }
+
+    async fn record(&self, ops: Vec<RecordOp>) {
+        self.store.record(ops).await.unwrap();
+    }
+
+    /// Ids and contents of the records of a kind, newest first.
+    async fn records(&self, kind: RecordKind) -> Vec<(String, String)> {
+        let records = self.store.records(kind, Page::ALL).await.unwrap();
+        records.into_iter().map(|record| (record.id, record.json)).collect()
     }
 
     async fn objects(&self) -> Vec<Object> {
@@ -69,6 +97,28 @@ impl Subject {
 
 fn epoch(text: &str) -> Epoch {
     Epoch(text.into())
+}
+
+fn meta(at: i64) -> CommitMeta {
+    CommitMeta {
+        at: Timestamp(at),
+        actor: "tester".into(),
+        message: "because".into(),
+        request_id: "r".into(),
+        changes: "{}".into(),
+    }
+}
+
+fn keep(kind: RecordKind, id: &str, json: &str) -> RecordOp {
+    RecordOp::Put { kind, id: id.into(), json: json.into(), at: Timestamp(1000) }
+}
+
+fn drop_record(kind: RecordKind, id: &str) -> RecordOp {
+    RecordOp::Delete { kind, id: id.into() }
+}
+
+fn pairs(of: &[(&str, &str)]) -> Vec<(String, String)> {
+    of.iter().map(|(id, json)| ((*id).into(), (*json).into())).collect()
 }
 
 fn put(id: &str, json: &str) -> Op {
@@ -383,11 +433,175 @@ contract! {
 
     async fn a_dropped_answer_leaves_a_whole_store(subject: Subject) {
         let subject = subject.ready().await;
-        let meta = CommitMeta::default();
-        let commit = Commit { base: Revision(0), ops: vec![put("a", "1"), put("b", "1")], meta };
+        let ops = vec![put("a", "1"), put("b", "1")];
+        let commit = Commit { base: Revision(0), ops, records: vec![], meta: CommitMeta::default() };
         drop(subject.store.commit(commit));
         let snapshot = subject.store.load().await.unwrap();
         let whole = matches!((snapshot.revision.0, snapshot.objects.len()), (0, 0) | (1, 2));
         assert!(whole, "{snapshot:?}");
+    }
+
+    async fn every_kept_revision_can_be_read(subject: Subject) {
+        let subject = subject.ready().await;
+        subject.commit(0, vec![put("a", "1"), put("b", "1")]).await.unwrap();
+        subject.commit(1, vec![put("a", "2")]).await.unwrap();
+        subject.commit(2, vec![delete("b"), put("c", "1")]).await.unwrap();
+        subject.commit(3, vec![delete("a"), put("a", "3")]).await.unwrap();
+        let subject = subject.reopen();
+        assert_eq!(subject.contents_at(0).await, Some(vec![]));
+        assert_eq!(subject.contents_at(1).await, Some(pairs(&[("a", "1"), ("b", "1")])));
+        assert_eq!(subject.contents_at(2).await, Some(pairs(&[("a", "2"), ("b", "1")])));
+        assert_eq!(subject.contents_at(3).await, Some(pairs(&[("a", "2"), ("c", "1")])));
+        assert_eq!(subject.contents_at(4).await, Some(pairs(&[("c", "1"), ("a", "3")])));
+        assert_eq!(subject.contents_at(5).await, None);
+    }
+
+    async fn the_last_revision_is_the_same_however_read(subject: Subject) {
+        let subject = subject.ready().await;
+        subject.commit(0, vec![put("a", "1")]).await.unwrap();
+        subject.commit(1, vec![put("b", "1")]).await.unwrap();
+        let head = subject.store.load().await.unwrap();
+        assert_eq!(subject.store.load_at(Revision(2)).await.unwrap(), Some(head));
+    }
+
+    async fn what_came_and_went_within_one_commit_was_in_no_revision(subject: Subject) {
+        let subject = subject.ready().await;
+        subject.commit(0, vec![put("a", "1"), put("a", "2"), put("b", "1"), delete("b")]).await.unwrap();
+        subject.commit(1, vec![put("a", "3"), put("a", "4")]).await.unwrap();
+        assert_eq!(subject.contents_at(1).await, Some(pairs(&[("a", "2")])));
+        assert_eq!(subject.contents_at(2).await, Some(pairs(&[("a", "4")])));
+    }
+
+    async fn an_older_revision_tells_who_touched_what_when(subject: Subject) {
+        let subject = subject.ready().await;
+        subject.commit(0, vec![put("a", "1")]).await.unwrap();
+        subject.commit(1, vec![put("a", "2")]).await.unwrap();
+        let snapshot = subject.store.load_at(Revision(1)).await.unwrap().unwrap();
+        assert_eq!((snapshot.objects[0].touched, snapshot.committed_at), (Revision(1), Some(Timestamp(1000))));
+    }
+
+    async fn the_history_tells_of_each_commit_newest_first(subject: Subject) {
+        let subject = subject.ready().await;
+        for base in 0..5 {
+            subject.commit(base, vec![]).await.unwrap();
+        }
+        let subject = subject.reopen();
+        assert_eq!(subject.kept_revisions(Page::ALL).await, [5, 4, 3, 2, 1]);
+        assert_eq!(subject.kept_revisions(Page { below: 4, limit: 2 }).await, [3, 2]);
+        let entry = subject.store.revisions(Page { below: 3, limit: 1 }).await.unwrap().remove(0);
+        assert_eq!((entry.revision, entry.meta), (Revision(2), meta(1001)));
+    }
+
+    async fn the_oldest_revisions_are_forgotten_by_number(subject: Subject) {
+        let subject = subject.ready().await;
+        let last = KEPT_REVISIONS + 3;
+        for base in 0..last {
+            subject.commit(base, vec![put("a", &base.to_string())]).await.unwrap();
+        }
+        let kept = subject.kept_revisions(Page::ALL).await;
+        assert_eq!((kept.len() as u64, kept[0]), (KEPT_REVISIONS, last));
+        let first = last - KEPT_REVISIONS + 1;
+        assert_eq!(kept.last(), Some(&first));
+        assert_eq!(subject.contents_at(first - 1).await, None);
+        assert_eq!(subject.contents_at(first).await, Some(pairs(&[("a", &(first - 1).to_string())])));
+    }
+
+    async fn revisions_are_forgotten_when_replaced_long_ago(subject: Subject) {
+        const DAY: i64 = 24 * 3600 * 1000;
+        let subject = subject.ready().await;
+        for (base, day) in [(0, 0), (1, 10), (2, 200), (3, 250)] {
+            let ops = vec![put("a", &base.to_string())];
+            subject.commit_at(day * DAY, base, ops, vec![]).await.unwrap();
+        }
+        // On day 250: 1 was replaced on day 10, 2 on day 200.
+        assert_eq!(subject.kept_revisions(Page::ALL).await, [4, 3, 2]);
+        assert_eq!(subject.contents_at(1).await, None);
+        assert_eq!(subject.contents_at(2).await, Some(pairs(&[("a", "1")])));
+        subject.commit_at(10_000 * DAY, 4, vec![put("a", "4")], vec![]).await.unwrap();
+        assert_eq!(subject.kept_revisions(Page::ALL).await, [5, 4]);
+    }
+
+    async fn the_history_is_bounded_in_bytes(subject: Subject) {
+        let subject = subject.ready().await;
+        let large = "x".repeat(64 * 1024 * 1024);
+        for base in 0..7 {
+            subject.commit(base, vec![put("a", &large)]).await.unwrap();
+        }
+        // Four of them fit beside the last.
+        assert_eq!(subject.kept_revisions(Page::ALL).await, [7, 6, 5, 4, 3]);
+        assert_eq!(subject.contents_at(2).await, None);
+        assert!(subject.contents_at(3).await.is_some());
+        assert!(subject.contents_at(7).await.is_some());
+    }
+
+    async fn records_are_kept_beside_a_commit(subject: Subject) {
+        let subject = subject.ready().await;
+        let records = vec![keep(RecordKind::Audit, "1", "x"), keep(RecordKind::Token, "t", "y")];
+        subject.commit_at(1000, 0, vec![put("a", "1")], records).await.unwrap();
+        let subject = subject.reopen();
+        assert_eq!(subject.records(RecordKind::Audit).await, pairs(&[("1", "x")]));
+        assert_eq!(subject.records(RecordKind::Token).await, pairs(&[("t", "y")]));
+        assert_eq!(subject.records(RecordKind::Drain).await, []);
+    }
+
+    async fn a_refused_commit_keeps_no_record(subject: Subject) {
+        let subject = subject.ready().await;
+        let records = vec![keep(RecordKind::Audit, "1", "x")];
+        assert!(subject.commit_at(1000, 7, vec![], records).await.is_err());
+        assert_eq!(subject.records(RecordKind::Audit).await, []);
+    }
+
+    async fn records_make_no_revision(subject: Subject) {
+        let subject = subject.ready().await;
+        subject.record(vec![keep(RecordKind::Token, "t", "y")]).await;
+        assert_eq!(subject.store.load().await.unwrap().revision, Revision(0));
+        assert_eq!(subject.commit(0, vec![]).await, Ok(1));
+    }
+
+    async fn a_record_put_anew_is_the_newest(subject: Subject) {
+        let subject = subject.ready().await;
+        let kind = RecordKind::Drain;
+        subject.record(vec![keep(kind, "a", "1"), keep(kind, "b", "1"), keep(kind, "a", "2")]).await;
+        assert_eq!(subject.records(kind).await, pairs(&[("a", "2"), ("b", "1")]));
+        let first = subject.store.find_record(kind, "a").await.unwrap().unwrap();
+        subject.record(vec![drop_record(kind, "a"), keep(kind, "a", "3")]).await;
+        let subject = subject.reopen();
+        let second = subject.store.find_record(kind, "a").await.unwrap().unwrap();
+        assert!(second.number > first.number, "{second:?}");
+        assert_eq!((second.json.as_str(), second.at), ("3", Timestamp(1000)));
+        assert_eq!(subject.store.find_record(kind, "c").await, Ok(None));
+        let page = Page { below: second.number, limit: 1 };
+        assert_eq!(subject.store.records(kind, page).await.unwrap()[0].id, "b");
+    }
+
+    async fn records_are_bounded_in_age_and_number(subject: Subject) {
+        const DAY: i64 = 24 * 3600 * 1000;
+        let subject = subject.ready().await;
+        let at = |id: &str, at| RecordOp::Put {
+            kind: RecordKind::Answer, id: id.into(), json: "x".into(), at: Timestamp(at),
+        };
+        subject.record(vec![at("a", 0), at("b", DAY / 2), at("c", DAY + 1)]).await;
+        assert_eq!(subject.records(RecordKind::Answer).await, pairs(&[("c", "x"), ("b", "x")]));
+        let many = (0..10_001).map(|n| at(&n.to_string(), DAY + 2)).collect();
+        subject.record(many).await;
+        let kept = subject.records(RecordKind::Answer).await;
+        assert_eq!((kept.len(), kept[0].0.as_str(), kept[9999].0.as_str()), (10_000, "10000", "1"));
+    }
+
+    async fn tokens_are_kept_however_old(subject: Subject) {
+        let subject = subject.ready().await;
+        let at = |id: &str, at| RecordOp::Put {
+            kind: RecordKind::Token, id: id.into(), json: "x".into(), at: Timestamp(at),
+        };
+        subject.record(vec![at("a", 0), at("b", i64::MAX)]).await;
+        assert_eq!(subject.records(RecordKind::Token).await.len(), 2);
+    }
+
+    async fn a_store_that_is_not_initialised_has_no_history_and_no_records(subject: Subject) {
+        assert_eq!(subject.store.revisions(Page::ALL).await, Err(StoreError::NotInitialised));
+        assert_eq!(subject.store.load_at(Revision(0)).await, Err(StoreError::NotInitialised));
+        assert_eq!(subject.store.records(RecordKind::Token, Page::ALL).await, Err(StoreError::NotInitialised));
+        assert_eq!(subject.store.find_record(RecordKind::Token, "t").await, Err(StoreError::NotInitialised));
+        assert!(subject.store.record(vec![keep(RecordKind::Token, "t", "y")]).await.is_err());
     }
 }

@@ -56,7 +56,7 @@ pub async fn wrap(State(api): State<Arc<Api>>, mut request: Request, next: Next)
     if !fields.contains_key(&reply::REVISION) {
         reply::set(fields, reply::REVISION, &api.catalog.config().revision.to_string());
     }
-    reply::set(fields, reply::STORE, api.catalog.store().view().state.as_str());
+    reply::set(fields, reply::STORE, api.catalog.report().view().state.as_str());
     fields.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     tracing::debug!(%method, path, status = response.status().as_u16(), request_id = %id.0, "request");

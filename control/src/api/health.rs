@@ -33,7 +33,7 @@ pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) ->
         format: params.word("format").unwrap_or_default(),
     };
     params.finish()?;
-    let page = api.status.health(&query, api.catalog.store().view());
+    let page = api.status.health(&query, api.catalog.report().view());
     Ok(reply::json(StatusCode::OK, &page))
 }
 

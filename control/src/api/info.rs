@@ -90,7 +90,7 @@ pub(super) struct Limits {
 pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
     let config = api.catalog.config();
-    let store = api.catalog.store();
+    let store = api.catalog.report();
     let info = Info {
         name: "weir",
         version: api.build.version.clone(),
@@ -109,7 +109,7 @@ pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) ->
         store: StoreInfo {
             view: store.view(),
             epoch: config.epoch.to_string(),
-            reason: store.read_only().map(str::to_owned),
+            reason: store.read_only().map(|reason| reason.to_string()),
         },
         features: vec!["dry_run", "if_match", "merge_patch"],
         limits: Limits {

@@ -100,9 +100,9 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>, request: Request<Body>) 
     )
 )]
 pub(super) async fn healthz(State(api): State<Arc<Api>>) -> Response {
-    let store = match api.catalog.store().read_only() {
+    let store = match api.catalog.report().read_only() {
         None => Check { status: Verdict::Pass, output: None },
-        Some(reason) => Check { status: Verdict::Warn, output: Some(reason.to_owned()) },
+        Some(reason) => Check { status: Verdict::Warn, output: Some(reason.to_string()) },
     };
     let checks = BTreeMap::from([("table", table(&api)), ("listener", listener(&api)), ("store", store)]);
     answer(&report(checks))
@@ -120,7 +120,7 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
         table: &api.catalog.reader().snapshot(),
         listener: &api.listener_state,
         checker: &api.checker,
-        store: &api.catalog.store().view(),
+        store: &api.catalog.report().view(),
         servers: ServerSeries::Auto,
         now: api.clock.now(),
     });

@@ -127,6 +127,8 @@ impl Call {
             mode: self.mode,
             actor: "api".to_owned(),
             request_id: self.request_id.clone(),
+            message: None,
+            beside: catalog::Beside::default(),
         };
         Ok(catalog.apply(request).await?)
     }

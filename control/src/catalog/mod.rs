@@ -6,16 +6,19 @@
 
 pub mod address;
 pub mod change;
+pub mod diff;
 mod merge;
 pub mod plan;
 pub mod precondition;
+mod report;
 pub mod submitted;
 mod writer;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{fmt, sync::Arc};
 
+pub use report::StoreReport;
 use tokio::sync::{mpsc, oneshot};
-use weir_shared::{model::Config, table::TableReader, time::Timestamp};
+use weir_shared::{model::Config, table::TableReader};
 pub use writer::Writer;
 
 use self::{
@@ -24,7 +27,7 @@ use self::{
 };
 use crate::{
     error::CatalogError,
-    status::{StoreState, StoreView},
+    store::{RecordOp, Store},
 };
 
 /// Changes that may wait for the writer. More callers than this wait for room; the API lets in no more than that.
@@ -52,11 +55,41 @@ pub struct Request {
     pub actor: String,
     /// The API request, for the history.
     pub request_id: String,
+    /// Why, in the caller's words; a summary of the change when there are none.
+    pub message: Option<String>,
+    /// What to store beside the change, in the same transaction.
+    pub beside: Beside,
+}
+
+/// Makes the records that are stored in the same transaction as a change, from what will have come of it. They are not
+/// asked about a change that is only tried or changes nothing.
+#[derive(Clone, Default)]
+pub struct Beside(Vec<Arc<MakeRecords>>);
+
+type MakeRecords = dyn Fn(&Applied) -> Vec<RecordOp> + Send + Sync;
+
+impl Beside {
+    /// Asks `make` as well.
+    pub fn add(&mut self, make: impl Fn(&Applied) -> Vec<RecordOp> + Send + Sync + 'static) {
+        self.0.push(Arc::new(make));
+    }
+
+    fn records(&self, applied: &Applied) -> Vec<RecordOp> {
+        self.0.iter().flat_map(|make| make(applied)).collect()
+    }
+}
+
+impl fmt::Debug for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Beside").field(&self.0.len()).finish()
+    }
 }
 
 /// A change that was made, or would have been.
 #[derive(Clone, Debug)]
 pub struct Applied {
+    /// The configuration before.
+    pub before: Arc<Config>,
     /// The configuration with the change.
     pub config: Arc<Config>,
     /// What came of it.
@@ -69,50 +102,14 @@ struct Job {
     reply: oneshot::Sender<Result<Applied, CatalogError>>,
 }
 
-/// How the configuration is kept, as last seen by the writer.
-#[derive(Clone, Debug)]
-pub struct StoreReport {
-    engine: &'static str,
-    /// Why nothing can be written, if so.
-    read_only: Option<Arc<str>>,
-    /// Held for a copy.
-    last_commit_at: Arc<Mutex<Option<Timestamp>>>,
-}
-
-impl StoreReport {
-    /// A report on a store that works, or on one that takes no writes for the reason `read_only`.
-    #[must_use]
-    pub fn new(engine: &'static str, read_only: Option<Arc<str>>, last_commit_at: Option<Timestamp>) -> Self {
-        Self { engine, read_only, last_commit_at: Arc::new(Mutex::new(last_commit_at)) }
-    }
-
-    /// Why nothing can be written; `None` when writes are taken.
-    #[must_use]
-    pub fn read_only(&self) -> Option<&str> {
-        self.read_only.as_deref()
-    }
-
-    /// The report as the API shows it.
-    #[must_use]
-    pub fn view(&self) -> StoreView {
-        StoreView {
-            kind: self.engine.to_owned(),
-            state: if self.read_only.is_some() { StoreState::ReadOnly } else { StoreState::Ok },
-            last_commit_at: *self.last_commit_at.lock().unwrap_or_else(PoisonError::into_inner),
-        }
-    }
-
-    fn committed(&self, at: Timestamp) {
-        *self.last_commit_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
-    }
-}
-
 /// Reads and changes the configuration. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     jobs: mpsc::Sender<Job>,
     reader: TableReader,
-    store: StoreReport,
+    report: StoreReport,
+    /// `None`: there is none, and nothing can be changed.
+    store: Option<Arc<dyn Store>>,
 }
 
 impl Catalog {
@@ -130,8 +127,17 @@ impl Catalog {
 
     /// How the configuration is kept.
     #[must_use]
-    pub fn store(&self) -> &StoreReport {
-        &self.store
+    pub fn report(&self) -> &StoreReport {
+        &self.report
+    }
+
+    /// Where the configuration is kept: history and records are read there.
+    ///
+    /// # Errors
+    /// [`CatalogError::Unavailable`] when there is none.
+    pub fn store(&self) -> Result<&Arc<dyn Store>, CatalogError> {
+        let missing = || CatalogError::Unavailable(self.report.read_only().unwrap_or_default().to_string());
+        self.store.as_ref().ok_or_else(missing)
     }
 
     /// Makes a change, or tries it. When this answers, the change is durable and in force.

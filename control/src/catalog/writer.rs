@@ -13,6 +13,7 @@ use weir_shared::{
 use super::{
     Applied, Catalog, Job, MAX_WAITING, Mode, Request, StoreReport,
     change::{Change, Effect},
+    diff::{Summary, diff},
     plan::{self, Plan},
 };
 use crate::{
@@ -49,7 +50,8 @@ impl Writer {
         clock: Clock,
     ) -> (Self, Catalog) {
         let (sender, jobs) = mpsc::channel(MAX_WAITING);
-        let catalog = Catalog { jobs: sender, reader: reader.clone(), store: report.clone() };
+        let catalog =
+            Catalog { jobs: sender, reader: reader.clone(), report: report.clone(), store: store.clone() };
         let (published, _) = watch::channel(reader.snapshot().revision());
         (Self { jobs, store, report, compiler, table, reader, clock, published }, catalog)
     }
@@ -85,7 +87,8 @@ impl Writer {
         let present = self.reader.snapshot();
         let Plan { next, ops, outcome } =
             plan::plan(present.config(), &request.change, &request.precondition, now)?;
-        let applied = Applied { config: Arc::clone(&next), outcome };
+        let before = Arc::clone(present.config());
+        let applied = Applied { before, config: Arc::clone(&next), outcome };
         if applied.outcome.effect == Effect::Unchanged {
             return Ok(Some(applied));
         }
@@ -97,15 +100,18 @@ impl Writer {
             return Ok(Some(applied));
         }
         let store = self.store.as_ref().ok_or_else(|| {
-            CatalogError::Unavailable(self.report.read_only().unwrap_or_default().to_owned())
+            CatalogError::Unavailable(self.report.read_only().unwrap_or_default().to_string())
         })?;
+        let changes = Summary::of(&diff(&applied.before, &applied.config));
         let meta = CommitMeta {
             at: now.wall,
             actor: request.actor.clone(),
-            message: request.change.summary(),
+            message: request.message.clone().unwrap_or_else(|| request.change.summary()),
             request_id: request.request_id.clone(),
+            changes: serde_json::to_string(&changes).unwrap_or_default(),
         };
-        let commit = Commit { base: present.revision(), ops, meta };
+        let records = request.beside.records(&applied);
+        let commit = Commit { base: present.revision(), ops, records, meta };
         match store.commit(commit).await {
             Ok(revision) => {
                 debug_assert_eq!(revision, table.revision(), "revisions have no gaps");
@@ -119,10 +125,12 @@ impl Writer {
             }
             Err(CommitError::Unavailable(detail)) => {
                 tracing::error!(detail, "a change could not be stored");
+                self.report.failed(&detail);
                 Err(CatalogError::Unavailable(detail))
             }
             Err(CommitError::Unknown(detail)) => {
                 tracing::error!(detail, "it is not known whether a change was stored");
+                self.report.failed(&detail);
                 // What the store says counts, if it says anything.
                 if let Err(error) = self.reload().await {
                     tracing::error!(%error, "the store cannot be read");

@@ -1,93 +1,27 @@
-//! Where configurations are kept: small objects under one revision, changed by atomic commits.
+//! Where configurations are kept: small objects under one revision, changed by atomic commits, with the history of the
+//! revisions before and with records that belong to no revision.
 //!
 //! A store holds text and knows nothing of what it means ([`codec`] does). What it promises, whatever the engine, is in
 //! `tests/store_contract.rs`: a commit happens wholly or not at all, durably when it is answered, only on the revision
 //! it was planned on, and revisions have no gaps.
 //!
-//! Reading history, resuming a watch and remembered idempotency keys join the trait together with their first users.
 //! With an embedded engine nobody else commits, so that the one writer needs no watch.
 
 pub mod codec;
+mod history;
 mod memory;
+mod object;
+mod record;
 mod sqlite;
 
 use std::{fmt, future::Future, pin::Pin};
 
+pub use history::{CommitMeta, KEPT_BYTES, KEPT_FOR, KEPT_REVISIONS, Page, RevisionEntry};
 pub use memory::Memory;
-use serde::{Deserialize, Serialize};
+pub use object::{Kind, Object, Op, Snapshot};
+pub use record::{Kept, Record, RecordKind, RecordOp};
 pub use sqlite::Sqlite;
-use weir_shared::{
-    id::{Epoch, Revision},
-    time::Timestamp,
-};
-
-/// Newest commits whose operations are kept; older ones are forgotten with each commit.
-pub const KEPT_REVISIONS: u64 = 1000;
-
-/// What a stored object is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// An upstream without its servers.
-    Upstream,
-    /// One server; its id is `upstream/server`.
-    Server,
-    /// A route.
-    Route,
-}
-
-impl Kind {
-    /// The kind as a word, as it is stored.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Upstream => "upstream",
-            Self::Server => "server",
-            Self::Route => "route",
-        }
-    }
-
-    /// The kind stored as `word`.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Upstream, Self::Server, Self::Route].into_iter().find(|kind| kind.as_str() == word)
-    }
-}
-
-/// One step of a commit. Steps are applied in order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case")]
-pub enum Op {
-    /// Creates or replaces an object. A replaced object keeps its place in the order.
-    Put {
-        /// What it is.
-        kind: Kind,
-        /// Its name among its kind.
-        id: String,
-        /// Its content.
-        json: String,
-    },
-    /// Deletes an object, if it is there.
-    Delete {
-        /// What it is.
-        kind: Kind,
-        /// Its name among its kind.
-        id: String,
-    },
-}
-
-/// Who made a commit, when, and why.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CommitMeta {
-    /// When.
-    pub at: Timestamp,
-    /// Who.
-    pub actor: String,
-    /// Why, or what in short.
-    pub message: String,
-    /// The API request that caused it.
-    pub request_id: String,
-}
+use weir_shared::id::{Epoch, Revision};
 
 /// A change to be made durable as a whole.
 #[derive(Clone, Debug)]
@@ -96,34 +30,10 @@ pub struct Commit {
     pub base: Revision,
     /// What to do.
     pub ops: Vec<Op>,
+    /// What to do with records in the same transaction.
+    pub records: Vec<RecordOp>,
     /// Who, when and why.
     pub meta: CommitMeta,
-}
-
-/// One object as stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Object {
-    /// What it is.
-    pub kind: Kind,
-    /// Its name among its kind.
-    pub id: String,
-    /// Its content.
-    pub json: String,
-    /// The commit that last put it.
-    pub touched: Revision,
-}
-
-/// Everything in a store at one revision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Life of the store.
-    pub epoch: Epoch,
-    /// Number of the last commit.
-    pub revision: Revision,
-    /// When it was made; `None` before the first.
-    pub committed_at: Option<Timestamp>,
-    /// The objects, in the order in which they were created.
-    pub objects: Vec<Object>,
 }
 
 /// Why a store cannot be read.
@@ -175,11 +85,26 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// the old life is not true of the same number in the new one.
     fn renew(&self, epoch: Epoch) -> Pending<'_, (), StoreError>;
 
-    /// Everything, at one revision.
+    /// Everything, at the last revision.
     fn load(&self) -> Pending<'_, Snapshot, StoreError>;
+
+    /// Everything, at `revision`; `None` when that is forgotten or has not been made.
+    fn load_at(&self, revision: Revision) -> Pending<'_, Option<Snapshot>, StoreError>;
+
+    /// The revisions that are kept, newest first. Revision 0 was made by no commit and is never among them.
+    fn revisions(&self, page: Page) -> Pending<'_, Vec<RevisionEntry>, StoreError>;
 
     /// Makes `commit` wholly or not at all. It is durable when this answers its revision.
     ///
     /// Dropping the answer early leaves it open whether the commit is made.
     fn commit(&self, commit: Commit) -> Pending<'_, Revision, CommitError>;
+
+    /// Makes all of `ops` or none, without a revision. They are durable when this answers.
+    fn record(&self, ops: Vec<RecordOp>) -> Pending<'_, (), CommitError>;
+
+    /// The records of `kind`, newest first.
+    fn records(&self, kind: RecordKind, page: Page) -> Pending<'_, Vec<Record>, StoreError>;
+
+    /// The record of `kind` named `id`.
+    fn find_record(&self, kind: RecordKind, id: &str) -> Pending<'_, Option<Record>, StoreError>;
 }

@@ -82,7 +82,8 @@ async fn follow(changes: &[Change]) -> Arc<Config> {
             continue;
         }
         table = compiler.compile(Arc::clone(&plan.next), Some(&table), now(at)).unwrap();
-        let commit = Commit { base: config.revision, ops: plan.ops, meta: CommitMeta::default() };
+        let commit =
+            Commit { base: config.revision, ops: plan.ops, records: Vec::new(), meta: CommitMeta::default() };
         store.commit(commit).await.unwrap();
         config = plan.next;
         let stored = codec::decode(store.load().await.unwrap()).unwrap();

@@ -5,6 +5,11 @@
 //!
 //! Source: SQLite documentation, "Write-Ahead Logging" and "PRAGMA synchronous".
 
+mod history;
+mod objects;
+mod records;
+mod schema;
+
 use std::{
     fs::OpenOptions,
     os::unix::fs::OpenOptionsExt,
@@ -17,34 +22,18 @@ use rusqlite::{
     Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, config::DbConfig, params,
 };
 use tokio::sync::{mpsc, oneshot};
-use weir_shared::{
-    id::{Epoch, Revision},
-    time::Timestamp,
+use weir_shared::id::{Epoch, Revision};
+
+use super::{
+    Commit, CommitError, Page, Pending, Record, RecordKind, RecordOp, RevisionEntry, Snapshot, Store,
+    StoreError,
 };
-
-use super::{Commit, CommitError, KEPT_REVISIONS, Kind, Object, Op, Pending, Snapshot, Store, StoreError};
-
-/// Version of the tables, kept in `user_version`. A file with a higher one is from a newer release and left alone.
-const SCHEMA_VERSION: i64 = 1;
 
 /// Jobs that may wait for the thread. More callers than this wait for room.
 const MAX_WAITING: usize = 64;
 
 /// How long another process that reads the file (a backup, a person with a shell) may hold it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-const SCHEMA: &str = "
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE objects (
-        place INTEGER PRIMARY KEY AUTOINCREMENT,
-        kind TEXT NOT NULL, id TEXT NOT NULL, json TEXT NOT NULL, touched INTEGER NOT NULL,
-        UNIQUE (kind, id)
-    );
-    CREATE TABLE revisions (
-        n INTEGER PRIMARY KEY, at TEXT NOT NULL, actor TEXT NOT NULL, message TEXT NOT NULL,
-        request_id TEXT NOT NULL, ops_json TEXT NOT NULL
-    );
-";
 
 /// A store in one SQLite file.
 #[derive(Debug)]
@@ -54,12 +43,8 @@ pub struct Sqlite {
     path: PathBuf,
 }
 
-enum Job {
-    Initialise(Epoch, oneshot::Sender<Result<(), StoreError>>),
-    Renew(Epoch, oneshot::Sender<Result<(), StoreError>>),
-    Load(oneshot::Sender<Result<Snapshot, StoreError>>),
-    Commit(Commit, oneshot::Sender<Result<Revision, CommitError>>),
-}
+/// A call, as done on the thread.
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 impl Sqlite {
     /// Opens the file at `path`, making it when it is not there, and checks that it is whole. Blocks for a moment.
@@ -67,14 +52,9 @@ impl Sqlite {
     /// # Errors
     /// [`StoreError::Corrupt`] when the file is damaged, [`StoreError::Unavailable`] when it cannot be used.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection = open(path).map_err(store_error)?;
-        let version: i64 =
-            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(store_error)?;
-        if version > SCHEMA_VERSION {
-            let detail = format!("{} was written by a newer release (schema {version})", path.display());
-            return Err(StoreError::Unavailable(detail));
-        }
+        let mut connection = open(path).map_err(store_error)?;
         check(&connection)?;
+        schema::upgrade(&mut connection)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(store_error)?;
         let (jobs, waiting) = mpsc::channel(MAX_WAITING);
         let thread = std::thread::Builder::new()
@@ -90,10 +70,33 @@ impl Sqlite {
         &self.path
     }
 
-    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job + Send) -> Option<T> {
+    /// Has `call` made on the thread. Answers `None` when the thread is gone, or its answer lost.
+    async fn ask<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Connection) -> T + Send + 'static,
+    ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.as_ref()?.send(job(reply)).await.ok()?;
+        // An answer nobody waits for any more is dropped.
+        let job: Job = Box::new(move |connection| drop(reply.send(call(connection))));
+        self.jobs.as_ref()?.send(job).await.ok()?;
         answer.await.ok()
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Pending<'_, T, StoreError> {
+        let gone = || Err(StoreError::Unavailable("the store's thread has ended".to_owned()));
+        Box::pin(async move { self.ask(call).await.unwrap_or_else(gone) })
+    }
+
+    fn write<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Connection) -> Result<T, CommitError> + Send + 'static,
+    ) -> Pending<'_, T, CommitError> {
+        // A lost answer may belong to a commit that was made.
+        let lost = || Err(CommitError::Unknown("the store's thread has ended".to_owned()));
+        Box::pin(async move { self.ask(call).await.unwrap_or_else(lost) })
     }
 }
 
@@ -115,41 +118,57 @@ impl Store for Sqlite {
     }
 
     fn initialise(&self, epoch: Epoch) -> Pending<'_, (), StoreError> {
-        Box::pin(async {
-            self.ask(|reply| Job::Initialise(epoch, reply)).await.unwrap_or_else(|| Err(gone()))
-        })
+        self.read(move |connection| initialise(connection, &epoch))
     }
 
     fn renew(&self, epoch: Epoch) -> Pending<'_, (), StoreError> {
-        Box::pin(async { self.ask(|reply| Job::Renew(epoch, reply)).await.unwrap_or_else(|| Err(gone())) })
+        self.read(move |connection| renew(connection, &epoch))
     }
 
     fn load(&self) -> Pending<'_, Snapshot, StoreError> {
-        Box::pin(async { self.ask(Job::Load).await.unwrap_or_else(|| Err(gone())) })
+        let gone = |snapshot: Option<_>| snapshot.ok_or(StoreError::NotInitialised);
+        self.read(move |connection| objects::load(connection, None).and_then(gone))
+    }
+
+    fn load_at(&self, revision: Revision) -> Pending<'_, Option<Snapshot>, StoreError> {
+        self.read(move |connection| objects::load(connection, Some(revision)))
+    }
+
+    fn revisions(&self, page: Page) -> Pending<'_, Vec<RevisionEntry>, StoreError> {
+        self.read(move |connection| {
+            demand_initialised(connection)?;
+            history::read(connection, page).map_err(store_error)
+        })
     }
 
     fn commit(&self, commit: Commit) -> Pending<'_, Revision, CommitError> {
-        Box::pin(async {
-            // A lost answer may belong to a commit that was made.
-            let lost = || Err(CommitError::Unknown("the store's thread has ended".to_owned()));
-            self.ask(|reply| Job::Commit(commit, reply)).await.unwrap_or_else(lost)
+        self.write(move |connection| commit_or_settle(connection, &commit))
+    }
+
+    fn record(&self, ops: Vec<RecordOp>) -> Pending<'_, (), CommitError> {
+        self.write(move |connection| record(connection, &ops))
+    }
+
+    fn records(&self, kind: RecordKind, page: Page) -> Pending<'_, Vec<Record>, StoreError> {
+        self.read(move |connection| {
+            demand_initialised(connection)?;
+            records::read(connection, kind, page).map_err(store_error)
+        })
+    }
+
+    fn find_record(&self, kind: RecordKind, id: &str) -> Pending<'_, Option<Record>, StoreError> {
+        let id = id.to_owned();
+        self.read(move |connection| {
+            demand_initialised(connection)?;
+            records::find(connection, kind, &id).map_err(store_error)
         })
     }
 }
 
-fn gone() -> StoreError {
-    StoreError::Unavailable("the store's thread has ended".to_owned())
-}
-
-/// Serves jobs until every handle is gone. An answer nobody waits for any more is dropped.
+/// Serves jobs until every handle is gone.
 fn work(mut connection: Connection, mut jobs: mpsc::Receiver<Job>) {
     while let Some(job) = jobs.blocking_recv() {
-        match job {
-            Job::Initialise(epoch, reply) => drop(reply.send(initialise(&mut connection, &epoch))),
-            Job::Renew(epoch, reply) => drop(reply.send(renew(&mut connection, &epoch))),
-            Job::Load(reply) => drop(reply.send(load(&mut connection))),
-            Job::Commit(commit, reply) => drop(reply.send(commit_or_settle(&mut connection, &commit))),
-        }
+        job(&mut connection);
     }
 }
 
@@ -179,12 +198,8 @@ fn initialise(connection: &mut Connection, epoch: &Epoch) -> Result<(), StoreErr
         if is_initialised(&transaction)? {
             return Ok(false);
         }
-        transaction.execute_batch(SCHEMA)?;
-        transaction.execute(
-            "INSERT INTO meta (key, value) VALUES ('epoch', ?1), ('revision', '0')",
-            [epoch.0.as_ref()],
-        )?;
-        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        schema::create(&transaction)?;
+        transaction.execute("INSERT INTO meta (key, value) VALUES ('epoch', ?1)", [epoch.0.as_ref()])?;
         transaction.commit()?;
         Ok(true)
     };
@@ -197,9 +212,7 @@ fn initialise(connection: &mut Connection, epoch: &Epoch) -> Result<(), StoreErr
 fn renew(connection: &mut Connection, epoch: &Epoch) -> Result<(), StoreError> {
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(store_error)?;
-    if !is_initialised(&transaction).map_err(store_error)? {
-        return Err(StoreError::NotInitialised);
-    }
+    demand_initialised(&transaction)?;
     transaction
         .execute("UPDATE meta SET value = ?1 WHERE key = 'epoch'", [epoch.0.as_ref()])
         .map_err(store_error)?;
@@ -212,34 +225,8 @@ fn is_initialised(connection: &Connection) -> rusqlite::Result<bool> {
     })
 }
 
-fn load(connection: &mut Connection) -> Result<Snapshot, StoreError> {
-    // One read transaction, so that all of it is of one revision.
-    let transaction = connection.transaction().map_err(store_error)?;
-    if !is_initialised(&transaction).map_err(store_error)? {
-        return Err(StoreError::NotInitialised);
-    }
-    let epoch = meta(&transaction, "epoch")?;
-    let revision = revision(&transaction)?;
-    let at: Option<String> = transaction
-        .query_row("SELECT at FROM revisions WHERE n = ?1", [signed(revision)], |row| row.get(0))
-        .optional()
-        .map_err(store_error)?;
-    let committed_at = at.map(|at| timestamp(&at)).transpose()?;
-    let mut statement = transaction
-        .prepare("SELECT kind, id, json, touched FROM objects ORDER BY place")
-        .map_err(store_error)?;
-    let rows = statement
-        .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get::<_, i64>(3)?)))
-        .map_err(store_error)?;
-    let mut objects = Vec::new();
-    for row in rows {
-        let (kind, id, json, touched) = row.map_err(store_error)?;
-        // A kind of a later release: it is left alone.
-        if let Some(kind) = Kind::from_word(&kind) {
-            objects.push(Object { kind, id, json, touched: unsigned(touched) });
-        }
-    }
-    Ok(Snapshot { epoch: Epoch(epoch.into()), revision, committed_at, objects })
+fn demand_initialised(connection: &Connection) -> Result<(), StoreError> {
+    if is_initialised(connection).map_err(store_error)? { Ok(()) } else { Err(StoreError::NotInitialised) }
 }
 
 /// Commits. When that fails half-way, looks what the file says, because an error may come after the commit was made.
@@ -263,55 +250,40 @@ fn make(connection: &mut Connection, commit: &Commit) -> Result<Result<Revision,
         return Ok(Err(CommitError::Conflict { head }));
     }
     let next = Revision(head.0 + 1);
-    write(&transaction, commit, next).map_err(store_error)?;
+    let moved = objects::write(&transaction, &commit.ops, next).map_err(store_error)?;
+    history::note(&transaction, next, &commit.meta).map_err(store_error)?;
+    history::forget(&transaction, next, commit.meta.at, moved)?;
+    records::write(&transaction, &commit.records).map_err(store_error)?;
+    set_meta(&transaction, "revision", next.0).map_err(store_error)?;
     transaction.commit().map_err(store_error)?;
     Ok(Ok(next))
 }
 
-fn write(transaction: &Transaction<'_>, commit: &Commit, next: Revision) -> rusqlite::Result<()> {
-    for op in &commit.ops {
-        match op {
-            Op::Put { kind, id, json } => transaction
-                .prepare_cached(
-                    "INSERT INTO objects (kind, id, json, touched) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT (kind, id) DO UPDATE SET json = excluded.json, touched = excluded.touched",
-                )?
-                .execute(params![kind.as_str(), id, json, signed(next)])?,
-            Op::Delete { kind, id } => transaction
-                .prepare_cached("DELETE FROM objects WHERE kind = ?1 AND id = ?2")?
-                .execute(params![kind.as_str(), id])?,
-        };
-    }
-    let ops_json = serde_json::to_string(&commit.ops)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-    let meta = &commit.meta;
-    transaction
-        .prepare_cached(
-            "INSERT INTO revisions (n, at, actor, message, request_id, ops_json)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(params![
-            signed(next),
-            meta.at.to_string(),
-            meta.actor,
-            meta.message,
-            meta.request_id,
-            ops_json
-        ])?;
-    transaction
-        .prepare_cached("DELETE FROM revisions WHERE n <= ?1")?
-        .execute([signed(next) - signed(Revision(KEPT_REVISIONS))])?;
-    transaction
-        .prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'revision'")?
-        .execute([next.to_string()])?;
-    Ok(())
+/// Writes records. An error may come after they were written.
+fn record(connection: &mut Connection, ops: &[RecordOp]) -> Result<(), CommitError> {
+    let unavailable = |error: StoreError| CommitError::Unavailable(error.to_string());
+    demand_initialised(connection).map_err(unavailable)?;
+    let begin =
+        |connection| Transaction::new(connection, TransactionBehavior::Immediate).map_err(store_error);
+    let transaction = begin(connection).map_err(unavailable)?;
+    records::write(&transaction, ops).map_err(|error| unavailable(store_error(error)))?;
+    transaction.commit().map_err(|error| CommitError::Unknown(error.to_string()))
 }
 
 fn revision(connection: &Connection) -> Result<Revision, StoreError> {
-    let text = meta(connection, "revision")?;
-    text.parse()
-        .map(Revision)
-        .map_err(|_| StoreError::Corrupt(format!("\"{text}\" is not a revision number")))
+    meta_number(connection, "revision").map(Revision)
+}
+
+fn meta_number(connection: &Connection, key: &str) -> Result<u64, StoreError> {
+    let text = meta(connection, key)?;
+    text.parse().map_err(|_| StoreError::Corrupt(format!("\"{text}\" is not a number, as \"{key}\" is")))
+}
+
+fn set_meta(connection: &Connection, key: &str, value: u64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE meta SET value = ?2 WHERE key = ?1")?
+        .execute(params![key, value.to_string()])
+        .map(drop)
 }
 
 fn meta(connection: &Connection, key: &str) -> Result<String, StoreError> {
@@ -322,18 +294,13 @@ fn meta(connection: &Connection, key: &str) -> Result<String, StoreError> {
         .ok_or_else(|| StoreError::Corrupt(format!("\"{key}\" is missing")))
 }
 
-fn timestamp(text: &str) -> Result<Timestamp, StoreError> {
-    serde_json::from_value(serde_json::Value::from(text))
-        .map_err(|error| StoreError::Corrupt(format!("\"{text}\" is not a time: {error}")))
+/// SQLite's integers are signed; no number here gets near the limit but those that stand for "all".
+fn bounded(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// SQLite's integers are signed; a revision never gets near the limit.
-fn signed(revision: Revision) -> i64 {
-    i64::try_from(revision.0).unwrap_or(i64::MAX)
-}
-
-fn unsigned(number: i64) -> Revision {
-    Revision(u64::try_from(number).unwrap_or(0))
+fn number(stored: i64) -> u64 {
+    u64::try_from(stored).unwrap_or(0)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the form map_err takes")]

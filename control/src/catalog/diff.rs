@@ -1,0 +1,262 @@
+//! What differs between two configurations, as places in a tree in which everything is named by its id.
+//!
+//! Ids and not positions, so that a place means the same after something before it was removed: a server's weight is at
+//! `/upstreams/web/servers/10.0.0.7-8080/weight`. Pure, and cheap where the two share what did not change.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use weir_shared::model::{Config, ServerRecord, UpstreamRecord};
+
+/// Differences named in the history and in events; a change of more than these says how many there are.
+const MAX_NOTED: usize = 100;
+
+/// What became of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Edit {
+    /// It was not there before.
+    Add,
+    /// It is not there any more.
+    Remove,
+    /// It holds something else.
+    Replace,
+}
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Difference {
+    /// What became of the place.
+    pub op: Edit,
+    /// The place: a JSON Pointer (RFC 6901) into a tree keyed by id.
+    #[schema(example = "/upstreams/web/servers/10.0.0.7-8080/weight")]
+    pub path: String,
+    /// What it held before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<Value>,
+    /// What it holds now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<Value>,
+}
+
+/// A place that differs, without what it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Note {
+    /// What became of the place.
+    pub op: Edit,
+    /// The place.
+    #[schema(example = "/upstreams/web")]
+    pub path: String,
+}
+
+/// The places a revision changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Summary {
+    /// How many there are.
+    pub total: usize,
+    /// The first hundred of them.
+    pub changes: Vec<Note>,
+}
+
+impl Summary {
+    /// The places of `differences`.
+    #[must_use]
+    pub fn of(differences: &[Difference]) -> Self {
+        let note = |difference: &Difference| Note { op: difference.op, path: difference.path.clone() };
+        let changes = differences.iter().take(MAX_NOTED).map(note).collect();
+        Self { total: differences.len(), changes }
+    }
+}
+
+/// Everything that differs, ordered by place: routes, then upstreams each with its servers.
+#[must_use]
+pub fn diff(before: &Config, after: &Config) -> Vec<Difference> {
+    let mut found = Differences::default();
+    let ids = before.routes.keys().chain(after.routes.keys().filter(|id| !before.routes.contains_key(*id)));
+    for id in ids {
+        match (before.routes.get(id), after.routes.get(id)) {
+            (Some(old), Some(new)) if Arc::ptr_eq(old, new) => {}
+            (old, new) => {
+                found.values(
+                    &place(["routes", id.as_str()]),
+                    old.map(value).as_ref(),
+                    new.map(value).as_ref(),
+                );
+            }
+        }
+    }
+    let ids = before.upstreams.keys();
+    let ids = ids.chain(after.upstreams.keys().filter(|id| !before.upstreams.contains_key(*id)));
+    for id in ids {
+        let at = place(["upstreams", id.as_str()]);
+        match (before.upstreams.get(id), after.upstreams.get(id)) {
+            (Some(old), Some(new)) if Arc::ptr_eq(old, new) => {}
+            (Some(old), Some(new)) => found.upstream(&at, old, new),
+            (old, new) => {
+                let whole = |record: &Arc<UpstreamRecord>| value(&record.to_model());
+                found.values(&at, old.map(whole).as_ref(), new.map(whole).as_ref());
+            }
+        }
+    }
+    found.0
+}
+
+#[derive(Default)]
+struct Differences(Vec<Difference>);
+
+impl Differences {
+    fn upstream(&mut self, at: &str, old: &UpstreamRecord, new: &UpstreamRecord) {
+        if old.spec != new.spec {
+            self.values(at, Some(&value(&old.spec)), Some(&value(&new.spec)));
+        }
+        let by_id = |servers: &[Arc<ServerRecord>]| -> HashMap<String, Arc<ServerRecord>> {
+            servers.iter().map(|record| (record.server.id.clone(), Arc::clone(record))).collect()
+        };
+        let (was, is) = (by_id(&old.servers), by_id(&new.servers));
+        let gone = old.servers.iter();
+        let joined = new.servers.iter().filter(|record| !was.contains_key(&record.server.id));
+        for record in gone.chain(joined) {
+            let id = record.server.id.as_str();
+            let (old, new) = (was.get(id), is.get(id));
+            if old.zip(new).is_some_and(|(old, new)| old.server == new.server) {
+                continue;
+            }
+            let whole = |record: &Arc<ServerRecord>| value(&record.server);
+            self.values(
+                &format!("{at}{}", place(["servers", id])),
+                old.map(whole).as_ref(),
+                new.map(whole).as_ref(),
+            );
+        }
+        let order =
+            |servers: &[Arc<ServerRecord>], other: &HashMap<String, Arc<ServerRecord>>| -> Vec<Value> {
+                let ids = servers.iter().map(|record| record.server.id.as_str());
+                ids.filter(|id| other.contains_key(*id)).map(Value::from).collect()
+            };
+        let (was, is) = (order(&old.servers, &is), order(&new.servers, &was));
+        if was != is {
+            self.note(Edit::Replace, format!("{at}/servers"), Some(was.into()), Some(is.into()));
+        }
+    }
+
+    /// Compares what a place held and holds; objects member by member.
+    fn values(&mut self, at: &str, old: Option<&Value>, new: Option<&Value>) {
+        match (old, new) {
+            (None, None) => {}
+            (None, Some(new)) => self.note(Edit::Add, at.to_owned(), None, Some(new.clone())),
+            (Some(old), None) => self.note(Edit::Remove, at.to_owned(), Some(old.clone()), None),
+            (Some(Value::Object(old)), Some(Value::Object(new))) => {
+                let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
+                for name in names {
+                    self.values(&format!("{at}{}", place([name.as_str()])), old.get(name), new.get(name));
+                }
+            }
+            (Some(old), Some(new)) if old == new => {}
+            (Some(old), Some(new)) => {
+                self.note(Edit::Replace, at.to_owned(), Some(old.clone()), Some(new.clone()));
+            }
+        }
+    }
+
+    fn note(&mut self, op: Edit, path: String, old: Option<Value>, new: Option<Value>) {
+        self.0.push(Difference { op, path, old, new });
+    }
+}
+
+/// A JSON Pointer of `names`.
+fn place<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).collect()
+}
+
+fn value<T: Serialize>(model: &T) -> Value {
+    serde_json::to_value(model).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use weir_shared::{
+        id::{Epoch, Revision},
+        model::{Document, Meta},
+    };
+
+    use super::*;
+
+    fn config(document: Value) -> Config {
+        let document: Document = serde_json::from_value(document).unwrap();
+        document.into_config(Revision(1), Epoch("abc123".into()), Meta::default())
+    }
+
+    fn with_servers(servers: Value) -> Config {
+        config(json!({"upstreams": [{"id": "web", "servers": servers}]}))
+    }
+
+    fn server(id: &str, weight: u32) -> Value {
+        json!({"id": id, "address": format!("{id}:80"), "weight": weight})
+    }
+
+    fn paths(differences: &[Difference]) -> Vec<(Edit, &str)> {
+        differences.iter().map(|difference| (difference.op, difference.path.as_str())).collect()
+    }
+
+    #[test]
+    fn equal_configurations_do_not_differ() {
+        let config = with_servers(json!([server("a", 1), server("b", 2)]));
+        assert_eq!(diff(&config, &config.clone()), []);
+    }
+
+    #[test]
+    fn a_changed_field_is_named_with_both_values() {
+        let (before, after) = (with_servers(json!([server("a", 1)])), with_servers(json!([server("a", 5)])));
+        let expected = Difference {
+            op: Edit::Replace,
+            path: "/upstreams/web/servers/a/weight".into(),
+            old: Some(json!(1)),
+            new: Some(json!(5)),
+        };
+        assert_eq!(diff(&before, &after), [expected]);
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_shown_whole() {
+        let (before, after) = (with_servers(json!([server("a", 1)])), with_servers(json!([server("b", 1)])));
+        let found = diff(&before, &after);
+        assert_eq!(
+            paths(&found),
+            [(Edit::Remove, "/upstreams/web/servers/a"), (Edit::Add, "/upstreams/web/servers/b")]
+        );
+        assert_eq!(found[1].new.as_ref().unwrap()["address"], "b:80");
+        let found = diff(&config(json!({})), &before);
+        assert_eq!(paths(&found), [(Edit::Add, "/upstreams/web")]);
+        assert_eq!(found[0].new.as_ref().unwrap()["servers"][0]["id"], "a");
+    }
+
+    #[test]
+    fn a_new_order_is_a_difference() {
+        let before = with_servers(json!([server("a", 1), server("b", 1), server("c", 1)]));
+        let after = with_servers(json!([server("c", 1), server("a", 1)]));
+        let found = diff(&before, &after);
+        assert_eq!(
+            paths(&found),
+            [(Edit::Remove, "/upstreams/web/servers/b"), (Edit::Replace, "/upstreams/web/servers")]
+        );
+        assert_eq!(found[1].new, Some(json!(["c", "a"])));
+    }
+
+    #[test]
+    fn names_are_escaped() {
+        let before = config(json!({"upstreams": [{"id": "web", "labels": {"a/b~c": "1"}}]}));
+        let after = config(json!({"upstreams": [{"id": "web"}]}));
+        assert_eq!(paths(&diff(&before, &after)), [(Edit::Remove, "/upstreams/web/labels/a~1b~0c")]);
+    }
+
+    #[test]
+    fn a_summary_is_bounded_and_says_how_much_there_is() {
+        let servers: Vec<Value> = (0..150).map(|n| server(&format!("s{n}"), 1)).collect();
+        let found = diff(&with_servers(json!([])), &with_servers(json!(servers)));
+        let summary = Summary::of(&found);
+        assert_eq!((summary.total, summary.changes.len()), (150, MAX_NOTED));
+    }
+}
