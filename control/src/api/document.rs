@@ -24,7 +24,10 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::{
     Api, config, health, info, probes,
     problem::{self, Code, Problem},
-    routes, servers, upstreams,
+    routes, servers,
+    trial::Trial,
+    trial_document::Trials,
+    upstreams,
 };
 
 #[derive(OpenApi)]
@@ -52,8 +55,8 @@ use super::{
         health::read, health::upstream, health::server,
         info::read, probes::livez, probes::readyz, probes::healthz, probes::metrics, document, explain,
     ),
-    components(schemas(problem::Document)),
-    modifiers(&Problems)
+    components(schemas(problem::Document, Trial)),
+    modifiers(&Problems, &Trials)
 )]
 struct ApiDocument;
 

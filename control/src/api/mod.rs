@@ -21,6 +21,8 @@ pub(crate) mod serve;
 mod servers;
 #[cfg(test)]
 mod tests;
+mod trial;
+mod trial_document;
 mod upstreams;
 mod view;
 

@@ -41,6 +41,18 @@ impl Params {
         Some(value)
     }
 
+    /// The value of `name`, if it is not empty: at most `most` characters.
+    pub(super) fn short_text(&mut self, name: &'static str, most: usize) -> Option<String> {
+        let value = self.text(name).filter(|value| !value.is_empty())?;
+        if value.chars().nth(most).is_none() {
+            return Some(value);
+        }
+        let allowed = Some(format!("0..{most} characters"));
+        let detail = format!("at most {most} characters");
+        self.fault(name, FieldErrorCode::OutOfRange, detail, None, allowed);
+        None
+    }
+
     /// Whether `name` is true: `true`, `1` or nothing after its name.
     pub(super) fn flag(&mut self, name: &'static str) -> Option<bool> {
         let value = self.text(name)?;

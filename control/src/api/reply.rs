@@ -16,6 +16,8 @@ use super::{
     envelope::RequestId,
     params::Params,
     problem::{Code, Problem},
+    trial::{Trial, Tried},
+    trial_document::MAX_MESSAGE,
 };
 use crate::catalog::{self, Applied, Mode, change::Change, precondition};
 
@@ -89,16 +91,17 @@ pub(super) fn read<T: Serialize>(
     Ok(response)
 }
 
-/// What all changes have in common: conditions, whether it is a trial, and the request's name.
+/// What all changes have in common: conditions, whether it is a trial, the reason, and the request's name.
 #[derive(Debug)]
 pub(super) struct Call {
     precondition: precondition::Precondition,
     mode: Mode,
+    message: Option<String>,
     request_id: String,
 }
 
 impl Call {
-    /// Reads it from `request`, taking `dry_run` from `params`, which must be the last.
+    /// Reads it from `request`, taking `dry_run` and `message` from `params`, which must be the last.
     ///
     /// # Errors
     /// When a condition or a parameter is invalid.
@@ -107,11 +110,13 @@ impl Call {
             Some(true) => Mode::DryRun,
             Some(false) | None => Mode::Commit,
         };
+        let message = params.short_text("message", MAX_MESSAGE);
         params.finish()?;
         let id = request.extensions().get::<RequestId>();
         Ok(Self {
             precondition: conditional::precondition(request.headers())?,
             mode,
+            message,
             request_id: id.map(|id| id.0.to_string()).unwrap_or_default(),
         })
     }
@@ -127,10 +132,28 @@ impl Call {
             mode: self.mode,
             actor: "api".to_owned(),
             request_id: self.request_id.clone(),
-            message: None,
+            message: self.message.clone(),
             beside: catalog::Beside::default(),
         };
         Ok(catalog.apply(request).await?)
+    }
+
+    /// An answer with `value` as JSON; of a trial with the differences as well.
+    #[must_use]
+    pub(super) fn json<T: Serialize>(&self, status: StatusCode, value: &T, applied: &Applied) -> Response {
+        match self.mode {
+            Mode::Commit => json(status, value),
+            Mode::DryRun => json(status, &Tried::new(value, applied)),
+        }
+    }
+
+    /// An answer to a deletion: nothing to show, except of a trial the differences.
+    #[must_use]
+    pub(super) fn gone(&self, applied: &Applied) -> Response {
+        match self.mode {
+            Mode::Commit => StatusCode::NO_CONTENT.into_response(),
+            Mode::DryRun => json(StatusCode::OK, &Trial::of(applied)),
+        }
     }
 
     /// `response` with what every answered change carries. A trial has no tag, because there is nothing to tag.

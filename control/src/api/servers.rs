@@ -253,7 +253,7 @@ pub(super) async fn delete(
 ) -> Result<Response, Problem> {
     let call = Call::of(&request, Params::of(request.uri())?)?;
     let applied = call.apply(&api.catalog, Change::DeleteServer { upstream, key }).await?;
-    Ok(call.answer(StatusCode::NO_CONTENT.into_response(), &applied, None))
+    Ok(call.answer(call.gone(&applied), &applied, None))
 }
 
 /// The address of a put server whose body has none: that of the server that is there, or the one in the path. An address
@@ -279,7 +279,7 @@ fn answer(call: &Call, applied: &Applied) -> Response {
     let Some(record) = record else {
         return Problem::new(Code::Internal, "The server is not where it was put.").into_response();
     };
-    let mut response = reply::json(status(applied), &ServerView::from(record));
+    let mut response = call.json(status(applied), &ServerView::from(record), applied);
     if applied.outcome.effect == Effect::Created {
         let target = Target::Server(upstream.clone(), record.server.id.clone());
         reply::set(response.headers_mut(), header::LOCATION, &view::location(&target));
@@ -300,7 +300,7 @@ fn answer_many(call: &Call, applied: &Applied) -> Response {
         next: None,
         revision: applied.config.revision,
     };
-    let response = reply::json(status(applied), &page);
+    let response = call.json(status(applied), &page, applied);
     call.answer(response, applied, parent.map(|parent| parent.meta.revision))
 }
 

@@ -249,7 +249,7 @@ pub(super) async fn delete(
     };
     let call = Call::of(&request, params)?;
     let applied = call.apply(&api.catalog, Change::DeleteUpstream { id, references }).await?;
-    Ok(call.answer(StatusCode::NO_CONTENT.into_response(), &applied, None))
+    Ok(call.answer(call.gone(&applied), &applied, None))
 }
 
 fn word(state: UpstreamCondition) -> &'static str {
@@ -277,7 +277,8 @@ fn answer(call: &Call, applied: &Applied) -> Response {
     let view =
         UpstreamView { bound_routes: applied.outcome.bound_routes.clone(), ..UpstreamView::whole(record) };
     let is_new = applied.outcome.effect == Effect::Created;
-    let mut response = reply::json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &view);
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let mut response = call.json(status, &view, applied);
     if is_new {
         let location = view::location(&Target::Upstream(id));
         reply::set(response.headers_mut(), header::LOCATION, &location);

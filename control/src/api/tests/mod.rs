@@ -5,4 +5,5 @@ mod conditions;
 mod harness;
 mod operations;
 mod servers;
+mod trials;
 mod upstreams;
