@@ -8,6 +8,7 @@ mod error;
 
 mod deadline;
 mod listener;
+mod places;
 mod worker;
 
 mod connection;

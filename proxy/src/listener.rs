@@ -67,8 +67,8 @@ pub(crate) async fn accept(worker: Rc<Worker>, socket: tokio::net::TcpListener) 
             Ok((stream, peer)) => {
                 // Waits with the connection in hand: whether there is room is only known when one comes. Further ones wait
                 // in the kernel's queue.
-                worker.until_below_limit().await;
-                connection::spawn(&worker, stream, peer);
+                let place = worker.place().await;
+                connection::spawn(&worker, stream, peer, place);
             }
             Err(error) => {
                 worker.listener().accept_errors.add(1);
@@ -81,10 +81,11 @@ pub(crate) async fn accept(worker: Rc<Worker>, socket: tokio::net::TcpListener) 
         }
     }
     let Ok(socket) = socket.into_std() else { return };
+    // These only learn that the process ends: no limit makes them wait for that.
     while let Ok((stream, peer)) = socket.accept() {
         let stream = stream.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
         if let Ok(stream) = stream {
-            connection::spawn(&worker, stream, peer);
+            connection::spawn(&worker, stream, peer, worker.place().await);
         }
     }
 }

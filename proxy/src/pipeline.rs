@@ -7,6 +7,7 @@ use hyper::body::{Body, Incoming};
 
 use crate::{
     body::ResponseBody,
+    connection::Changed,
     error::ProxyError,
     exchange::{Exchange, ExchangeGuard},
     forward::{RequestBody, RequestHead},
@@ -41,13 +42,17 @@ async fn forward(
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let limits = &exchange.worker().config.listener;
     let checked = framing::check(&request, limits)?;
+    let changed = exchange.client().changed();
+    if changed == Changed::Fragment {
+        return Err(ProxyError::BadRequest("the request target has a fragment"));
+    }
     if framing::hops_left(request.method(), request.headers()) == Some(0) {
         return Ok(answer_options());
     }
     let route = exchange.table.0.route();
     let upstream = route.upstream.as_ref().ok_or(ProxyError::NoUpstream)?;
     let (parts, body) = request.into_parts();
-    let target = header::origin_form(&parts.uri);
+    let target = header::origin_form(&parts.uri, changed);
     let head = RequestHead {
         exchange,
         method: &parts.method,

@@ -17,7 +17,7 @@ use weir_shared::{
     table::TableReader,
 };
 
-use crate::{ProxyConfig, listener, worker};
+use crate::{ProxyConfig, listener, places::Places, worker};
 
 /// A data plane whose address is taken but which accepts nothing yet.
 #[derive(Debug)]
@@ -51,6 +51,7 @@ impl Proxy {
     /// A thread or its runtime cannot be made.
     pub fn start(self, reader: TableReader) -> io::Result<RunningProxy> {
         let control = Arc::new(DrainControl::default());
+        let places = Places::new(self.config.listener.max_connections);
         let mut threads = Vec::new();
         let (finished, done) = mpsc::channel();
         for (index, socket) in self.sockets.into_iter().enumerate() {
@@ -60,6 +61,7 @@ impl Proxy {
                 state: Arc::clone(&self.state),
                 reader: reader.clone(),
                 control: Arc::clone(&control),
+                places: Arc::clone(&places),
             };
             let finished = finished.clone();
             let run = move || {

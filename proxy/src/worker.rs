@@ -29,6 +29,7 @@ use crate::{
     deadline::{Deadline, Deadlines, TICK},
     forward::Pools,
     listener,
+    places::{Place, Places},
     proxy::DrainControl,
 };
 
@@ -44,6 +45,7 @@ pub(crate) struct Parts {
     pub(crate) state: Arc<ListenerState>,
     pub(crate) reader: TableReader,
     pub(crate) control: Arc<DrainControl>,
+    pub(crate) places: Arc<Places>,
 }
 
 /// A table, shared by the requests of one worker without touching the count that all workers share.
@@ -63,6 +65,7 @@ pub(crate) struct Worker {
     /// The time at the last sweep: good enough for deadlines, which are only checked by sweeps.
     coarse: Cell<Moment>,
     control: Arc<DrainControl>,
+    places: Arc<Places>,
     draining: Cell<bool>,
     drain_began: Cell<Option<Moment>>,
     drained: Notify,
@@ -114,6 +117,7 @@ impl Worker {
             rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
             coarse: Cell::new(clock.moment()),
             control: parts.control,
+            places: parts.places,
             draining: Cell::new(false),
             drain_began: Cell::new(None),
             drained: Notify::new(),
@@ -202,19 +206,18 @@ impl Worker {
         self.room.notify_one();
     }
 
-    /// Waits while all workers together have the most connections allowed, or until draining begins.
-    ///
-    /// Counted as a sum over the workers: two that look at the same moment may both go on, so the limit can be exceeded by
-    /// less than the number of workers.
-    pub(crate) async fn until_below_limit(&self) {
-        let limit = u64::from(self.config.listener.max_connections);
-        while limit != 0 && self.connections_of_all() >= limit && !self.is_draining() {
+    /// A place for one more connection. Waits while all workers together have the most allowed; when draining begins, the
+    /// limit no longer holds.
+    pub(crate) async fn place(&self) -> Place {
+        loop {
+            if let Some(place) = self.places.take() {
+                return place;
+            }
+            if self.is_draining() {
+                return self.places.take_beyond_limit();
+            }
             self.room.notified().await;
         }
-    }
-
-    fn connections_of_all(&self) -> u64 {
-        self.state.counters.iter().map(|worker| worker.connections_active.value()).sum()
     }
 
     /// Waits for `future`, or answers `None` when draining begins first.

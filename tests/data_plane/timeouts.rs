@@ -42,6 +42,51 @@ fn half_a_header_section_gets_408_on_time() {
     assert_eq!(origin.count(), 1);
 }
 
+/// Half a head that came along with a request before it has no more time than one that came by itself, whatever the body
+/// of that request looked like.
+#[test]
+fn half_a_header_section_behind_a_request_gets_408_on_time() {
+    let requests = [
+        "GET / HTTP/1.1\r\nHost: weir.test\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: weir.test\r\nContent-Length: 5\r\n\r\nhello",
+        "POST / HTTP/1.1\r\nHost: weir.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+    ];
+    let origin = Origin::named("origin");
+    let weir = impatient(&origin);
+    let mut clients: Vec<_> = requests.iter().map(|_| weir.client()).collect();
+    let started = Instant::now();
+    for (client, request) in clients.iter_mut().zip(requests) {
+        client.send(format!("{request}GET /half HTTP/1.1\r\nHost: we"));
+    }
+    for (client, request) in clients.iter_mut().zip(requests) {
+        let method = if request.starts_with("GET") { "GET" } else { "POST" };
+        assert_eq!(client.response(method).unwrap().status, 200, "{request:?}");
+        let late = client.response("GET").unwrap_or_else(|error| panic!("{request:?}: {error:?}"));
+        assert_eq!(late.status, 408, "{request:?}");
+        assert!(client.is_closed());
+        let took = started.elapsed();
+        assert!(took > HEADER_TIMEOUT * 9 / 10 && took < HEADER_TIMEOUT * 4, "{request:?}: {took:?}");
+    }
+    assert_eq!(origin.count(), requests.len());
+}
+
+/// A connection at rest has its idle time, whatever its last request was.
+#[test]
+fn a_whole_request_leaves_no_half_behind() {
+    let origin = Origin::named("origin");
+    let weir = impatient(&origin);
+    let mut clients: Vec<_> = (0..3).map(|_| weir.client()).collect();
+    clients[0].get("/");
+    clients[1].post("/", "hello");
+    clients[2].send("POST / HTTP/1.1\r\nHost: weir.test\r\nContent-Length: 5\r\n\r\nhe");
+    clients[2].send("llo");
+    assert_eq!(clients[2].response("POST").unwrap().status, 200);
+    std::thread::sleep(HEADER_TIMEOUT * 2);
+    for client in &mut clients {
+        assert_eq!(client.get("/").status, 200);
+    }
+}
+
 /// A trickle of bytes does not buy more time. The second request of a connection has the same limit.
 #[test]
 fn a_trickled_header_section_gets_408_on_time() {

@@ -5,6 +5,7 @@
 
 use std::{cell::Cell, net::IpAddr, rc::Rc, time::Duration};
 
+use super::arrival::{Arrival, Changed, Left};
 use crate::{deadline::Deadline, worker::Worker};
 
 /// Time between two looks after a client whose server is waited for.
@@ -31,6 +32,10 @@ pub(crate) struct Client {
     /// When the current phase gives up.
     pub(crate) deadline: Deadline,
     phase: Cell<Phase>,
+    /// Follows the bytes that arrive (HTTP/1).
+    arrival: Arrival,
+    /// How long the next request, or the rest of its head, is waited for.
+    patience: Cell<Duration>,
     /// Whether the deadline is one for looking after the client, while a server is waited for (HTTP/1).
     watches: Cell<bool>,
     /// How long the client has to take the response handed over last (HTTP/1).
@@ -50,6 +55,8 @@ impl Client {
             is_trusted: worker.config.trusts(peer),
             deadline: worker.deadline(),
             phase: Cell::new(Phase::Idle),
+            arrival: Arrival::default(),
+            patience: Cell::new(worker.config.listener.header_timeout.duration()),
             watches: Cell::new(false),
             stall: Cell::new(Duration::ZERO),
             flushed: Cell::new(true),
@@ -68,25 +75,37 @@ impl Client {
 
     /// Bytes have arrived: if none were expected, they begin a head. Empty lines before it do not (RFC 9112 §2.2).
     pub(super) fn received(&self, bytes: &[u8]) {
-        if self.phase.get() == Phase::Idle && bytes.iter().any(|byte| !b"\r\n".contains(byte)) {
+        if self.phase.get() != Phase::Idle {
+            self.arrival.go_on(bytes);
+        } else if bytes.iter().any(|byte| !b"\r\n".contains(byte)) {
+            self.arrival.begin(bytes);
             self.phase.set(Phase::Head);
-            self.deadline.set(self.worker.after(self.worker.config.listener.header_timeout.duration()));
+            let timeout = self.worker.config.listener.header_timeout.duration();
+            self.patience.set(timeout);
+            self.deadline.set(self.worker.after(timeout));
         }
+    }
+
+    /// The head that was arriving is a request now, with a body of `length` where its head says one (HTTP/1).
+    pub(super) fn head_ended(&self, length: Option<u64>) {
+        self.arrival.head_ended(length);
+    }
+
+    /// What the library changed about the target of the request under way (HTTP/1).
+    pub(crate) fn changed(&self) -> Changed {
+        self.arrival.changed()
     }
 
     /// Part of what is buffered for the client was written.
     pub(super) fn wrote(&self) {
-        if self.phase.get() == Phase::Idle && !self.flushed.get() {
+        if self.phase.get() != Phase::Exchange && !self.flushed.get() {
             self.await_next();
         }
     }
 
     /// All that was buffered for the client is written.
     pub(super) fn flushed(&self) {
-        if self.phase.get() != Phase::Exchange
-            && !self.flushed.replace(true)
-            && self.phase.get() == Phase::Idle
-        {
+        if self.phase.get() != Phase::Exchange && !self.flushed.replace(true) {
             self.await_next();
         }
     }
@@ -131,15 +150,23 @@ impl Client {
         self.exchanges.set(left);
         self.worker.listener().requests_active.sub(1);
         if left == 0 {
-            self.phase.set(Phase::Idle);
+            let limits = &self.worker.config.listener;
+            let (phase, patience) = match self.arrival.request_ended() {
+                Left::Nothing => (Phase::Idle, limits.idle_timeout),
+                Left::Part => (Phase::Head, limits.header_timeout),
+                // Perhaps a connection at rest, which is not told that something came too late.
+                Left::Unknown => (Phase::Idle, limits.header_timeout),
+            };
+            self.phase.set(phase);
+            self.patience.set(patience.duration());
             self.await_next();
         }
     }
 
     /// Waits for the next request, and before that for the client to take what is buffered.
     fn await_next(&self) {
-        let idle = self.worker.config.listener.idle_timeout.duration();
-        let timeout = if self.flushed.get() { idle } else { idle.max(self.stall.get()) };
+        let patience = self.patience.get();
+        let timeout = if self.flushed.get() { patience } else { patience.max(self.stall.get()) };
         self.deadline.set(self.worker.after(timeout));
     }
 }

@@ -3,7 +3,11 @@
 use std::{convert::Infallible, future::poll_fn, pin::Pin, rc::Rc, task::Poll, time::Duration};
 
 use http::StatusCode;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Body, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -48,6 +52,7 @@ pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
         builder.max_headers(to_usize(limits.max_headers));
     }
     let service = service_fn(|request: http::Request<Incoming>| {
+        client.head_ended(request.body().size_hint().exact());
         let guard = ExchangeGuard::begin(&client);
         // Boxed, so that a connection at rest keeps no room for a request, and the library moves a pointer around instead of
         // all that a request may need.

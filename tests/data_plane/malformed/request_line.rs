@@ -78,7 +78,7 @@ fn the_target() {
         line("RFC 9112 §3.2.3", "authority-form in a GET", Refused, "GET weir.test:80 HTTP/1.1"),
         line("RFC 9112 §3.2.4", "asterisk-form in a GET", Refused, "GET * HTTP/1.1"),
         line("RFC 9112 §3.2", "a path without its slash", Refused, "GET case HTTP/1.1"),
-        line("RFC 9112 §3.2", "a fragment", Either, "GET /case#part HTTP/1.1"),
+        line("RFC 9112 §3.2", "a fragment", Refused, "GET /case#part HTTP/1.1"),
         line("RFC 9112 §3.2", "a backslash", Either, "GET /case\\..\\a HTTP/1.1"),
         line("RFC 9112 §3.2", "a DEL", Refused, "GET /case\x7f HTTP/1.1"),
         line("RFC 9112 §3.2", "a NUL", Refused, "GET /case\0 HTTP/1.1"),

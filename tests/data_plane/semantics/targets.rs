@@ -46,6 +46,38 @@ fn options_asterisk_stays_as_it_is() {
     assert_eq!((head.method.as_str(), head.target.as_str()), ("OPTIONS", "*"));
 }
 
+/// RFC 9112 §3.2.4: what the last proxy makes of OPTIONS for a host alone. With a path it is about that path.
+#[test]
+fn options_for_a_host_alone_becomes_asterisk_form() {
+    let origin = Origin::named("origin");
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    for target in ["http://shop.test", "http://shop.test:8001", "http://shop.test/", "http://shop.test?a"] {
+        let request = format!("OPTIONS {target} HTTP/1.1\r\nHost: shop.test\r\n\r\n");
+        assert_eq!(client.exchange(request).status, 200, "{target}");
+    }
+    assert_eq!(origin.targets(), ["*", "*", "/", "/?a"]);
+    let hosts: Vec<_> =
+        origin.seen().iter().map(|seen| seen.request.head.fields.one("host").unwrap().to_owned()).collect();
+    assert_eq!(hosts, ["shop.test", "shop.test:8001", "shop.test", "shop.test"]);
+}
+
+/// RFC 9112 §3.2: no form of a target has a fragment. A `#` elsewhere is no fragment.
+#[test]
+fn a_fragment_is_refused() {
+    let origin = Origin::named("origin");
+    let weir = in_front_of(&origin);
+    for target in ["/a#b", "/#", "http://shop.test/a#b", "/a?b#c"] {
+        let response = weir.client().exchange(format!("GET {target} HTTP/1.1\r\nHost: shop.test\r\n\r\n"));
+        assert_eq!(response.status, 400, "{target}");
+    }
+    assert_eq!(origin.count(), 0);
+    let mut client = weir.client();
+    let body = "POST / HTTP/1.1\r\nHost: shop.test\r\nX-A: #\r\nContent-Length: 4\r\n\r\n#a#b";
+    assert_eq!(client.exchange(body).status, 200);
+    assert_eq!(client.get("/").status, 200);
+}
+
 #[test]
 fn paths_pass_as_they_came() {
     let targets = [
