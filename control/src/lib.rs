@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod clock;
 mod control;
 pub mod error;
+pub mod events;
 pub mod health;
 pub mod last_good;
 pub mod metrics;

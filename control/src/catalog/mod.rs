@@ -27,6 +27,7 @@ use self::{
 };
 use crate::{
     error::CatalogError,
+    events::Bus,
     store::{RecordOp, Store},
 };
 
@@ -110,6 +111,7 @@ pub struct Catalog {
     report: StoreReport,
     /// `None`: there is none, and nothing can be changed.
     store: Option<Arc<dyn Store>>,
+    events: Bus,
 }
 
 impl Catalog {
@@ -129,6 +131,12 @@ impl Catalog {
     #[must_use]
     pub fn report(&self) -> &StoreReport {
         &self.report
+    }
+
+    /// Where changes are told of, and whatever else happens.
+    #[must_use]
+    pub fn events(&self) -> &Bus {
+        &self.events
     }
 
     /// Where the configuration is kept: history and records are read there.

@@ -19,7 +19,8 @@ use super::{
 use crate::{
     clock::Clock,
     error::CatalogError,
-    store::{Commit, CommitError, CommitMeta, Store, StoreError, codec},
+    events::Bus,
+    store::{Commit, CommitError, CommitMeta, KEPT_REVISIONS, Page, Store, StoreError, codec},
 };
 
 /// How often a change is planned anew when others commit first. With an embedded store nobody else should.
@@ -37,6 +38,7 @@ pub struct Writer {
     reader: TableReader,
     clock: Clock,
     published: watch::Sender<Revision>,
+    events: Bus,
 }
 
 impl Writer {
@@ -50,10 +52,17 @@ impl Writer {
         clock: Clock,
     ) -> (Self, Catalog) {
         let (sender, jobs) = mpsc::channel(MAX_WAITING);
-        let catalog =
-            Catalog { jobs: sender, reader: reader.clone(), report: report.clone(), store: store.clone() };
-        let (published, _) = watch::channel(reader.snapshot().revision());
-        (Self { jobs, store, report, compiler, table, reader, clock, published }, catalog)
+        let present = reader.snapshot();
+        let events = Bus::new(present.config().epoch.clone(), present.revision(), clock.now());
+        let catalog = Catalog {
+            jobs: sender,
+            reader: reader.clone(),
+            report: report.clone(),
+            store: store.clone(),
+            events: events.clone(),
+        };
+        let (published, _) = watch::channel(present.revision());
+        (Self { jobs, store, report, compiler, table, reader, clock, published, events }, catalog)
     }
 
     /// Tells of every revision that was published.
@@ -111,12 +120,13 @@ impl Writer {
             changes: serde_json::to_string(&changes).unwrap_or_default(),
         };
         let records = request.beside.records(&applied);
-        let commit = Commit { base: present.revision(), ops, records, meta };
+        let commit = Commit { base: present.revision(), ops, records, meta: meta.clone() };
         match store.commit(commit).await {
             Ok(revision) => {
                 debug_assert_eq!(revision, table.revision(), "revisions have no gaps");
                 self.report.committed(now.wall);
                 self.publish(table);
+                self.events.committed(revision, Some(&meta));
                 Ok(Some(applied))
             }
             Err(CommitError::Conflict { head }) => {
@@ -153,8 +163,26 @@ impl Writer {
             .compiler
             .compile(Arc::new(config), Some(&present), self.clock.now())
             .map_err(|invalid| StoreError::Corrupt(first(&invalid)))?;
+        let (before, revision) = (present.revision(), table.revision());
         self.publish(table);
+        self.tell_missed(before, revision).await;
         Ok(())
+    }
+
+    /// Tells of the commits after `before` up to `revision`, which others made.
+    async fn tell_missed(&self, before: Revision, revision: Revision) {
+        let count = revision.0.saturating_sub(before.0).min(KEPT_REVISIONS);
+        let page = Page { below: revision.0 + 1, limit: u32::try_from(count).unwrap_or(u32::MAX) };
+        let entries = match self.store.as_ref() {
+            Some(store) => store.revisions(page).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        for entry in entries.iter().rev() {
+            self.events.committed(entry.revision, Some(&entry.meta));
+        }
+        if self.events.head().revision != revision {
+            self.events.committed(revision, None);
+        }
     }
 
     fn publish(&mut self, table: Table) {

@@ -1,0 +1,20 @@
+//! What happens, told to whoever listens: changes of the configuration, turns of health, drains.
+//!
+//! Whoever has something to tell calls [`Bus::publish`], which never waits for a listener. Listeners have no queues: each
+//! is a place in what the bus keeps anyway, so that a slow one costs nothing and delays nobody. What a listener has
+//! missed is read from memory or, for the configuration, from the store; what cannot be read any more is never
+//! passed over in silence, but told as a reset.
+//!
+//! Reading order: `event` (what is told), `position` (its id), `bus`, `consumer`.
+
+mod bus;
+mod consumer;
+mod event;
+mod position;
+#[cfg(test)]
+mod tests;
+
+pub use bus::{Bus, Counts, MAX_CONSUMERS, Observed};
+pub use consumer::{Consumer, Filter, Full, Item, Reset, ResetReason, Start};
+pub use event::{ConfigEvent, Event, Topic};
+pub use position::{EventId, Position};
