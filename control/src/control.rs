@@ -24,8 +24,8 @@ use weir_shared::{
 };
 
 use crate::{
-    api::{self, Api, Build, envelope::MAX_IN_FLIGHT, guard::Guard},
-    catalog::{Catalog, Writer},
+    api::{self, Api, Build, envelope::MAX_IN_FLIGHT, guard::Guard, retry::UnderWay},
+    catalog::{Catalog, Writer, precondition::IfMatch},
     clock::Clock,
     health::{CheckerStats, HealthChecker},
     last_good::Keeper,
@@ -63,6 +63,8 @@ pub struct ControlConfig {
     pub clock: Clock,
     /// Names other than loopback by which the API may be called.
     pub allowed_hosts: Vec<String>,
+    /// Whether what is there may be changed without naming its state.
+    pub if_match: IfMatch,
     /// What this process is called in health documents.
     pub node: String,
     /// What the program is.
@@ -180,6 +182,8 @@ impl Prepared {
             build: config.build,
             guard: Guard::new(address, &config.allowed_hosts),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
+            under_way: UnderWay::default(),
+            if_match: config.if_match,
         };
         let (stop, stopped) = watch::channel(false);
         let listener = {

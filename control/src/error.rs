@@ -49,6 +49,14 @@ pub enum CatalogError {
         /// The configuration it is in.
         config: Arc<Config>,
     },
+    /// The caller must name the state it knows, and did not.
+    #[error("the request does not name the state of the resource")]
+    PreconditionRequired {
+        /// The resource.
+        current: Target,
+        /// The configuration it is in.
+        config: Arc<Config>,
+    },
     /// What was submitted is faulty.
     #[error("{} field(s) are invalid", .0.len())]
     Invalid(Vec<FieldError>),

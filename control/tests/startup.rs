@@ -16,7 +16,10 @@ use std::{
 
 use tempfile::TempDir;
 use tokio::time::Instant;
-use weir_control::{Control, ControlConfig, ControlError, StoreChoice, api::Build, clock::Clock};
+use weir_control::{
+    Control, ControlConfig, ControlError, StoreChoice, api::Build, catalog::precondition::IfMatch,
+    clock::Clock,
+};
 use weir_shared::{
     model::{Listener, ListenerStatus},
     state::ListenerState,
@@ -41,6 +44,7 @@ fn config(folder: &Path) -> ControlConfig {
         listener_state: Arc::new(ListenerState::new(1)),
         clock: Clock::new(Instant::now()),
         allowed_hosts: Vec::new(),
+        if_match: IfMatch::Optional,
         node: "test".to_owned(),
         build: Build { version: "0.0.0".to_owned(), commit: "test".to_owned() },
     }

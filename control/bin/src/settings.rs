@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc};
 
 use tokio::time::Instant;
-use weir_control::{ControlConfig, StoreChoice, api::Build, clock::Clock};
+use weir_control::{ControlConfig, StoreChoice, api::Build, catalog::precondition::IfMatch, clock::Clock};
 use weir_proxy::ProxyConfig;
 use weir_shared::{model::Listener, state::ListenerState, table::Compiler};
 
@@ -62,6 +62,7 @@ pub(crate) fn control(
         listener_state,
         clock,
         allowed_hosts: args.admin.admin_allowed_host.clone(),
+        if_match: if args.admin.changes.require_if_match { IfMatch::Required } else { IfMatch::Optional },
         node: node(),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -87,7 +87,11 @@ pub async fn read_patch(request: Request<Body>) -> Result<Value, Problem> {
     Err(vec![Pointer::root().error(FieldErrorCode::InvalidType, detail)].into())
 }
 
-async fn whole(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
+/// Reads the whole body, of at most `most` bytes.
+///
+/// # Errors
+/// When it is too large, too slow, or ends early.
+pub(super) async fn whole(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
     let too_large = || {
         let detail = format!("The body is larger than {most} bytes.");
         Problem::new(Code::BodyTooLarge, detail)

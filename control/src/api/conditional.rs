@@ -25,7 +25,7 @@ struct Tag {
 pub(super) fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
     let strong = read(headers, &header::IF_MATCH)?.map(|list| named(list, |tag| !tag.is_weak));
     let weak = read(headers, &header::IF_NONE_MATCH)?.map(|list| named(list, |_| true));
-    Ok(Precondition { matches: strong, matches_none: weak })
+    Ok(Precondition { matches: strong, matches_none: weak, ..Precondition::default() })
 }
 
 /// What `list` names, of its tags those that `counts`.

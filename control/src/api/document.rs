@@ -1,6 +1,9 @@
 //! The API's own description, OpenAPI 3.1, generated from the handlers; and the pages that show it.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use axum::{
     Router,
@@ -15,6 +18,7 @@ use utoipa::{
     openapi::{
         self, Ref, RefOr,
         content::ContentBuilder,
+        example::ExampleBuilder,
         path::{HttpMethod, Operation},
         response::ResponseBuilder,
     },
@@ -22,7 +26,9 @@ use utoipa::{
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    Api, config, health, info, probes,
+    Api, config,
+    describe::{self, Common},
+    health, info, probes,
     problem::{self, Code, Problem},
     routes, servers,
     trial::Trial,
@@ -56,7 +62,7 @@ use super::{
         info::read, probes::livez, probes::readyz, probes::healthz, probes::metrics, document, explain,
     ),
     components(schemas(problem::Document, Trial)),
-    modifiers(&Problems, &Trials)
+    modifiers(&Common, &Problems, &Trials)
 )]
 struct ApiDocument;
 
@@ -97,7 +103,7 @@ impl Modify for Problems {
 }
 
 fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
-    let is_write = *method != HttpMethod::Get;
+    let is_change = describe::is_change(operation);
     let has_body = operation.request_body.is_some();
     let mut codes = vec![Code::MalformedRequest, Code::Forbidden, Code::RateLimited, Code::Internal];
     if path.starts_with("/v1/") {
@@ -106,11 +112,29 @@ fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
     if path.contains('{') {
         codes.push(Code::NotFound);
     }
-    if is_write {
-        codes.extend([Code::EtagMismatch, Code::StoreUnavailable, Code::CommitUnknown]);
+    if path.starts_with("/v1/") && *method == HttpMethod::Get {
+        codes.push(Code::Behind);
+    }
+    if is_change {
+        codes.extend([
+            Code::IdempotencyInFlight,
+            Code::EtagMismatch,
+            Code::IdempotencyMismatch,
+            Code::StoreUnavailable,
+            Code::CommitContention,
+            Code::CommitUnknown,
+        ]);
+    }
+    if is_change && *method != HttpMethod::Post {
+        codes.push(Code::IfMatchRequired);
     }
     if has_body {
-        codes.extend([Code::RequestTimeout, Code::BodyTooLarge, Code::UnsupportedMediaType]);
+        codes.extend([
+            Code::MalformedJson,
+            Code::RequestTimeout,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+        ]);
     }
     if *method == HttpMethod::Post || (*method == HttpMethod::Put && path.contains("{server}")) {
         codes.push(Code::Exists);
@@ -118,23 +142,30 @@ fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
     if *method == HttpMethod::Delete && path.ends_with("{upstream}") {
         codes.push(Code::InUse);
     }
-    for code in codes {
-        let status = code.status().as_u16().to_string();
-        operation.responses.responses.entry(status).or_insert_with(|| RefOr::T(response(path, code)));
+    let mut by_status = BTreeMap::<u16, Vec<Code>>::new();
+    codes.into_iter().for_each(|code| by_status.entry(code.status().as_u16()).or_default().push(code));
+    for (status, codes) in by_status {
+        let response = || RefOr::T(response(path, &codes));
+        operation.responses.responses.entry(status.to_string()).or_insert_with(response);
     }
 }
 
-fn response(path: &str, code: Code) -> openapi::Response {
-    let example = Problem::new(code, code.advice()).document(
-        path,
-        "4f1c0e6a9b3d4c7e8a5f2b1d0c9e8f7a",
-        weir_shared::id::Revision(42),
-    );
+/// An answer with any of `codes`, which have the same status.
+fn response(path: &str, codes: &[Code]) -> openapi::Response {
+    let example = |code: &Code| {
+        let problem = Problem::new(*code, code.advice()).document(
+            path,
+            "4f1c0e6a9b3d4c7e8a5f2b1d0c9e8f7a",
+            weir_shared::id::Revision(42),
+        );
+        (code.as_str(), ExampleBuilder::new().value(Some(json!(problem))).build())
+    };
     let content = ContentBuilder::new()
         .schema(Some(Ref::from_schema_name(problem::Document::name())))
-        .example(Some(json!(example)))
+        .examples_from_iter(codes.iter().map(example))
         .build();
-    ResponseBuilder::new().description(code.title()).content(problem::MEDIA_TYPE, content).build()
+    let titles: Vec<&str> = codes.iter().map(|code| code.title()).collect();
+    ResponseBuilder::new().description(titles.join(", or: ")).content(problem::MEDIA_TYPE, content).build()
 }
 
 /// Reads this document

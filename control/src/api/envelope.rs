@@ -19,7 +19,7 @@ use http::{HeaderName, HeaderValue, header};
 use rand::RngExt;
 
 use super::{
-    Api,
+    Api, behind,
     problem::{self, Code, Problem},
     reply,
 };
@@ -63,8 +63,12 @@ pub async fn wrap(State(api): State<Arc<Api>>, mut request: Request, next: Next)
     response
 }
 
-async fn admit(api: &Api, request: Request, next: Next) -> Response {
+async fn admit(api: &Api, mut request: Request, next: Next) -> Response {
     if let Err(problem) = api.guard.check(&request) {
+        return problem.into_response();
+    }
+    // Before it takes a place: who waits for a revision does nothing meanwhile.
+    if let Err(problem) = behind::wait(api, &mut request).await {
         return problem.into_response();
     }
     // Whoever asks whether the process lives must not be told otherwise by a flood.

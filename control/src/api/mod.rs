@@ -2,9 +2,12 @@
 //!
 //! Reading order: `upstreams` (all verbs of one resource), `reply`, [`body`], [`problem`], [`envelope`].
 
+mod answer;
+mod behind;
 pub mod body;
 mod conditional;
 mod config;
+mod describe;
 pub mod document;
 pub mod envelope;
 mod examples;
@@ -13,9 +16,11 @@ mod health;
 mod info;
 mod json;
 mod params;
+mod prefer;
 mod probes;
 pub mod problem;
 mod reply;
+pub mod retry;
 mod routes;
 pub(crate) mod serve;
 mod servers;
@@ -35,8 +40,14 @@ use weir_shared::{
     state::ListenerState,
 };
 
-use self::guard::Guard;
-use crate::{catalog::Catalog, clock::Clock, health::CheckerStats, startup::Source, status::Status};
+use self::{guard::Guard, retry::UnderWay};
+use crate::{
+    catalog::{Catalog, precondition::IfMatch},
+    clock::Clock,
+    health::CheckerStats,
+    startup::Source,
+    status::Status,
+};
 
 /// What the program is, for whoever asks.
 #[derive(Clone, Debug)]
@@ -76,6 +87,10 @@ pub struct Api {
     pub guard: Guard,
     /// Places for requests.
     pub in_flight: Semaphore,
+    /// Keys of the changes under way.
+    pub under_way: UnderWay,
+    /// Whether what is there may be changed without naming its state.
+    pub if_match: IfMatch,
 }
 
 /// Serves the whole API.
@@ -102,6 +117,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/healthz", get(probes::healthz))
         .route("/metrics", get(probes::metrics))
         .merge(document::router())
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), retry::wrap))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), envelope::wrap))
         .with_state(api)
 }

@@ -1,6 +1,6 @@
 //! Query parameters, read strictly: an unknown one is refused, because a mistyped `dry_run` would do what it was to try.
 
-use std::ops::RangeInclusive;
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
 
 use http::Uri;
 use serde::de::DeserializeOwned;
@@ -74,7 +74,10 @@ impl Params {
     }
 
     /// The number `name`, within `range`.
-    pub(super) fn number(&mut self, name: &'static str, range: RangeInclusive<u32>) -> Option<u32> {
+    pub(super) fn number<T>(&mut self, name: &'static str, range: RangeInclusive<T>) -> Option<T>
+    where
+        T: FromStr + PartialOrd + Display,
+    {
         let value = self.text(name)?;
         match value.parse() {
             Ok(number) if range.contains(&number) => Some(number),
@@ -123,6 +126,14 @@ impl Params {
         None
     }
 
+    /// Refuses what was invalid.
+    ///
+    /// # Errors
+    /// Every fault found so far.
+    pub(super) fn faults(self) -> Result<(), Problem> {
+        if self.faults.is_empty() { Ok(()) } else { Err(Problem::invalid(self.faults)) }
+    }
+
     /// Refuses what was invalid or not taken.
     ///
     /// # Errors
@@ -136,7 +147,7 @@ impl Params {
             let allowed = (!self.known.is_empty()).then(|| self.known.join(", "));
             self.fault(&name, FieldErrorCode::UnknownField, detail, None, allowed);
         }
-        if self.faults.is_empty() { Ok(()) } else { Err(Problem::invalid(self.faults)) }
+        self.faults()
     }
 
     fn fault(

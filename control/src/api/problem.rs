@@ -41,6 +41,12 @@ pub enum Code {
     InUse,
     /// The resource has changed since the caller read it.
     EtagMismatch,
+    /// What is there may only be changed by naming its state in `If-Match`.
+    IfMatchRequired,
+    /// A request with this idempotency key is under way.
+    IdempotencyInFlight,
+    /// This idempotency key was used for another request.
+    IdempotencyMismatch,
     /// The body is too large.
     BodyTooLarge,
     /// The body is of a media type or encoding that is not read.
@@ -53,6 +59,8 @@ pub enum Code {
     Internal,
     /// The store takes no writes. Nothing was changed.
     StoreUnavailable,
+    /// The revision asked for is not in force here yet.
+    Behind,
     /// Other changes kept coming first. Nothing was changed.
     CommitContention,
     /// The change may or may not have been made.
@@ -61,7 +69,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::MalformedRequest,
         Self::MalformedJson,
         Self::Forbidden,
@@ -71,12 +79,16 @@ impl Code {
         Self::Exists,
         Self::InUse,
         Self::EtagMismatch,
+        Self::IfMatchRequired,
+        Self::IdempotencyInFlight,
+        Self::IdempotencyMismatch,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
         Self::Validation,
         Self::RateLimited,
         Self::Internal,
         Self::StoreUnavailable,
+        Self::Behind,
         Self::CommitContention,
         Self::CommitUnknown,
     ];
@@ -138,6 +150,12 @@ impl Code {
                 "Remove what refers to the resource, or repeat the request with ?cascade=true."),
             Self::EtagMismatch => ("etag_mismatch", StatusCode::PRECONDITION_FAILED, "Changed in the meantime",
                 "Merge your change with `current` and repeat the request with `current_etag`."),
+            Self::IfMatchRequired => ("if_match_required", StatusCode::PRECONDITION_REQUIRED, "State not named",
+                "Read the resource and repeat the request with its ETag in If-Match; * stands for any state."),
+            Self::IdempotencyInFlight => ("idempotency_in_flight", StatusCode::CONFLICT, "Under way already",
+                "Repeat the request after the time in the Retry-After field: it is answered as the first one was."),
+            Self::IdempotencyMismatch => ("idempotency_mismatch", StatusCode::UNPROCESSABLE_ENTITY, "Key used for another request",
+                "Take a new Idempotency-Key for each change; keep the key only when the very same request is repeated."),
             Self::BodyTooLarge => ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large",
                 "Send less at once."),
             Self::UnsupportedMediaType => ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type",
@@ -150,10 +168,12 @@ impl Code {
                 "This is a fault of Weir: report it with the request id."),
             Self::StoreUnavailable => ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "Store unavailable",
                 "Nothing was changed and traffic goes on. Mend the store as the detail says and repeat the request."),
+            Self::Behind => ("behind", StatusCode::SERVICE_UNAVAILABLE, "Not there yet",
+                "Repeat the request after the time in the Retry-After field, or ask without min_revision."),
             Self::CommitContention => ("commit_contention", StatusCode::SERVICE_UNAVAILABLE, "Too many changes at once",
                 "Nothing was changed. Repeat the request."),
             Self::CommitUnknown => ("commit_unknown", StatusCode::GATEWAY_TIMEOUT, "Outcome unknown",
-                "Read the resource to see whether the change was made."),
+                "Repeat the request with the same Idempotency-Key, which makes no change twice; without one, read the resource first."),
         }
     }
 }
@@ -362,6 +382,16 @@ impl From<CatalogError> for Problem {
                     None => problem,
                 };
                 problem.with("current", view::current(&current, &config))
+            }
+            CatalogError::PreconditionRequired { current, config } => {
+                let detail = "If-Match is required here: name the state you know; nothing was changed.";
+                let problem = Self::new(Code::IfMatchRequired, detail);
+                match view::revision(&current, &config) {
+                    Some(revision) => {
+                        problem.with("current_etag", format!("\"{}\"", tag(revision, &config.epoch)))
+                    }
+                    None => problem,
+                }
             }
             CatalogError::Invalid(errors) => Self::from(errors),
             CatalogError::Unavailable(detail) => {

@@ -1,10 +1,12 @@
-//! Answers in the form all of them share.
+//! Answers in the form all of them share, and what all changes have in common.
+
+use std::sync::Arc;
 
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use serde::Serialize;
 use weir_shared::{
     id::{Epoch, Revision},
@@ -12,14 +14,21 @@ use weir_shared::{
 };
 
 use super::{
+    Api,
+    answer::Answer,
     conditional,
     envelope::RequestId,
     params::Params,
+    prefer::Preferences,
     problem::{Code, Problem},
-    trial::{Trial, Tried},
+    retry::{self, Once},
     trial_document::MAX_MESSAGE,
 };
-use crate::catalog::{self, Applied, Mode, change::Change, precondition};
+use crate::catalog::{
+    self, Applied, Mode,
+    change::Change,
+    precondition::{self, IfMatch, Precondition},
+};
 
 /// The revision an answer speaks of.
 pub(super) const REVISION: HeaderName = HeaderName::from_static("weir-revision");
@@ -91,13 +100,17 @@ pub(super) fn read<T: Serialize>(
     Ok(response)
 }
 
-/// What all changes have in common: conditions, whether it is a trial, the reason, and the request's name.
+/// What all changes have in common: conditions, preferences, whether it is a trial, the reason, and the request's name.
 #[derive(Debug)]
 pub(super) struct Call {
-    precondition: precondition::Precondition,
+    api: Arc<Api>,
+    precondition: Precondition,
+    preferences: Preferences,
     mode: Mode,
     message: Option<String>,
     request_id: String,
+    /// The request's idempotency key, if it has one.
+    once: Option<Arc<Once>>,
 }
 
 impl Call {
@@ -105,27 +118,42 @@ impl Call {
     ///
     /// # Errors
     /// When a condition or a parameter is invalid.
-    pub(super) fn of(request: &Request<Body>, mut params: Params) -> Result<Self, Problem> {
+    pub(super) fn of(api: &Arc<Api>, request: &Request<Body>, mut params: Params) -> Result<Self, Problem> {
         let mode = match params.flag("dry_run") {
             Some(true) => Mode::DryRun,
             Some(false) | None => Mode::Commit,
         };
         let message = params.short_text("message", MAX_MESSAGE);
         params.finish()?;
+        let if_match = match *request.method() {
+            Method::PUT | Method::PATCH | Method::DELETE => api.if_match,
+            _ => IfMatch::Optional,
+        };
         let id = request.extensions().get::<RequestId>();
         Ok(Self {
-            precondition: conditional::precondition(request.headers())?,
+            api: Arc::clone(api),
+            precondition: Precondition { if_match, ..conditional::precondition(request.headers())? },
+            preferences: Preferences::of(request.headers()),
             mode,
             message,
             request_id: id.map(|id| id.0.to_string()).unwrap_or_default(),
+            once: request.extensions().get().cloned(),
         })
     }
 
-    /// Makes the change, or tries it.
+    /// Makes the change, or tries it, and answers what `render` makes of what came of it. The answer is made before the
+    /// commit as well when it is stored with the change.
     ///
     /// # Errors
-    /// Why it was not made.
-    pub(super) async fn apply(&self, catalog: &catalog::Catalog, change: Change) -> Result<Applied, Problem> {
+    /// Why the change was not made.
+    pub(super) async fn apply<F>(&self, change: Change, render: F) -> Result<Response, Problem>
+    where
+        F: Fn(&Applied) -> Result<Answer, Problem> + Clone + Send + Sync + 'static,
+    {
+        let mut beside = catalog::Beside::default();
+        if let Some(once) = &self.once {
+            retry::remember(&mut beside, Arc::clone(once), render.clone());
+        }
         let request = catalog::Request {
             change,
             precondition: self.precondition.clone(),
@@ -133,45 +161,17 @@ impl Call {
             actor: "api".to_owned(),
             request_id: self.request_id.clone(),
             message: self.message.clone(),
-            beside: catalog::Beside::default(),
+            beside,
         };
-        Ok(catalog.apply(request).await?)
-    }
-
-    /// An answer with `value` as JSON; of a trial with the differences as well.
-    #[must_use]
-    pub(super) fn json<T: Serialize>(&self, status: StatusCode, value: &T, applied: &Applied) -> Response {
-        match self.mode {
-            Mode::Commit => json(status, value),
-            Mode::DryRun => json(status, &Tried::new(value, applied)),
+        let applied = self.api.catalog.apply(request).await?;
+        let answer = render(&applied)?;
+        if self.mode == Mode::Commit {
+            return Ok(answer.response(self.preferences));
         }
-    }
-
-    /// An answer to a deletion: nothing to show, except of a trial the differences.
-    #[must_use]
-    pub(super) fn gone(&self, applied: &Applied) -> Response {
-        match self.mode {
-            Mode::Commit => StatusCode::NO_CONTENT.into_response(),
-            Mode::DryRun => json(StatusCode::OK, &Trial::of(applied)),
-        }
-    }
-
-    /// `response` with what every answered change carries. A trial has no tag, because there is nothing to tag.
-    #[must_use]
-    pub(super) fn answer(
-        &self,
-        mut response: Response,
-        applied: &Applied,
-        revision: Option<Revision>,
-    ) -> Response {
-        if self.mode == Mode::DryRun {
-            response.headers_mut().insert(DRY_RUN, HeaderValue::from_static("true"));
-            return response;
-        }
-        set(response.headers_mut(), REVISION, &applied.config.revision.to_string());
-        match revision {
-            Some(revision) => tagged(response, revision, &applied.config.epoch),
-            None => response,
-        }
+        let mut response = answer.tried(&applied)?.response(self.preferences);
+        response.headers_mut().insert(DRY_RUN, HeaderValue::from_static("true"));
+        // The revision of an answer is the one in force, which a trial leaves as it is.
+        response.headers_mut().remove(REVISION);
+        Ok(response)
     }
 }

@@ -5,9 +5,9 @@ use std::{collections::HashMap, sync::Arc};
 use axum::{
     body::Body,
     extract::{Path, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use http::{Request, StatusCode, header};
+use http::{Request, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -17,12 +17,14 @@ use weir_shared::{
 };
 
 use super::{
-    Api, body, examples,
+    Api,
+    answer::Answer,
+    body, examples,
     params::Params,
     problem::{Code, Problem},
     reply::{self, Call},
     upstreams::not_found,
-    view::{self, ServerView},
+    view::ServerView,
 };
 use crate::{
     catalog::{
@@ -131,7 +133,7 @@ pub(super) async fn create(
     Path(upstream): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let call = Call::of(&request, Params::of(request.uri())?)?;
+    let call = Call::of(&api, &request, Params::of(request.uri())?)?;
     let (servers, shape) = body::read(request, |body| match body {
         Value::Array(values) => Ok((submitted::servers(values)?, Shape::Many)),
         value => {
@@ -141,11 +143,7 @@ pub(super) async fn create(
     })
     .await?;
     let change = Change::AddServers { upstream, servers, shape };
-    let applied = call.apply(&api.catalog, change).await?;
-    match shape {
-        Shape::One => Ok(answer(&call, &applied)),
-        Shape::Many => Ok(answer_many(&call, &applied)),
-    }
+    call.apply(change, if shape == Shape::One { answer } else { answer_many }).await
 }
 
 /// Reads a server
@@ -197,15 +195,14 @@ pub(super) async fn replace(
     Path((upstream, key)): Path<(String, String)>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let call = Call::of(&request, Params::of(request.uri())?)?;
+    let call = Call::of(&api, &request, Params::of(request.uri())?)?;
     let (shared, parent, name) = (Arc::clone(&api), upstream.clone(), key.clone());
     let server = body::read(request, move |body| {
         let address = implied_address(&shared, &parent, &name);
         Ok(submitted::server(body, address.as_deref())?)
     })
     .await?;
-    let applied = call.apply(&api.catalog, Change::PutServer { upstream, key, server }).await?;
-    Ok(answer(&call, &applied))
+    call.apply(Change::PutServer { upstream, key, server }, answer).await
 }
 
 /// Changes some fields of a server
@@ -227,10 +224,9 @@ pub(super) async fn change(
     Path((upstream, key)): Path<(String, String)>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let call = Call::of(&request, Params::of(request.uri())?)?;
+    let call = Call::of(&api, &request, Params::of(request.uri())?)?;
     let patch = body::read_patch(request).await?;
-    let applied = call.apply(&api.catalog, Change::PatchServer { upstream, key, patch }).await?;
-    Ok(answer(&call, &applied))
+    call.apply(Change::PatchServer { upstream, key, patch }, answer).await
 }
 
 /// Deletes a server
@@ -251,9 +247,8 @@ pub(super) async fn delete(
     Path((upstream, key)): Path<(String, String)>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let call = Call::of(&request, Params::of(request.uri())?)?;
-    let applied = call.apply(&api.catalog, Change::DeleteServer { upstream, key }).await?;
-    Ok(call.answer(call.gone(&applied), &applied, None))
+    let call = Call::of(&api, &request, Params::of(request.uri())?)?;
+    call.apply(Change::DeleteServer { upstream, key }, |applied| Ok(Answer::empty(applied))).await
 }
 
 /// The address of a put server whose body has none: that of the server that is there, or the one in the path. An address
@@ -268,7 +263,7 @@ fn implied_address(api: &Api, upstream: &str, key: &str) -> Option<String> {
     }
 }
 
-fn answer(call: &Call, applied: &Applied) -> Response {
+fn answer(applied: &Applied) -> Result<Answer, Problem> {
     let upstream = &applied.outcome.upstream;
     let record = applied
         .config
@@ -276,18 +271,16 @@ fn answer(call: &Call, applied: &Applied) -> Response {
         .get(upstream.as_str())
         .zip(applied.outcome.servers.first())
         .and_then(|(parent, id)| parent.server(id));
-    let Some(record) = record else {
-        return Problem::new(Code::Internal, "The server is not where it was put.").into_response();
-    };
-    let mut response = call.json(status(applied), &ServerView::from(record), applied);
+    let record = record.ok_or_else(|| Problem::new(Code::Internal, "The server is not where it was put."))?;
+    let answer = Answer::shows(applied, status(applied), &ServerView::from(record))?
+        .tagged(record.meta.revision, applied);
     if applied.outcome.effect == Effect::Created {
-        let target = Target::Server(upstream.clone(), record.server.id.clone());
-        reply::set(response.headers_mut(), header::LOCATION, &view::location(&target));
+        return Ok(answer.at(&Target::Server(upstream.clone(), record.server.id.clone())));
     }
-    call.answer(response, applied, Some(record.meta.revision))
+    Ok(answer)
 }
 
-fn answer_many(call: &Call, applied: &Applied) -> Response {
+fn answer_many(applied: &Applied) -> Result<Answer, Problem> {
     let parent = applied.config.upstreams.get(applied.outcome.upstream.as_str());
     let by_id: HashMap<&str, &Arc<ServerRecord>> = parent
         .iter()
@@ -300,8 +293,11 @@ fn answer_many(call: &Call, applied: &Applied) -> Response {
         next: None,
         revision: applied.config.revision,
     };
-    let response = call.json(status(applied), &page, applied);
-    call.answer(response, applied, parent.map(|parent| parent.meta.revision))
+    let answer = Answer::shows(applied, status(applied), &page)?;
+    Ok(match parent {
+        Some(parent) => answer.tagged(parent.meta.revision, applied),
+        None => answer,
+    })
 }
 
 fn status(applied: &Applied) -> StatusCode {

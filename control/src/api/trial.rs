@@ -24,7 +24,8 @@ impl<'a, T> Tried<'a, T> {
 }
 
 /// What the trial of a deletion is answered, which has nothing else to show.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
 #[schema(as = DryRun, example = json!({
     "diff": [{"op": "remove", "path": "/upstreams/web/servers/10.0.0.7-8080",
               "old": {"id": "10.0.0.7-8080", "address": "10.0.0.7:8080", "weight": 1}}]
@@ -32,11 +33,4 @@ impl<'a, T> Tried<'a, T> {
 pub(super) struct Trial {
     /// Everything the change would make different.
     diff: Vec<Difference>,
-}
-
-impl Trial {
-    /// The differences `applied` would make.
-    pub(super) fn of(applied: &Applied) -> Self {
-        Self { diff: diff(&applied.before, &applied.config) }
-    }
 }

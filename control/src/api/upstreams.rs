@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::{Path, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use http::{Request, StatusCode, header};
+use http::{Request, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_shared::{
@@ -17,11 +17,13 @@ use weir_shared::{
 };
 
 use super::{
-    Api, body, examples,
+    Api,
+    answer::Answer,
+    body, examples,
     params::Params,
     problem::{Code, Problem},
     reply::{self, Call},
-    view::{self, Servers, UpstreamSchema, UpstreamView},
+    view::{Servers, UpstreamSchema, UpstreamView},
 };
 use crate::{
     catalog::{
@@ -130,15 +132,14 @@ pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) ->
 pub(super) async fn create(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     let mut params = Params::of(request.uri())?;
     let binding = binding(&mut params);
-    let call = Call::of(&request, params)?;
+    let call = Call::of(&api, &request, params)?;
     let (upstream, naming) = body::read(request, |body| {
         let naming = if body.get("id").is_some() { Naming::Given } else { Naming::Default };
         Ok((submitted::upstream(body, DEFAULT_ID)?, naming))
     })
     .await?;
     let change = Change::CreateUpstream { upstream, naming, binding };
-    let applied = call.apply(&api.catalog, change).await?;
-    Ok(answer(&call, &applied))
+    call.apply(change, answer).await
 }
 
 /// Reads an upstream
@@ -190,11 +191,10 @@ pub(super) async fn replace(
 ) -> Result<Response, Problem> {
     let mut params = Params::of(request.uri())?;
     let binding = binding(&mut params);
-    let call = Call::of(&request, params)?;
+    let call = Call::of(&api, &request, params)?;
     let name = id.clone();
     let upstream = body::read(request, move |body| Ok(submitted::upstream(body, &name)?)).await?;
-    let applied = call.apply(&api.catalog, Change::PutUpstream { id, upstream, binding }).await?;
-    Ok(answer(&call, &applied))
+    call.apply(Change::PutUpstream { id, upstream, binding }, answer).await
 }
 
 /// Changes some fields of an upstream
@@ -218,10 +218,9 @@ pub(super) async fn change(
     Path(id): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let call = Call::of(&request, Params::of(request.uri())?)?;
+    let call = Call::of(&api, &request, Params::of(request.uri())?)?;
     let patch = body::read_patch(request).await?;
-    let applied = call.apply(&api.catalog, Change::PatchUpstream { id, patch }).await?;
-    Ok(answer(&call, &applied))
+    call.apply(Change::PatchUpstream { id, patch }, answer).await
 }
 
 /// Deletes an upstream
@@ -247,9 +246,8 @@ pub(super) async fn delete(
         Some(true) => References::Unbind,
         Some(false) | None => References::Refuse,
     };
-    let call = Call::of(&request, params)?;
-    let applied = call.apply(&api.catalog, Change::DeleteUpstream { id, references }).await?;
-    Ok(call.answer(call.gone(&applied), &applied, None))
+    let call = Call::of(&api, &request, params)?;
+    call.apply(Change::DeleteUpstream { id, references }, |applied| Ok(Answer::empty(applied))).await
 }
 
 fn word(state: UpstreamCondition) -> &'static str {
@@ -269,21 +267,17 @@ fn binding(params: &mut Params) -> Binding {
     }
 }
 
-fn answer(call: &Call, applied: &Applied) -> Response {
+fn answer(applied: &Applied) -> Result<Answer, Problem> {
     let id = applied.outcome.upstream.clone();
-    let Some(record) = applied.config.upstreams.get(id.as_str()) else {
-        return Problem::new(Code::Internal, "The upstream is not where it was put.").into_response();
-    };
+    let record = applied.config.upstreams.get(id.as_str());
+    let record =
+        record.ok_or_else(|| Problem::new(Code::Internal, "The upstream is not where it was put."))?;
     let view =
         UpstreamView { bound_routes: applied.outcome.bound_routes.clone(), ..UpstreamView::whole(record) };
     let is_new = applied.outcome.effect == Effect::Created;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = call.json(status, &view, applied);
-    if is_new {
-        let location = view::location(&Target::Upstream(id));
-        reply::set(response.headers_mut(), header::LOCATION, &location);
-    }
-    call.answer(response, applied, Some(record.meta.revision))
+    let answer = Answer::shows(applied, status, &view)?.tagged(record.meta.revision, applied);
+    Ok(if is_new { answer.at(&Target::Upstream(id)) } else { answer })
 }
 
 /// The problem of an upstream that is not there.

@@ -17,8 +17,8 @@ mod writer;
 use std::{fmt, sync::Arc};
 
 pub use report::StoreReport;
-use tokio::sync::{mpsc, oneshot};
-use weir_shared::{model::Config, table::TableReader};
+use tokio::sync::{mpsc, oneshot, watch};
+use weir_shared::{id::Revision, model::Config, table::TableReader};
 pub use writer::Writer;
 
 use self::{
@@ -109,6 +109,7 @@ pub struct Catalog {
     jobs: mpsc::Sender<Job>,
     reader: TableReader,
     report: StoreReport,
+    published: watch::Receiver<Revision>,
     /// `None`: there is none, and nothing can be changed.
     store: Option<Arc<dyn Store>>,
     events: Bus,
@@ -125,6 +126,11 @@ impl Catalog {
     #[must_use]
     pub fn reader(&self) -> &TableReader {
         &self.reader
+    }
+
+    /// Waits until `revision` or a later one is in force; answers `false` when there will be none any more.
+    pub async fn reaches(&self, revision: Revision) -> bool {
+        self.published.clone().wait_for(|present| *present >= revision).await.is_ok()
     }
 
     /// How the configuration is kept.

@@ -29,6 +29,16 @@ impl Tags {
     }
 }
 
+/// Whether a caller must name the state of what it replaces, changes or deletes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IfMatch {
+    /// It may.
+    #[default]
+    Optional,
+    /// It must.
+    Required,
+}
+
 /// What a caller demands of the resource's state before a change is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Precondition {
@@ -36,6 +46,8 @@ pub struct Precondition {
     pub matches: Option<Tags>,
     /// `If-None-Match`: the state must be none of these.
     pub matches_none: Option<Tags>,
+    /// Whether there must be an `If-Match` when there is something to match.
+    pub if_match: IfMatch,
 }
 
 impl Precondition {
@@ -44,5 +56,11 @@ impl Precondition {
     pub fn holds(&self, current: Option<&str>) -> bool {
         self.matches.as_ref().is_none_or(|tags| tags.matches(current))
             && !self.matches_none.as_ref().is_some_and(|tags| tags.matches(current))
+    }
+
+    /// Whether `If-Match` is missing for a resource that is there.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.if_match == IfMatch::Required && self.matches.is_none()
     }
 }

@@ -54,14 +54,15 @@ impl Writer {
         let (sender, jobs) = mpsc::channel(MAX_WAITING);
         let present = reader.snapshot();
         let events = Bus::new(present.config().epoch.clone(), present.revision(), clock.now());
+        let (published, watched) = watch::channel(present.revision());
         let catalog = Catalog {
             jobs: sender,
             reader: reader.clone(),
             report: report.clone(),
+            published: watched,
             store: store.clone(),
             events: events.clone(),
         };
-        let (published, _) = watch::channel(present.revision());
         (Self { jobs, store, report, compiler, table, reader, clock, published, events }, catalog)
     }
 
@@ -75,6 +76,8 @@ impl Writer {
     pub async fn run(mut self) {
         while let Some(Job { request, reply }) = self.jobs.recv().await {
             let answer = self.apply(&request).await;
+            // With the request goes all that marks it as under way, before anybody learns the answer.
+            drop(request);
             // Whoever asked may have gone away; the change stands.
             drop(reply.send(answer));
         }

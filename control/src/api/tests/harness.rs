@@ -17,8 +17,8 @@ use weir_shared::{
 };
 
 use crate::{
-    api::{self, Api, Build, guard::Guard},
-    catalog::{StoreReport, Writer},
+    api::{self, Api, Build, guard::Guard, retry::UnderWay},
+    catalog::{StoreReport, Writer, precondition::IfMatch},
     clock::Clock,
     health::CheckerStats,
     startup::Source,
@@ -84,15 +84,27 @@ impl Harness {
     pub(super) async fn new() -> Self {
         let store = Memory::default();
         store.initialise(Epoch("abc123".into())).await.unwrap();
-        Self::with(Some(Arc::new(store)), None)
+        Self::over(Arc::new(store))
+    }
+
+    /// An API over `store`, which is set up.
+    pub(super) fn over(store: Arc<dyn Store>) -> Self {
+        Self::with(Some(store), None, IfMatch::Optional)
+    }
+
+    /// An API whose callers must name the state of what they change.
+    pub(super) async fn careful() -> Self {
+        let store = Memory::default();
+        store.initialise(Epoch("abc123".into())).await.unwrap();
+        Self::with(Some(Arc::new(store)), None, IfMatch::Required)
     }
 
     /// An API whose store takes no writes.
     pub(super) fn read_only() -> Self {
-        Self::with(None, Some("it was damaged".into()))
+        Self::with(None, Some("it was damaged".into()), IfMatch::Optional)
     }
 
-    fn with(store: Option<Arc<dyn Store>>, reason: Option<Arc<str>>) -> Self {
+    fn with(store: Option<Arc<dyn Store>>, reason: Option<Arc<str>>, if_match: IfMatch) -> Self {
         let clock = Clock::new(Instant::now());
         let compiler = Compiler { workers: 1 };
         let config = Arc::new(Config::empty(Epoch("abc123".into())));
@@ -118,6 +130,8 @@ impl Harness {
             build: Build { version: "0.0.0".into(), commit: "test".into() },
             guard: Guard::new("127.0.0.1:9900".parse().unwrap(), &[]),
             in_flight: Semaphore::new(api::envelope::MAX_IN_FLIGHT),
+            under_way: UnderWay::default(),
+            if_match,
         };
         Self { router: api::router(Arc::new(api)), reader, _writer: task }
     }

@@ -4,6 +4,8 @@ mod bad_input;
 mod conditions;
 mod harness;
 mod operations;
+mod preferences;
+mod retries;
 mod servers;
 mod trials;
 mod upstreams;

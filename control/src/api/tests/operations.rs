@@ -84,7 +84,7 @@ async fn request_ids_are_taken_over_when_usable() {
 }
 
 /// A body that never comes.
-struct Stuck;
+pub(super) struct Stuck;
 
 impl HttpBody for Stuck {
     type Data = Bytes;

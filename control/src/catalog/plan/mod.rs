@@ -87,10 +87,15 @@ impl<'a> Scene<'a> {
         revision: Option<weir_shared::id::Revision>,
     ) -> Result<(), CatalogError> {
         let current = revision.map(|revision| tag(revision, &self.config.epoch));
-        if self.precondition.holds(current.as_deref()) {
-            return Ok(());
-        }
         let config = Arc::clone(self.config);
+        if self.precondition.holds(current.as_deref()) {
+            return match current {
+                Some(_) if self.precondition.is_missing() => {
+                    Err(CatalogError::PreconditionRequired { current: target, config })
+                }
+                Some(_) | None => Ok(()),
+            };
+        }
         Err(CatalogError::PreconditionFailed { current: current.map(|_| target), config })
     }
 
