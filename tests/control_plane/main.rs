@@ -15,6 +15,7 @@ mod guards;
 mod openapi;
 mod preconditions;
 mod problem;
+mod retries;
 mod servers;
 mod status;
 mod upstreams;

@@ -59,6 +59,9 @@ pub(crate) struct Cli {
     pub(crate) admin: AdminArgs,
 
     #[command(flatten)]
+    pub(crate) changes: ChangeArgs,
+
+    #[command(flatten)]
     pub(crate) limits: LimitArgs,
 
     #[command(flatten)]
@@ -82,13 +85,11 @@ pub(crate) struct AdminArgs {
     /// Accept an admin address that is not loopback. Everyone who can reach it controls the proxy.
     #[arg(long, env = "WEIR_ADMIN_INSECURE", value_parser = BoolishValueParser::new())]
     pub(crate) admin_insecure: bool,
-
-    #[command(flatten)]
-    pub(crate) changes: ChangeArgs,
 }
 
 /// What is demanded of changes.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Admin API")]
 pub(crate) struct ChangeArgs {
     /// Refuse to replace, change or delete what is there unless If-Match names its state.
     #[arg(long, env = "WEIR_REQUIRE_IF_MATCH", value_parser = BoolishValueParser::new())]

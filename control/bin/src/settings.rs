@@ -62,7 +62,7 @@ pub(crate) fn control(
         listener_state,
         clock,
         allowed_hosts: args.admin.admin_allowed_host.clone(),
-        if_match: if args.admin.changes.require_if_match { IfMatch::Required } else { IfMatch::Optional },
+        if_match: if args.changes.require_if_match { IfMatch::Required } else { IfMatch::Optional },
         node: node(),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
