@@ -19,6 +19,7 @@ mod params;
 mod prefer;
 mod probes;
 pub mod problem;
+mod refusal;
 mod reply;
 pub mod retry;
 mod routes;

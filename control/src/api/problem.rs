@@ -13,8 +13,7 @@ use weir_shared::{
     id::Revision,
 };
 
-use super::view;
-use crate::{catalog::precondition::tag, error::CatalogError, strict};
+use crate::strict;
 
 /// Media type of problem documents.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -294,6 +293,13 @@ impl Problem {
         Self::new(code, code.advice())
     }
 
+    /// The same with faults.
+    #[must_use]
+    pub fn faults(mut self, errors: Vec<FieldError>) -> Self {
+        self.errors = errors.into_iter().map(Fault::from).collect();
+        self
+    }
+
     /// The same with another member.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -343,66 +349,6 @@ impl IntoResponse for Problem {
 impl From<Vec<FieldError>> for Problem {
     fn from(errors: Vec<FieldError>) -> Self {
         Self::invalid(errors.into_iter().map(Fault::from).collect())
-    }
-}
-
-impl From<CatalogError> for Problem {
-    fn from(error: CatalogError) -> Self {
-        let said = sentence(&error.to_string());
-        match error {
-            CatalogError::NotFound(_) => Self::new(Code::NotFound, said),
-            CatalogError::Exists { existing, config, detail: _, errors } => {
-                let problem = Self::new(Code::Exists, said).with("existing", view::location(&existing));
-                let problem = match view::revision(&existing, &config) {
-                    Some(revision) => {
-                        problem.with("existing_etag", format!("\"{}\"", tag(revision, &config.epoch)))
-                    }
-                    None => problem,
-                };
-                Self { errors: errors.into_iter().map(Fault::from).collect(), ..problem }
-            }
-            CatalogError::InUse { upstream, routes } => {
-                let detail = format!(
-                    "The upstream \"{upstream}\" gets requests from {} route(s). Repeat the request with \
-                     ?cascade=true to unbind them; they then answer 503.",
-                    routes.len()
-                );
-                Self::new(Code::InUse, detail).with("routes", routes)
-            }
-            CatalogError::PreconditionFailed { current, config } => {
-                let problem = Self::new(
-                    Code::EtagMismatch,
-                    "The resource is not in the state the request names; nothing was changed.",
-                );
-                let Some(current) = current else { return problem };
-                let problem = match view::revision(&current, &config) {
-                    Some(revision) => {
-                        problem.with("current_etag", format!("\"{}\"", tag(revision, &config.epoch)))
-                    }
-                    None => problem,
-                };
-                problem.with("current", view::current(&current, &config))
-            }
-            CatalogError::PreconditionRequired { current, config } => {
-                let detail = "If-Match is required here: name the state you know; nothing was changed.";
-                let problem = Self::new(Code::IfMatchRequired, detail);
-                match view::revision(&current, &config) {
-                    Some(revision) => {
-                        problem.with("current_etag", format!("\"{}\"", tag(revision, &config.epoch)))
-                    }
-                    None => problem,
-                }
-            }
-            CatalogError::Invalid(errors) => Self::from(errors),
-            CatalogError::Unavailable(detail) => {
-                let detail = format!("Nothing was changed: {detail}.");
-                Self::new(Code::StoreUnavailable, detail).field(http::header::RETRY_AFTER, "10")
-            }
-            CatalogError::Contention => {
-                Self::new(Code::CommitContention, said).field(http::header::RETRY_AFTER, "1")
-            }
-            CatalogError::Unknown(_) => Self::new(Code::CommitUnknown, said),
-        }
     }
 }
 
