@@ -27,6 +27,7 @@ use crate::{
     api::{self, Api, Build, envelope::MAX_IN_FLIGHT, guard::Guard, retry::UnderWay},
     catalog::{Catalog, Writer, precondition::IfMatch},
     clock::Clock,
+    drains,
     health::{CheckerStats, HealthChecker},
     last_good::Keeper,
     startup::{self, Source, StartError, Started, data_dir::DataDir},
@@ -144,13 +145,18 @@ impl Control {
             following.spawn_on(keeper.run(writer.published()), runtime.handle());
         }
         following.spawn_on(writer.run(), runtime.handle());
-        let status = Arc::new(Status::new(
-            reader.clone(),
-            Arc::clone(&config.listener_state),
-            config.clock,
-            config.node.clone(),
-        ));
+        let status = Arc::new(
+            Status::new(
+                reader.clone(),
+                Arc::clone(&config.listener_state),
+                config.clock,
+                config.node.clone(),
+            )
+            .with_drains(catalog.drains().clone()),
+        );
         let mut sampling = JoinSet::new();
+        runtime.block_on(catalog.load_drains(&config.clock));
+        sampling.spawn_on(drains::Runner::new(catalog.clone(), config.clock).run(), runtime.handle());
         sampling.spawn_on(Arc::clone(&status).run_sampler(), runtime.handle());
         let stats = checker.stats();
         let serving = JoinSet::new();

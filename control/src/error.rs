@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use weir_shared::{error::FieldError, model::Config};
 
+use crate::drains::Drain;
+
 /// A resource, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -41,6 +43,9 @@ pub enum CatalogError {
         /// The routes that send to it.
         routes: Vec<String>,
     },
+    /// The server is being drained already.
+    #[error("the server \"{}\" is being drained already", .0.server)]
+    DrainUnderWay(Arc<Drain>),
     /// The resource is not in the state the caller knows.
     #[error("the resource is not in the state the request names")]
     PreconditionFailed {

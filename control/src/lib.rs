@@ -5,6 +5,7 @@ pub mod api;
 pub mod catalog;
 pub mod clock;
 mod control;
+pub mod drains;
 pub mod error;
 pub mod events;
 pub mod health;

@@ -33,6 +33,9 @@ pub(crate) enum ProxyError {
     /// The connection ended before the first byte of a response.
     #[error("the server closed the connection before responding")]
     ConnectionTerminated,
+    /// No response by the end of the server's drain.
+    #[error("the server was taken out of use before it responded")]
+    ServerDrained,
     /// No response in time.
     #[error("the server did not respond in time")]
     ResponseTimeout,
@@ -83,6 +86,7 @@ impl ProxyError {
             | Self::ConnectionRefused
             | Self::ConnectionFailed
             | Self::ConnectionTerminated
+            | Self::ServerDrained
             | Self::ResponseMalformed
             | Self::ResponseHeaderTooLarge
             | Self::UpgradeUnexpected => StatusCode::BAD_GATEWAY,
@@ -106,7 +110,9 @@ impl ProxyError {
             Self::DnsError => "dns_error",
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectionTimeout => "connection_timeout",
-            Self::ConnectionFailed | Self::ConnectionTerminated => "connection_terminated",
+            Self::ConnectionFailed | Self::ConnectionTerminated | Self::ServerDrained => {
+                "connection_terminated"
+            }
             Self::ResponseTimeout => "http_response_timeout",
             Self::ResponseMalformed => "http_protocol_error",
             Self::ResponseHeaderTooLarge => "http_response_header_section_size",
@@ -139,6 +145,7 @@ impl ProxyError {
             Self::ConnectionTimeout => "connection-timeout",
             Self::ConnectionFailed => "connection-failed",
             Self::ConnectionTerminated => "connection-terminated",
+            Self::ServerDrained => "server-drained",
             Self::ResponseTimeout => "response-timeout",
             Self::ResponseMalformed => "response-malformed",
             Self::ResponseHeaderTooLarge => "response-header-too-large",
@@ -161,7 +168,7 @@ impl ProxyError {
             Self::DnsError | Self::ConnectionRefused | Self::ConnectionTimeout | Self::ConnectionFailed => {
                 Some(RetryOn::ConnectError)
             }
-            Self::ConnectionTerminated => Some(RetryOn::ResetBeforeResponse),
+            Self::ConnectionTerminated | Self::ServerDrained => Some(RetryOn::ResetBeforeResponse),
             Self::ResponseTimeout => Some(RetryOn::Timeout),
             Self::NoUpstream
             | Self::NoEligibleServer
@@ -196,6 +203,7 @@ impl ProxyError {
             Self::NoUpstream
             | Self::NoEligibleServer
             | Self::Exhausted
+            | Self::ServerDrained
             | Self::BadRequest(_)
             | Self::UnknownTransferCoding
             | Self::MethodNotAllowed

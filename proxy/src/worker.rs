@@ -60,6 +60,7 @@ pub(crate) struct Worker {
     pub(crate) pools: Pools,
     deadlines: Rc<Deadlines>,
     state: Arc<ListenerState>,
+    reader: TableReader,
     tables: RefCell<(CachedReader, Rc<LocalTable>)>,
     rng: RefCell<SmallRng>,
     /// The time at the last sweep: good enough for deadlines, which are only checked by sweeps.
@@ -113,6 +114,7 @@ impl Worker {
             pools: Pools::default(),
             deadlines: Rc::default(),
             state: parts.state,
+            reader: parts.reader,
             tables: RefCell::new((reader, table)),
             rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
             coarse: Cell::new(clock.moment()),
@@ -236,11 +238,17 @@ impl Worker {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pools_swept = Instant::now();
+        let mut cuts_seen = self.reader.cuts();
         loop {
             tick.tick().await;
             let now = self.clock.moment();
             self.coarse.set(now);
             self.deadlines.sweep(now);
+            let cuts = self.reader.cuts();
+            if std::mem::replace(&mut cuts_seen, cuts) != cuts {
+                // Each task looks for itself whether it is meant: no request has to be entered in a list for it.
+                self.deadlines.wake_all();
+            }
             // Connections of other workers close without a word to this one.
             self.room.notify_waiters();
             if pools_swept.elapsed() >= POOL_SWEEP {

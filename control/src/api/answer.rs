@@ -61,6 +61,12 @@ impl Answer {
         Self { location: Some(view::location(target)), ..self }
     }
 
+    /// The same, naming where to look on.
+    #[must_use]
+    pub(super) fn see(self, location: String) -> Self {
+        Self { location: Some(location), ..self }
+    }
+
     /// The same with the tag of what it shows, which was last touched by `revision`.
     #[must_use]
     pub(super) fn tagged(self, revision: Revision, applied: &Applied) -> Self {

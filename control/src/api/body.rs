@@ -58,6 +58,20 @@ where
     work.await.unwrap_or_else(|_| Err(Problem::new(Code::Internal, "The request met a fault of Weir.")))
 }
 
+/// Reads the body of `request` as JSON; `None` when there is none.
+///
+/// # Errors
+/// As [`read`], and for more than what such small documents need.
+pub async fn read_optional(request: Request<Body>) -> Result<Option<Value>, Problem> {
+    let (parts, body) = request.into_parts();
+    let bytes = whole(&parts.headers, body, MAX_SMALL_BYTES).await?;
+    if bytes.is_empty() && !guard::is_browser(&parts.headers) {
+        return Ok(None);
+    }
+    media_type(&parts.headers, Expect::Json)?;
+    if bytes.is_empty() { Ok(None) } else { parse(&bytes).map(Some) }
+}
+
 async fn bytes(request: Request<Body>, expect: Expect, most: usize) -> Result<Bytes, Problem> {
     let (parts, body) = request.into_parts();
     media_type(&parts.headers, expect)?;

@@ -28,7 +28,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::{
     Api, config,
     describe::{self, Common},
-    health, info, probes,
+    drains, health, info, probes,
     problem::{self, Code, Problem},
     routes, servers,
     trial::Trial,
@@ -49,6 +49,7 @@ use super::{
     tags(
         (name = "upstreams", description = "Named groups of servers and how they are used"),
         (name = "servers", description = "The servers of an upstream"),
+        (name = "drains", description = "Freeing servers of requests, in order to work on them or to remove them"),
         (name = "routes", description = "Which requests go to which upstream"),
         (name = "health", description = "What is up, what is not, why, and since when"),
         (name = "config", description = "Everything as one document"),
@@ -57,6 +58,7 @@ use super::{
     paths(
         upstreams::list, upstreams::create, upstreams::read, upstreams::replace, upstreams::change, upstreams::delete,
         servers::list, servers::create, servers::read, servers::replace, servers::change, servers::delete,
+        drains::list, drains::start, drains::read, drains::cancel,
         routes::list, routes::read, config::read,
         health::read, health::upstream, health::server,
         info::read, probes::livez, probes::readyz, probes::healthz, probes::metrics, document, explain,
@@ -135,6 +137,11 @@ fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
             Code::BodyTooLarge,
             Code::UnsupportedMediaType,
         ]);
+    }
+    let begins_drain = (*method == HttpMethod::Post && path.ends_with("/drain"))
+        || (*method == HttpMethod::Delete && path.ends_with("{server}"));
+    if begins_drain {
+        codes.push(Code::DrainUnderWay);
     }
     if *method == HttpMethod::Post || (*method == HttpMethod::Put && path.contains("{server}")) {
         codes.push(Code::Exists);

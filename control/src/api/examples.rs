@@ -45,6 +45,20 @@ pub(super) fn servers() -> Value {
     json!({"items": items, "next": null, "revision": 1})
 }
 
+/// A drain just begun.
+pub(super) fn drain() -> Value {
+    json!({
+        "upstream": "default", "server": "127.0.0.1-3001", "started_at": AT,
+        "deadline": AT.plus(std::time::Duration::from_secs(30)), "then": "remove", "in_flight": 3, "connections": 3,
+        "done": false, "outcome": null, "ended_at": null
+    })
+}
+
+/// A page of drains.
+pub(super) fn drains() -> Value {
+    json!({"items": [drain()], "next": null, "revision": 2})
+}
+
 /// A whole configuration.
 pub(super) fn config() -> Value {
     json!({

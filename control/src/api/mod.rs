@@ -9,6 +9,7 @@ mod conditional;
 mod config;
 mod describe;
 pub mod document;
+mod drains;
 pub mod envelope;
 mod examples;
 pub mod guard;
@@ -101,7 +102,10 @@ pub fn router(api: Arc<Api>) -> Router {
         get(upstreams::read).put(upstreams::replace).patch(upstreams::change).delete(upstreams::delete);
     let servers = get(servers::list).post(servers::create);
     let server = get(servers::read).put(servers::replace).patch(servers::change).delete(servers::delete);
+    let drain = get(drains::read).post(drains::start).delete(drains::cancel);
     Router::new()
+        .route("/v1/drains", get(drains::list))
+        .route("/v1/upstreams/{upstream}/servers/{server}/drain", drain)
         .route("/v1/upstreams", upstreams)
         .route("/v1/upstreams/{upstream}", upstream)
         .route("/v1/upstreams/{upstream}/health", get(health::upstream))

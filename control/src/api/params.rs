@@ -5,7 +5,7 @@ use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
 use http::Uri;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use weir_shared::error::FieldErrorCode;
+use weir_shared::{error::FieldErrorCode, units::Span};
 
 use super::problem::{Code, Fault, Problem};
 use crate::strict;
@@ -84,6 +84,21 @@ impl Params {
             Ok(_) | Err(_) => {
                 let (first, last) = range.into_inner();
                 let detail = format!("must be a number from {first} to {last}");
+                let allowed = Some(format!("{first}..{last}"));
+                self.fault(name, FieldErrorCode::OutOfRange, detail, Some(value), allowed);
+                None
+            }
+        }
+    }
+
+    /// The length of time `name`, within `range`.
+    pub(super) fn span(&mut self, name: &'static str, range: RangeInclusive<Span>) -> Option<Span> {
+        let value = self.text(name)?;
+        match Span::parse(&value).filter(|span| range.contains(span)) {
+            Some(span) => Some(span),
+            None => {
+                let (first, last) = range.into_inner();
+                let detail = format!("must be a length of time from {first} to {last}, like \"30s\"");
                 let allowed = Some(format!("{first}..{last}"));
                 self.fault(name, FieldErrorCode::OutOfRange, detail, Some(value), allowed);
                 None

@@ -121,6 +121,7 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
         listener: &api.listener_state,
         checker: &api.checker,
         store: &api.catalog.report().view(),
+        drains: api.catalog.drains().count(),
         servers: ServerSeries::Auto,
         now: api.clock.now(),
     });

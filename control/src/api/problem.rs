@@ -38,6 +38,8 @@ pub enum Code {
     Exists,
     /// Something refers to the resource.
     InUse,
+    /// The server is being drained already.
+    DrainUnderWay,
     /// The resource has changed since the caller read it.
     EtagMismatch,
     /// What is there may only be changed by naming its state in `If-Match`.
@@ -68,7 +70,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::MalformedRequest,
         Self::MalformedJson,
         Self::Forbidden,
@@ -77,6 +79,7 @@ impl Code {
         Self::RequestTimeout,
         Self::Exists,
         Self::InUse,
+        Self::DrainUnderWay,
         Self::EtagMismatch,
         Self::IfMatchRequired,
         Self::IdempotencyInFlight,
@@ -147,6 +150,8 @@ impl Code {
                 "PUT or PATCH the resource named in `existing`, or choose another name."),
             Self::InUse => ("in_use", StatusCode::CONFLICT, "In use",
                 "Remove what refers to the resource, or repeat the request with ?cascade=true."),
+            Self::DrainUnderWay => ("drain_under_way", StatusCode::CONFLICT, "Being drained already",
+                "Wait for the drain shown in `drain`, or cancel it with DELETE and begin another."),
             Self::EtagMismatch => ("etag_mismatch", StatusCode::PRECONDITION_FAILED, "Changed in the meantime",
                 "Merge your change with `current` and repeat the request with `current_etag`."),
             Self::IfMatchRequired => ("if_match_required", StatusCode::PRECONDITION_REQUIRED, "State not named",
@@ -253,7 +258,7 @@ pub struct Document {
     /// Every fault, where there are places to name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Fault>,
-    /// More, by kind: `existing` and `existing_etag`, `current` and `current_etag`, `routes`.
+    /// More, by kind: `existing` and `existing_etag`, `current` and `current_etag`, `routes`, `drain`.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }

@@ -29,6 +29,10 @@ impl From<CatalogError> for Problem {
                 );
                 Self::new(Code::InUse, detail).with("routes", routes)
             }
+            CatalogError::DrainUnderWay(drain) => {
+                let drain = serde_json::to_value(&*drain).unwrap_or_default();
+                Self::new(Code::DrainUnderWay, said).with("drain", drain)
+            }
             CatalogError::PreconditionFailed { current, config } => {
                 let problem = Self::new(
                     Code::EtagMismatch,

@@ -14,12 +14,15 @@ use utoipa::ToSchema;
 use weir_shared::{
     id::Revision,
     model::{Server, ServerRecord},
+    units::Span,
 };
 
 use super::{
     Api,
     answer::Answer,
-    body, examples,
+    body,
+    drains::{self, DrainView},
+    examples,
     params::Params,
     problem::{Code, Problem},
     reply::{self, Call},
@@ -32,6 +35,7 @@ use crate::{
         change::{Change, Effect, Shape},
         submitted::{self, Submitted},
     },
+    drains::{StartDrain, Then},
     error::Target,
 };
 
@@ -231,23 +235,36 @@ pub(super) async fn change(
 
 /// Deletes a server
 ///
-/// No new request goes to it after the answer; those under way finish.
+/// No new request goes to it after the answer; those under way finish, however long they take. With `drain=true` the
+/// server stays until none is under way or the time is over, when what is left is broken off: as `POST …/drain` with
+/// `"then": "remove"`.
 #[utoipa::path(
     delete, path = "/v1/upstreams/{upstream}/servers/{server}", tag = "servers", operation_id = "deleteServer",
     params(
         ("upstream" = String, Path, description = "Id of the upstream", example = "web"),
         ("server" = String, Path, description = "Id or address of the server", example = "10.0.0.7-8080"),
+        ("drain" = Option<bool>, Query, description = "Drains it first."),
+        ("timeout" = Option<String>, Query, description = "With `drain=true`: how long requests under way are waited for, 0s to 1h. Default: the upstream's `drain_timeout`.", example = "30s"),
         ("dry_run" = Option<bool>, Query, description = "Does everything but make the change."),
         ("If-Match" = Option<String>, Header, description = "Only if it is in this state"),
     ),
-    responses((status = 204, description = "Deleted"))
+    responses(
+        (status = 202, description = "It is being drained and will be deleted", body = DrainView, headers(("Location" = String, description = "The health of the server, which shows the drain")), example = json!(examples::drain())),
+        (status = 204, description = "Deleted"),
+    )
 )]
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
     Path((upstream, key)): Path<(String, String)>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let call = Call::of(&api, &request, Params::of(request.uri())?)?;
+    let mut params = Params::of(request.uri())?;
+    let drains = params.flag("drain") == Some(true);
+    let timeout = if drains { params.span("timeout", Span::default()..=Span::from_secs(3600)) } else { None };
+    let call = Call::of(&api, &request, params)?;
+    if drains {
+        return drains::begin(&api, &call, StartDrain { upstream, key, timeout, then: Then::Remove }).await;
+    }
     call.apply(Change::DeleteServer { upstream, key }, |applied| Ok(Answer::empty(applied))).await
 }
 
@@ -263,7 +280,7 @@ fn implied_address(api: &Api, upstream: &str, key: &str) -> Option<String> {
     }
 }
 
-fn answer(applied: &Applied) -> Result<Answer, Problem> {
+pub(super) fn answer(applied: &Applied) -> Result<Answer, Problem> {
     let upstream = &applied.outcome.upstream;
     let record = applied
         .config

@@ -84,6 +84,7 @@ impl Serialize for UpstreamView {
             keepalive_time,
             keepalive_connections,
             retries,
+            drain_timeout,
             servers: _,
         } = &self.record.spec;
         let Meta { revision, created_at, updated_at } = &self.record.meta;
@@ -102,6 +103,7 @@ impl Serialize for UpstreamView {
         map.serialize_entry("keepalive_time", keepalive_time)?;
         map.serialize_entry("keepalive_connections", keepalive_connections)?;
         map.serialize_entry("retries", retries)?;
+        map.serialize_entry("drain_timeout", drain_timeout)?;
         if self.servers == Servers::Shown {
             let servers: Vec<ServerView> = self.record.servers.iter().map(ServerView::from).collect();
             map.serialize_entry("servers", &servers)?;

@@ -1,9 +1,12 @@
 //! What a caller may ask to be changed, free of HTTP.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use weir_shared::model::{Server, Upstream};
 
 use super::submitted::Submitted;
+use crate::drains::{Drain, DrainOutcome, StartDrain, Then};
 
 /// Whether a new upstream is bound to the catch-all route when that is bound to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +104,22 @@ pub enum Change {
         /// The server's id or address.
         key: String,
     },
+    /// Begins the drain of a server.
+    StartDrain(StartDrain),
+    /// Ends the drain of a server and makes the server what it was before.
+    CancelDrain {
+        /// The upstream.
+        upstream: String,
+        /// The server's id or address.
+        key: String,
+    },
+    /// Ends a drain as it is meant to end.
+    EndDrain {
+        /// The drain. Nothing is changed unless it is still this one.
+        drain: Arc<Drain>,
+        /// How it comes to its end.
+        outcome: DrainOutcome,
+    },
 }
 
 /// How servers were submitted.
@@ -153,6 +172,24 @@ impl Change {
             Self::PutServer { upstream, key, .. } => format!("put server {key} of upstream {upstream}"),
             Self::PatchServer { upstream, key, .. } => format!("patch server {key} of upstream {upstream}"),
             Self::DeleteServer { upstream, key } => format!("delete server {key} of upstream {upstream}"),
+            Self::StartDrain(StartDrain { upstream, key, .. }) => {
+                format!("drain server {key} of upstream {upstream}")
+            }
+            Self::CancelDrain { upstream, key } => {
+                format!("cancel the drain of server {key} of upstream {upstream}")
+            }
+            Self::EndDrain { drain, outcome } => {
+                let end = match outcome {
+                    DrainOutcome::Drained => "drained",
+                    DrainOutcome::Deadline => "drain deadline",
+                };
+                let deed = match drain.then {
+                    Then::Keep => "keep",
+                    Then::Maint => "take out of use",
+                    Then::Remove => "remove",
+                };
+                format!("{end}: {deed} server {} of upstream {}", drain.server, drain.upstream)
+            }
         }
     }
 }

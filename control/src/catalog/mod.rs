@@ -26,9 +26,11 @@ use self::{
     precondition::Precondition,
 };
 use crate::{
+    clock::Clock,
+    drains::{Drain, Drains},
     error::CatalogError,
     events::Bus,
-    store::{RecordOp, Store},
+    store::{Page, RecordKind, RecordOp, Store},
 };
 
 /// Changes that may wait for the writer. More callers than this wait for room; the API lets in no more than that.
@@ -95,6 +97,8 @@ pub struct Applied {
     pub config: Arc<Config>,
     /// What came of it.
     pub outcome: Outcome,
+    /// The drain that began with it.
+    pub drain: Option<Arc<Drain>>,
 }
 
 #[derive(Debug)]
@@ -110,6 +114,7 @@ pub struct Catalog {
     reader: TableReader,
     report: StoreReport,
     published: watch::Receiver<Revision>,
+    drains: Drains,
     /// `None`: there is none, and nothing can be changed.
     store: Option<Arc<dyn Store>>,
     events: Bus,
@@ -143,6 +148,29 @@ impl Catalog {
     #[must_use]
     pub fn events(&self) -> &Bus {
         &self.events
+    }
+
+    /// The drains of servers.
+    #[must_use]
+    pub fn drains(&self) -> &Drains {
+        &self.drains
+    }
+
+    /// Takes up the drains that the process before left. Call it once, before anything can change.
+    pub async fn load_drains(&self, clock: &Clock) {
+        let Some(store) = &self.store else { return };
+        let stale = match store.records(RecordKind::Drain, Page::ALL).await {
+            Ok(records) => self.drains.load(records, &self.config(), clock.now()),
+            Err(error) => {
+                tracing::error!(%error, "drains under way cannot be read");
+                return;
+            }
+        };
+        if !stale.is_empty()
+            && let Err(error) = store.record(stale).await
+        {
+            tracing::warn!(%error, "drains that are void cannot be deleted");
+        }
     }
 
     /// Where the configuration is kept: history and records are read there.

@@ -18,9 +18,12 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    drains::{Drains, Step},
     error::CatalogError,
-    events::Bus,
-    store::{Commit, CommitError, CommitMeta, KEPT_REVISIONS, Page, Store, StoreError, codec},
+    events::{Bus, Observed},
+    store::{
+        Commit, CommitError, CommitMeta, KEPT_REVISIONS, Page, RecordKind, RecordOp, Store, StoreError, codec,
+    },
 };
 
 /// How often a change is planned anew when others commit first. With an embedded store nobody else should.
@@ -33,6 +36,7 @@ pub struct Writer {
     /// `None`: the store takes no writes.
     store: Option<Arc<dyn Store>>,
     report: StoreReport,
+    drains: Drains,
     compiler: Compiler,
     table: TableWriter,
     reader: TableReader,
@@ -55,15 +59,17 @@ impl Writer {
         let present = reader.snapshot();
         let events = Bus::new(present.config().epoch.clone(), present.revision(), clock.now());
         let (published, watched) = watch::channel(present.revision());
+        let drains = Drains::default();
         let catalog = Catalog {
             jobs: sender,
             reader: reader.clone(),
             report: report.clone(),
             published: watched,
+            drains: drains.clone(),
             store: store.clone(),
             events: events.clone(),
         };
-        (Self { jobs, store, report, compiler, table, reader, clock, published, events }, catalog)
+        (Self { jobs, store, report, drains, compiler, table, reader, clock, published, events }, catalog)
     }
 
     /// Tells of every revision that was published.
@@ -97,11 +103,15 @@ impl Writer {
     async fn attempt(&mut self, request: &Request) -> Result<Option<Applied>, CatalogError> {
         let now = self.clock.now();
         let present = self.reader.snapshot();
-        let Plan { next, ops, outcome } =
-            plan::plan(present.config(), &request.change, &request.precondition, now)?;
+        let change = self.drains.concrete(&request.change, present.config())?;
+        let Plan { next, ops, outcome } = plan::plan(present.config(), &change, &request.precondition, now)?;
         let before = Arc::clone(present.config());
-        let applied = Applied { before, config: Arc::clone(&next), outcome };
+        let step = self.drains.step(&request.change, &outcome, (&before, &next), now);
+        let applied = Applied { before, config: Arc::clone(&next), outcome, drain: step.begun() };
         if applied.outcome.effect == Effect::Unchanged {
+            if request.mode == Mode::Commit && !step.is_empty() {
+                self.record(step, request.beside.records(&applied)).await?;
+            }
             return Ok(Some(applied));
         }
         let table = self
@@ -111,9 +121,6 @@ impl Writer {
         if request.mode == Mode::DryRun {
             return Ok(Some(applied));
         }
-        let store = self.store.as_ref().ok_or_else(|| {
-            CatalogError::Unavailable(self.report.read_only().unwrap_or_default().to_string())
-        })?;
         let changes = Summary::of(&diff(&applied.before, &applied.config));
         let meta = CommitMeta {
             at: now.wall,
@@ -122,33 +129,68 @@ impl Writer {
             request_id: request.request_id.clone(),
             changes: serde_json::to_string(&changes).unwrap_or_default(),
         };
-        let records = request.beside.records(&applied);
+        let mut records = request.beside.records(&applied);
+        records.extend(step.records());
         let commit = Commit { base: present.revision(), ops, records, meta: meta.clone() };
-        match store.commit(commit).await {
+        match self.store()?.commit(commit).await {
             Ok(revision) => {
                 debug_assert_eq!(revision, table.revision(), "revisions have no gaps");
                 self.report.committed(now.wall);
                 self.publish(table);
                 self.events.committed(revision, Some(&meta));
+                self.enter(step);
                 Ok(Some(applied))
             }
             Err(CommitError::Conflict { head }) => {
                 tracing::warn!(%head, "another writer changed the store");
                 Ok(None)
             }
-            Err(CommitError::Unavailable(detail)) => {
+            Err(error) => Err(self.failed(error).await),
+        }
+    }
+
+    /// Stores what becomes of drains, and what else belongs to that, without a change of the configuration.
+    async fn record(&mut self, step: Step, mut records: Vec<RecordOp>) -> Result<(), CatalogError> {
+        records.extend(step.records());
+        match self.store()?.record(records).await {
+            Ok(()) => {
+                self.enter(step);
+                Ok(())
+            }
+            Err(error) => Err(self.failed(error).await),
+        }
+    }
+
+    /// Enters what became of drains, and tells of it.
+    fn enter(&self, step: Step) {
+        for event in step.events() {
+            self.events.publish(Observed::Drain, &event.upstream, &event);
+        }
+        self.drains.made(step);
+    }
+
+    fn store(&self) -> Result<Arc<dyn Store>, CatalogError> {
+        let missing = || CatalogError::Unavailable(self.report.read_only().unwrap_or_default().to_string());
+        self.store.clone().ok_or_else(missing)
+    }
+
+    /// Notes that the store could not take something, and finds out what it took.
+    async fn failed(&mut self, error: CommitError) -> CatalogError {
+        match error {
+            CommitError::Conflict { .. } => CatalogError::Contention,
+            CommitError::Unavailable(detail) => {
                 tracing::error!(detail, "a change could not be stored");
                 self.report.failed(&detail);
-                Err(CatalogError::Unavailable(detail))
+                CatalogError::Unavailable(detail)
             }
-            Err(CommitError::Unknown(detail)) => {
+            CommitError::Unknown(detail) => {
                 tracing::error!(detail, "it is not known whether a change was stored");
                 self.report.failed(&detail);
                 // What the store says counts, if it says anything.
                 if let Err(error) = self.reload().await {
                     tracing::error!(%error, "the store cannot be read");
                 }
-                Err(CatalogError::Unknown(detail))
+                CatalogError::Unknown(detail)
             }
         }
     }
@@ -157,6 +199,10 @@ impl Writer {
     async fn reload(&mut self) -> Result<(), StoreError> {
         let Some(store) = self.store.as_ref() else { return Ok(()) };
         let config = codec::decode(store.load().await?)?;
+        let drains = store.records(RecordKind::Drain, Page::ALL).await?;
+        let now = self.clock.now();
+        // What does not belong to the configuration is deleted at the next start.
+        let _ = self.drains.load(drains, &config, now);
         let present = self.reader.snapshot();
         if config == **present.config() {
             return Ok(());
@@ -164,7 +210,7 @@ impl Writer {
         let config = share(config, present.config());
         let table = self
             .compiler
-            .compile(Arc::new(config), Some(&present), self.clock.now())
+            .compile(Arc::new(config), Some(&present), now)
             .map_err(|invalid| StoreError::Corrupt(first(&invalid)))?;
         let (before, revision) = (present.revision(), table.revision());
         self.publish(table);
@@ -220,7 +266,10 @@ fn relative_to(change: &Change, Invalid(errors): Invalid) -> CatalogError {
         | Change::AddServers { .. }
         | Change::PutServer { .. }
         | Change::PatchServer { .. }
-        | Change::DeleteServer { .. } => String::new(),
+        | Change::DeleteServer { .. }
+        | Change::StartDrain(_)
+        | Change::CancelDrain { .. }
+        | Change::EndDrain { .. } => String::new(),
     };
     let relative = |error: FieldError| {
         let rest = error.pointer.strip_prefix(&prefix).filter(|rest| rest.starts_with('/'));

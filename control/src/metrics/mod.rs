@@ -56,6 +56,8 @@ pub struct Sources<'a> {
     pub checker: &'a CheckerStats,
     /// How the configuration is kept.
     pub store: &'a StoreView,
+    /// Drains under way.
+    pub drains: usize,
     /// Whether servers have series of their own.
     pub servers: ServerSeries,
     /// When the numbers are read.

@@ -21,6 +21,7 @@ pub(super) fn write(sources: &Sources<'_>, text: &mut Writer) {
     text.single("weir_config_revision", Kind::Gauge, "Configuration in force.", sources.table.revision());
     text.single("weir_upstreams", Kind::Gauge, "Configured upstreams.", sources.table.upstreams().len());
     text.single("weir_servers", Kind::Gauge, "Configured servers.", servers);
+    text.single("weir_drains_active", Kind::Gauge, "Servers being drained.", sources.drains);
     store(sources.store, text);
     checker(sources.checker, sources.now.moment, text);
     listener(sources.listener, text);

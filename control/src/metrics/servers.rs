@@ -54,6 +54,7 @@ fn traffic(rows: &[Row<'_>], text: &mut Writer) {
     split(rows, text, "weir_server_errors_total", Kind::Counter, help, "kind", |row| {
         [
             ("connect", row.totals.connect_errors),
+            ("drained", row.totals.cut),
             ("reset", row.totals.resets),
             ("timeout", row.totals.timeouts),
         ]

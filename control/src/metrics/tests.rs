@@ -34,6 +34,7 @@ fn text(fixture: &Fixture, servers: ServerSeries) -> String {
         listener: &listener,
         checker: &CheckerStats::default(),
         store: &store,
+        drains: 2,
         servers,
         now: fixture.clock.now(),
     })

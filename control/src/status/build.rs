@@ -4,19 +4,22 @@ use std::{collections::HashMap, time::Duration};
 
 use weir_shared::{
     id::UpstreamId,
-    state::{HealthRecord, HistogramCounts, ServerTotals},
+    state::{HealthRecord, HistogramCounts, Reason, ServerTotals},
     table::{Server, ServerStatus, Upstream, UpstreamStatus},
     time::Now,
 };
 
 use super::{
     view::{
-        ChangeView, CheckView, ConnectionsView, CountersView, LatencyView, PassiveView, ServerHealth,
-        ServerLatencyView, UpstreamHealth,
+        ChangeView, CheckView, ConnectionsView, CountersView, DrainHealth, LatencyView, PassiveView,
+        ServerHealth, ServerLatencyView, UpstreamHealth,
     },
     window::{self, Window},
 };
-use crate::health::probe::Probe;
+use crate::{
+    drains::{Drains, Then},
+    health::probe::Probe,
+};
 
 /// What is shown of `upstream`.
 pub(super) fn upstream(
@@ -51,8 +54,15 @@ pub(super) fn upstream(
 }
 
 /// What is shown of `server`, one of `upstream`'s.
-pub(super) fn server(upstream: &Upstream, server: &Server, now: Now) -> ServerHealth {
+pub(super) fn server(upstream: &Upstream, server: &Server, drains: &Drains, now: Now) -> ServerHealth {
     let status = ServerStatus::of(server, now.moment);
+    let in_flight = server.state.in_flight.count();
+    let drain = drains.of(upstream.id.as_str(), server.id.as_str());
+    let is_removed = drain.as_ref().is_some_and(|drain| drain.then == Then::Remove);
+    let reason = match status.reason {
+        Some(Reason::AdminDrain) if is_removed => Some(Reason::Removing),
+        reason => reason,
+    };
     let totals = ServerTotals::sum(&server.state.counters);
     let ejected = server.state.outlier.is_ejected(now.moment);
     ServerHealth {
@@ -64,7 +74,7 @@ pub(super) fn server(upstream: &Upstream, server: &Server, now: Now) -> ServerHe
         admin_state: server.admin_state,
         state: status.state,
         eligible: status.eligible,
-        reason: status.reason,
+        reason,
         detail: status.detail,
         since: status.since,
         for_ms: now.wall.millis_since(status.since),
@@ -74,7 +84,14 @@ pub(super) fn server(upstream: &Upstream, server: &Server, now: Now) -> ServerHe
             ejected_until: status.outlier.until.filter(|_| ejected),
             ejections: status.outlier.ejections,
         },
-        in_flight: server.state.in_flight.count(),
+        drain: drain.map(|drain| DrainHealth {
+            started_at: drain.started_at,
+            deadline: drain.deadline,
+            in_flight,
+            then: drain.then,
+            done: !drain.is_under_way(),
+        }),
+        in_flight,
         connections: ConnectionsView { active: totals.connections_active, idle: totals.connections_idle },
         latency_ms: ServerLatencyView {
             connect_p50: quantile(&totals.connect_latency, 0.5),
@@ -125,6 +142,7 @@ fn counters(totals: &ServerTotals) -> CountersView {
         connect_errors: totals.connect_errors,
         timeouts: totals.timeouts,
         resets: totals.resets,
+        cut: totals.cut,
         retries: totals.retries,
         bytes_sent: totals.bytes_sent,
         bytes_received: totals.bytes_received,

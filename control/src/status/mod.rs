@@ -25,7 +25,7 @@ pub use view::{HealthPage, ServerHealth, StoreState, StoreView, UpstreamHealth};
 use weir_shared::{id::UpstreamId, state::ListenerState, table::TableReader};
 
 use self::window::Window;
-use crate::clock::Clock;
+use crate::{clock::Clock, drains::Drains};
 
 /// Time between two readings of the counters.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
@@ -37,6 +37,7 @@ pub struct Status {
     listener: Arc<ListenerState>,
     clock: Clock,
     node: String,
+    drains: Drains,
     /// What was read of each upstream in the last ten seconds. Held while one reading or one page is made.
     windows: Mutex<HashMap<UpstreamId, Window>>,
 }
@@ -45,7 +46,13 @@ impl Status {
     /// Reads tables from `reader` and names the answering process `node`.
     #[must_use]
     pub fn new(reader: TableReader, listener: Arc<ListenerState>, clock: Clock, node: String) -> Self {
-        Self { reader, listener, clock, node, windows: Mutex::default() }
+        Self { reader, listener, clock, node, drains: Drains::default(), windows: Mutex::default() }
+    }
+
+    /// The same, showing `drains`.
+    #[must_use]
+    pub fn with_drains(self, drains: Drains) -> Self {
+        Self { drains, ..self }
     }
 
     /// The health of everything `query` asks for. `store` tells how the configuration is kept.
@@ -60,7 +67,11 @@ impl Status {
         let table = self.reader.snapshot();
         let now = self.clock.now();
         let upstream = table.upstream(id)?;
-        let servers = upstream.servers.iter().map(|server| build::server(upstream, server, now)).collect();
+        let servers = upstream
+            .servers
+            .iter()
+            .map(|server| build::server(upstream, server, &self.drains, now))
+            .collect();
         let routes = table.config().routes_to(id);
         Some(build::upstream(upstream, routes, Some(servers), &mut self.windows(), now))
     }
@@ -72,7 +83,7 @@ impl Status {
         let upstream = table.upstream(upstream)?;
         let (id, _) = upstream.record.find(key)?;
         let server = upstream.server(id.as_str())?;
-        Some(build::server(upstream, server, self.clock.now()))
+        Some(build::server(upstream, server, &self.drains, self.clock.now()))
     }
 
     /// Reads the counters every second, for ever. Run it on the control plane's runtime.

@@ -14,12 +14,15 @@ use super::{
     view::{ListenerCounts, OverallStatus, Scope, Totals},
     window::Window,
 };
+use crate::drains::Drains;
 
 /// The page `query` asks for.
 pub(super) fn build(status: &Status, query: &HealthQuery, store: StoreView) -> HealthPage {
     let table = status.reader.snapshot();
     let now = status.clock.now();
-    let mut listing = Listing { table: &table, query, now, left: query.effective_limit(), next: None };
+    let drains = &status.drains;
+    let mut listing =
+        Listing { table: &table, query, drains, now, left: query.effective_limit(), next: None };
     let upstreams = listing.upstreams(&mut status.windows());
     HealthPage {
         at: now.wall,
@@ -39,6 +42,7 @@ pub(super) fn build(status: &Status, query: &HealthQuery, store: StoreView) -> H
 struct Listing<'a> {
     table: &'a Table,
     query: &'a HealthQuery,
+    drains: &'a Drains,
     now: Now,
     /// Entries that still fit.
     left: usize,
@@ -98,7 +102,7 @@ impl Listing<'_> {
                 continue;
             }
             if is_summary {
-                return Some(vec![build::server(upstream, server, self.now)]);
+                return Some(vec![build::server(upstream, server, self.drains, self.now)]);
             }
             if self.left == 0 {
                 let last = shown.last().map(|last: &ServerHealth| last.id.as_str());
@@ -106,7 +110,7 @@ impl Listing<'_> {
                 break;
             }
             self.left -= 1;
-            shown.push(build::server(upstream, server, self.now));
+            shown.push(build::server(upstream, server, self.drains, self.now));
         }
         Some(shown)
     }

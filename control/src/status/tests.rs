@@ -132,6 +132,7 @@ async fn the_shape_is_the_documented_one() {
         "counters",
         "counters_since",
         "detail",
+        "drain",
         "eligible",
         "for_ms",
         "id",

@@ -13,6 +13,8 @@ use weir_shared::{
     time::Timestamp,
 };
 
+use crate::drains::Then;
+
 /// The health of everything, as one process sees it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct HealthPage {
@@ -225,6 +227,8 @@ pub struct ServerHealth {
     pub check: Option<CheckView>,
     /// Ejection by the outcome of real requests.
     pub passive: PassiveView,
+    /// Its drain; null when it is in use, or was set to `drain` without one.
+    pub drain: Option<DrainHealth>,
     /// Requests under way.
     pub in_flight: u32,
     /// Connections to it.
@@ -293,6 +297,21 @@ pub struct PassiveView {
     pub ejections: u64,
 }
 
+/// The drain of one server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DrainHealth {
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ends even though requests are under way.
+    pub deadline: Timestamp,
+    /// Requests under way.
+    pub in_flight: u32,
+    /// What becomes of the server then.
+    pub then: Then,
+    /// Whether it has ended, with the server kept.
+    pub done: bool,
+}
+
 /// Connections to one server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ConnectionsView {
@@ -334,6 +353,8 @@ pub struct CountersView {
     pub timeouts: u64,
     /// Connections that ended before the response was complete.
     pub resets: u64,
+    /// Requests given up at the end of a drain.
+    pub cut: u64,
     /// Attempts that were repeats of one that failed elsewhere.
     pub retries: u64,
     /// Bytes sent to the server.

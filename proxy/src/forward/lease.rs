@@ -45,6 +45,11 @@ impl Lease {
         self.pool.state.outlier.succeeded();
     }
 
+    /// Whether the operator has given the attempt up, its server being drained for too long.
+    pub(super) fn is_cut(&self) -> bool {
+        self.pool.state.is_cut(self.began)
+    }
+
     pub(super) fn worker(&self) -> &Worker {
         &self.worker
     }

@@ -89,7 +89,12 @@ pub(crate) async fn send(
         Some(connection) => connection,
         // Boxed, because most requests find a connection and would carry the room for this through every move.
         None => match Box::pin(connect::connect(worker, upstream, server, &lease)).await {
-            Ok(connection) => connection,
+            Ok(connection) if !lease.is_cut() => connection,
+            Ok(_) => {
+                let error = ProxyError::ServerDrained;
+                lease.counters().cut.add(1);
+                return Err(Failure { error, progress: Progress::NothingSent, body });
+            }
             Err(error) => return Err(Failure { error, progress: Progress::NothingSent, body }),
         },
     };
@@ -155,6 +160,9 @@ impl Call {
                     ProxyError::ResponseTimeout
                 }));
             }
+            if self.lease.is_cut() {
+                return Poll::Ready(Err(ProxyError::ServerDrained));
+            }
             Poll::Pending
         })
         .await;
@@ -202,6 +210,7 @@ impl Call {
         let counters = self.lease.counters();
         match error {
             ProxyError::ResponseTimeout => counters.timeouts.add(1),
+            ProxyError::ServerDrained => counters.cut.add(1),
             ProxyError::ClientTimeout | ProxyError::ClientAborted | ProxyError::BodyTooLarge => {}
             _ => counters.resets.add(1),
         }

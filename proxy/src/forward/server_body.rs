@@ -83,6 +83,9 @@ impl ServerBody {
                 Ok(Step::NeedsMore) => {}
                 Err(_) => return self.broken(io::ErrorKind::InvalidData),
             }
+            if self.lease.as_ref().is_some_and(Lease::is_cut) {
+                return self.cut();
+            }
             match connection.poll_read(cx, self.decoder.read_size()) {
                 Poll::Pending if self.deadline.poll(cx).is_ready() => {
                     return self.broken(io::ErrorKind::TimedOut);
@@ -149,6 +152,15 @@ impl ServerBody {
         {
             lease.give_back(connection, lease.worker().clock.moment());
         }
+    }
+
+    /// The operator has given the response up: that says nothing against the server.
+    fn cut(&mut self) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.connection = None;
+        if let Some(lease) = self.lease.take() {
+            lease.counters().cut.add(1);
+        }
+        Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())))
     }
 
     fn broken(&mut self, kind: io::ErrorKind) -> Poll<Option<io::Result<Frame<Bytes>>>> {

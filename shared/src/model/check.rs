@@ -58,6 +58,12 @@ pub fn upstream_spec(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldEr
     span(upstream.stream_idle_timeout, Span::from_secs(1)..=DAY, &at.at("stream_idle_timeout"), errors);
     span(upstream.idle_timeout, Span::from_secs(1)..=HOUR, &at.at("idle_timeout"), errors);
     span(upstream.keepalive_time, Span::from_secs(1)..=DAY, &at.at("keepalive_time"), errors);
+    drain_timeout(upstream.drain_timeout, &at.at("drain_timeout"), errors);
+}
+
+/// Checks how long a drain waits.
+pub fn drain_timeout(timeout: Span, at: &Pointer, errors: &mut Vec<FieldError>) {
+    span(timeout, Span::default()..=HOUR, at, errors);
 }
 
 /// Checks servers that form, or join, one upstream: each by itself, then for names and addresses used twice.

@@ -59,6 +59,8 @@ pub struct Upstream {
     pub keepalive_connections: u32,
     /// Trying another server when one fails.
     pub retries: Retries,
+    /// How long a drain of a server waits for requests under way unless it says otherwise, 0s to 1h. Default 30s.
+    pub drain_timeout: Span,
     /// The servers: objects, or plain `"host:port"` strings. At most 10 000.
     #[schema(max_items = 10000)]
     pub servers: Vec<Server>,
@@ -81,6 +83,7 @@ impl Default for Upstream {
             keepalive_time: Span::from_secs(3600),
             keepalive_connections: 256,
             retries: Retries::default(),
+            drain_timeout: Span::from_secs(30),
             servers: Vec::new(),
         }
     }

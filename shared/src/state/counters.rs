@@ -99,6 +99,8 @@ counters! {
         timeouts,
         /// Connections that ended, or answered nonsense, before the response was complete.
         resets,
+        /// Attempts given up at the end of a drain.
+        cut,
         /// Attempts that were repeats of one that failed elsewhere.
         retries,
         /// Bytes of request bodies and heads sent to the server.

@@ -78,6 +78,8 @@ pub enum Reason {
     Ejected,
     /// The operator drains it.
     AdminDrain,
+    /// It is drained in order to be removed.
+    Removing,
     /// The operator has it in maintenance.
     AdminMaint,
     /// Its weight is 0.

@@ -1,9 +1,9 @@
 //! Everything observed of one server.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use super::{Health, InFlight, Outlier, PerWorker, ServerCounters};
-use crate::time::{Now, Timestamp};
+use crate::time::{Moment, Now, Timestamp};
 
 /// What is observed of one server, from its addition until its removal, over any number of tables.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct ServerState {
     /// When the operator last changed `admin_state` or weight 0 / not 0.
     admin_since: AtomicI64,
     retired: AtomicBool,
+    /// Attempts begun before this moment are given up.
+    cut: AtomicU64,
 }
 
 impl ServerState {
@@ -35,6 +37,7 @@ impl ServerState {
             counters_since: now.wall,
             admin_since: AtomicI64::new(now.wall.0),
             retired: AtomicBool::new(false),
+            cut: AtomicU64::new(0),
         }
     }
 
@@ -52,6 +55,17 @@ impl ServerState {
     /// Notes that no table has the server any more: its unused connections are closed at the next touch.
     pub fn retire(&self) {
         self.retired.store(true, Ordering::Release);
+    }
+
+    /// Gives up the attempts begun before `now`. Those of a later time, when the server is in use again, are not meant.
+    pub(crate) fn cut(&self, now: Moment) {
+        self.cut.store(now.0, Ordering::Release);
+    }
+
+    /// Whether an attempt begun at `began` was given up. A load of a line that only changes when an operator acts.
+    #[must_use]
+    pub fn is_cut(&self, began: Moment) -> bool {
+        began.0 < self.cut.load(Ordering::Relaxed)
     }
 
     /// Whether the server was removed.

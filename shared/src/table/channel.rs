@@ -1,17 +1,26 @@
 //! The one way a table reaches the proxy: one writer, any number of readers, one pointer swap.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use arc_swap::{ArcSwap, Cache};
 
 use super::{Table, Upstream};
-use crate::time::Now;
+use crate::{
+    state::ServerState,
+    time::{Moment, Now},
+};
 
 /// Makes the two ends, starting with `table`.
 #[must_use]
 pub fn channel(table: Table) -> (TableWriter, TableReader) {
     let shared = Arc::new(ArcSwap::from_pointee(table));
-    (TableWriter { shared: Arc::clone(&shared) }, TableReader { shared })
+    (TableWriter { shared: Arc::clone(&shared) }, TableReader { shared, cuts: Arc::default() })
 }
 
 /// Publishes tables. Not `Clone`: two writers could publish in another order than they committed.
@@ -54,6 +63,8 @@ fn hand_over(before: &Upstream, after: &Upstream, now: Now) {
 #[derive(Clone, Debug)]
 pub struct TableReader {
     shared: Arc<ArcSwap<Table>>,
+    /// How often requests of a server were given up, so that workers need not look at every server for it.
+    cuts: Arc<AtomicU64>,
 }
 
 impl TableReader {
@@ -67,6 +78,20 @@ impl TableReader {
     #[must_use]
     pub fn cached(&self) -> CachedReader {
         CachedReader(Cache::new(Arc::clone(&self.shared)))
+    }
+
+    /// Gives up the requests of a server, of this table or an earlier one, that began before `now`: every worker ends its
+    /// own at its next sweep.
+    pub fn cut(&self, server: &ServerState, now: Moment) {
+        server.cut(now);
+        // After the mark: whoever sees the new count sees the mark.
+        self.cuts.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often [`Self::cut`] was called.
+    #[must_use]
+    pub fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::Acquire)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     api::{self, Api, Build, guard::Guard, retry::UnderWay},
     catalog::{StoreReport, Writer, precondition::IfMatch},
     clock::Clock,
+    drains::Runner,
     health::CheckerStats,
     startup::Source,
     status::Status,
@@ -115,7 +116,9 @@ impl Harness {
         let mut task = JoinSet::new();
         task.spawn(writer.run());
         let listener_state = Arc::new(ListenerState::new(1));
-        let status = Status::new(reader.clone(), Arc::clone(&listener_state), clock, "test".into());
+        let status = Status::new(reader.clone(), Arc::clone(&listener_state), clock, "test".into())
+            .with_drains(catalog.drains().clone());
+        task.spawn(Runner::new(catalog.clone(), clock).run());
         let api = Api {
             catalog,
             status: Arc::new(status),

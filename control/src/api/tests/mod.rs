@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod conditions;
+mod drains;
 mod harness;
 mod operations;
 mod preferences;

@@ -24,6 +24,7 @@ use super::{
     precondition::{Precondition, tag},
 };
 use crate::{
+    drains::StartDrain,
     error::{CatalogError, Target},
     store::Op,
 };
@@ -61,6 +62,11 @@ pub fn plan(
         Change::PutServer { upstream, key, server } => servers::put(&scene, upstream, key, server),
         Change::PatchServer { upstream, key, patch } => servers::patch(&scene, upstream, key, patch),
         Change::DeleteServer { upstream, key } => servers::delete(&scene, upstream, key),
+        // The writer plans what they come to, which depends on the drains that there are.
+        Change::StartDrain(StartDrain { upstream, .. }) | Change::CancelDrain { upstream, .. } => {
+            Ok(scene.unchanged(upstream, Vec::new()))
+        }
+        Change::EndDrain { drain, .. } => Ok(scene.unchanged(&drain.upstream, Vec::new())),
     }
 }
 

@@ -1,0 +1,251 @@
+//! `/v1/upstreams/{upstream}/servers/{server}/drain` and `/v1/drains`.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{Path, State},
+    response::Response,
+};
+use http::{Request, StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use weir_shared::{
+    error::Pointer, id::Revision, model::check, state::ServerTotals, table::TableReader, time::Timestamp,
+    units::Span,
+};
+
+use super::{
+    Api,
+    answer::Answer,
+    body, examples,
+    params::Params,
+    problem::{Code, Problem},
+    reply::{self, Call},
+    servers::{self, no_server},
+    upstreams::not_found,
+    view::{self, ServerView},
+};
+use crate::{
+    catalog::{Applied, address, change::Change},
+    drains::{Drain, DrainOutcome, StartDrain, Then},
+    error::Target,
+    store::codec,
+    strict,
+};
+
+/// How a server is to be drained.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+#[schema(as = DrainRequest)]
+pub(super) struct ToDrain {
+    /// How long requests under way are waited for, 0s to 1h. Default: the upstream's `drain_timeout`.
+    timeout: Option<Span>,
+    /// What becomes of the server then. Default `keep`.
+    #[schema(required = false)]
+    then: Then,
+}
+
+/// The drain of one server.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Drain)]
+pub(super) struct DrainView {
+    /// The upstream.
+    #[schema(example = "web")]
+    upstream: String,
+    /// Id of the server.
+    #[schema(example = "10.0.0.7-8080")]
+    server: String,
+    /// When it began.
+    started_at: Timestamp,
+    /// When it ends even though requests are under way.
+    deadline: Timestamp,
+    /// What becomes of the server then.
+    then: Then,
+    /// Requests under way at the server.
+    in_flight: u32,
+    /// Connections to the server with a request on them.
+    connections: u64,
+    /// Whether it has ended, with the server kept. The drain of a server that was not kept is gone with its end.
+    done: bool,
+    /// How it ended.
+    outcome: Option<DrainOutcome>,
+    /// When it ended.
+    ended_at: Option<Timestamp>,
+}
+
+impl DrainView {
+    fn new(drain: &Drain, reader: &TableReader) -> Self {
+        let table = reader.snapshot();
+        let server = table.upstream(&drain.upstream).and_then(|upstream| upstream.server(&drain.server));
+        let state = server.map(|server| &server.state);
+        Self {
+            upstream: drain.upstream.clone(),
+            server: drain.server.clone(),
+            started_at: drain.started_at,
+            deadline: drain.deadline,
+            then: drain.then,
+            in_flight: state.map_or(0, |state| state.in_flight.count()),
+            connections: state.map_or(0, |state| ServerTotals::sum(&state.counters).connections_active),
+            done: !drain.is_under_way(),
+            outcome: drain.end.map(|end| end.outcome),
+            ended_at: drain.end.map(|end| end.at),
+        }
+    }
+}
+
+/// A page of drains under way, ordered by upstream and server.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DrainPage)]
+pub(super) struct Page {
+    /// The drains.
+    items: Vec<DrainView>,
+    /// Where the next page begins; null on the last.
+    next: Option<String>,
+    /// The revision they are of.
+    revision: Revision,
+}
+
+/// Lists the drains under way
+///
+/// Ordered by upstream and server. A drain that has ended is not among them, even when its server is kept in `drain`.
+#[utoipa::path(
+    get, path = "/v1/drains", tag = "drains", operation_id = "listDrains",
+    params(
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Most drains in the answer. Default 100."),
+        ("after" = Option<String>, Query, description = "Continues a list: the `next` of the answer before."),
+    ),
+    responses((status = 200, description = "A page of drains", body = Page, example = json!(examples::drains())))
+)]
+pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
+    let mut params = Params::of(request.uri())?;
+    let limit = params.number("limit", 1..=1000).unwrap_or(100);
+    let after = params.text("after").unwrap_or_default();
+    params.finish()?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let key = |drain: &Drain| codec::server_key(&drain.upstream, &drain.server);
+    let drains: BTreeMap<String, Arc<Drain>> = api
+        .catalog
+        .drains()
+        .under_way()
+        .into_iter()
+        .map(|entry| (key(&entry.drain), entry.drain))
+        .filter(|(key, _)| *key > after)
+        .collect();
+    let next = drains.keys().nth(limit.saturating_sub(1)).filter(|_| drains.len() > limit).cloned();
+    let reader = api.catalog.reader();
+    let items = drains.values().take(limit).map(|drain| DrainView::new(drain, reader)).collect();
+    let page = Page { items, next, revision: reader.snapshot().revision() };
+    Ok(reply::json(StatusCode::OK, &page))
+}
+
+/// Drains a server
+///
+/// From the answer on it gets no new request, and those under way go on. When none is left, or at the deadline, the
+/// server is kept in `drain`, set to `maint`, or removed; in the latter two cases what is still under way at the deadline
+/// is broken off. Client connections stay open. A server in `maint`, or in `drain` already without a drain of this kind,
+/// can be drained as well. Whatever else sets the server's `admin_state`, or removes it, ends the drain.
+#[utoipa::path(
+    post, path = "/v1/upstreams/{upstream}/servers/{server}/drain", tag = "drains", operation_id = "startDrain",
+    params(
+        ("upstream" = String, Path, description = "Id of the upstream", example = "web"),
+        ("server" = String, Path, description = "Id or address of the server", example = "10.0.0.7-8080"),
+        ("dry_run" = Option<bool>, Query, description = "Does everything but make the change."),
+        ("If-Match" = Option<String>, Header, description = "Only if the server is in this state"),
+    ),
+    request_body(content = Option<ToDrain>, description = "May be left out", example = json!({"timeout": "30s", "then": "remove"})),
+    responses((
+        status = 202, description = "The drain is under way", body = DrainView,
+        headers(("Location" = String, description = "The health of the server, which shows the drain"), ("ETag" = String, description = "The state of the server")),
+        example = json!(examples::drain())
+    ))
+)]
+pub(super) async fn start(
+    State(api): State<Arc<Api>>,
+    Path((upstream, key)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let call = Call::of(&api, &request, Params::of(request.uri())?)?;
+    let ToDrain { timeout, then } = match body::read_optional(request).await? {
+        None => ToDrain::default(),
+        Some(value) => {
+            let root = Pointer::root();
+            let mut errors = Vec::new();
+            let wanted = strict::read::<ToDrain>(value, &root, &mut errors).unwrap_or_default();
+            if let Some(timeout) = wanted.timeout {
+                check::drain_timeout(timeout, &root.at("timeout"), &mut errors);
+            }
+            if !errors.is_empty() {
+                return Err(errors.into());
+            }
+            wanted
+        }
+    };
+    begin(&api, &call, StartDrain { upstream, key, timeout, then }).await
+}
+
+/// Reads the drain of a server
+///
+/// 404 when there is none, or when it has ended and the server was not kept.
+#[utoipa::path(
+    get, path = "/v1/upstreams/{upstream}/servers/{server}/drain", tag = "drains", operation_id = "getDrain",
+    params(
+        ("upstream" = String, Path, description = "Id of the upstream", example = "web"),
+        ("server" = String, Path, description = "Id or address of the server", example = "10.0.0.7-8080"),
+    ),
+    responses((status = 200, description = "The drain", body = DrainView, example = json!(examples::drain())))
+)]
+pub(super) async fn read(
+    State(api): State<Arc<Api>>,
+    Path((upstream, key)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    Params::of(request.uri())?.finish()?;
+    let config = api.catalog.config();
+    let parent = config.upstreams.get(upstream.as_str()).ok_or_else(|| not_found(&upstream))?;
+    let record = address::find(parent, &key).ok_or_else(|| no_server(&upstream, &key))?;
+    let drain = api.catalog.drains().of(&upstream, &record.server.id).ok_or_else(|| {
+        let detail = format!("The server \"{}\" is not being drained.", record.server.id);
+        Problem::new(Code::NotFound, detail)
+    })?;
+    Ok(reply::json(StatusCode::OK, &DrainView::new(&drain, api.catalog.reader())))
+}
+
+/// Cancels the drain of a server
+///
+/// The server is again what it was before the drain; so is one that was kept in `drain` at its end.
+#[utoipa::path(
+    delete, path = "/v1/upstreams/{upstream}/servers/{server}/drain", tag = "drains", operation_id = "cancelDrain",
+    params(
+        ("upstream" = String, Path, description = "Id of the upstream", example = "web"),
+        ("server" = String, Path, description = "Id or address of the server", example = "10.0.0.7-8080"),
+        ("dry_run" = Option<bool>, Query, description = "Does everything but make the change."),
+        ("If-Match" = Option<String>, Header, description = "Only if the server is in this state"),
+    ),
+    responses((status = 200, description = "Cancelled: the server as it is now", body = ServerView, headers(("ETag" = String, description = "Its state"))))
+)]
+pub(super) async fn cancel(
+    State(api): State<Arc<Api>>,
+    Path((upstream, key)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let call = Call::of(&api, &request, Params::of(request.uri())?)?;
+    call.apply(Change::CancelDrain { upstream, key }, servers::answer).await
+}
+
+/// Begins a drain and answers it.
+pub(super) async fn begin(api: &Api, call: &Call, start: StartDrain) -> Result<Response, Problem> {
+    let reader = api.catalog.reader().clone();
+    let render = move |applied: &Applied| {
+        let drain = applied.drain.as_ref();
+        let drain = drain.ok_or_else(|| Problem::new(Code::Internal, "The drain is not there."))?;
+        let target = Target::Server(drain.upstream.clone(), drain.server.clone());
+        let answer = Answer::shows(applied, StatusCode::ACCEPTED, &DrainView::new(drain, &reader))?
+            .see(format!("{}/health", view::location(&target)));
+        Ok(match view::revision(&target, &applied.config) {
+            Some(revision) => answer.tagged(revision, applied),
+            None => answer,
+        })
+    };
+    call.apply(Change::StartDrain(start), render).await
+}

@@ -1,0 +1,172 @@
+//! Which drains there are: written by the catalog's one writer, read by anyone.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+use weir_shared::{
+    model::{AdminState, Config, ServerRecord, UpstreamRecord},
+    time::{Moment, Now},
+};
+
+use super::{Drain, DrainEventKind};
+use crate::store::{Record, RecordKind, RecordOp, codec};
+
+/// A drain with its deadline by the clock that does not jump.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The drain.
+    pub drain: Arc<Drain>,
+    /// Its deadline.
+    pub until: Moment,
+}
+
+/// The drains of a process: at most one for each server. Cheap to clone; all clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Drains {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// By `upstream/server`. Held for a look or a change, never across an await.
+    entries: Mutex<BTreeMap<String, Entry>>,
+    changed: Notify,
+}
+
+/// What is to be done to the book.
+#[derive(Clone, Debug)]
+pub(super) enum Edit {
+    /// Enters a drain, or one that takes the place of another.
+    Put(Entry),
+    /// Strikes out a drain, for this reason.
+    Remove(Arc<Drain>, DrainEventKind),
+}
+
+impl Drains {
+    /// The drain of a server, under way or ended with the server kept.
+    #[must_use]
+    pub fn of(&self, upstream: &str, server: &str) -> Option<Arc<Drain>> {
+        self.entry(upstream, server).map(|entry| entry.drain)
+    }
+
+    /// The drains under way, by upstream and server.
+    #[must_use]
+    pub fn under_way(&self) -> Vec<Entry> {
+        self.lock().values().filter(|entry| entry.drain.is_under_way()).cloned().collect()
+    }
+
+    /// How many drains are under way.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lock().values().filter(|entry| entry.drain.is_under_way()).count()
+    }
+
+    /// Waits until the book has changed since this was last waited for.
+    pub(super) async fn changed(&self) {
+        self.shared.changed.notified().await;
+    }
+
+    pub(super) fn entry(&self, upstream: &str, server: &str) -> Option<Entry> {
+        let entries = self.lock();
+        if entries.is_empty() {
+            return None;
+        }
+        entries.get(&codec::server_key(upstream, server)).cloned()
+    }
+
+    /// Takes in what a store holds. Answers the operations that delete what no longer belongs to the configuration.
+    pub(crate) fn load(&self, records: Vec<Record>, config: &Config, now: Now) -> Vec<RecordOp> {
+        let mut found = BTreeMap::new();
+        let mut stale = Vec::new();
+        let mut entries = self.lock();
+        for Record { id, json, .. } in records {
+            let drain = serde_json::from_str::<Drain>(&json)
+                .inspect_err(|error| tracing::warn!(id, %error, "a stored drain cannot be read"));
+            match drain {
+                Ok(drain) if is_drained(config, &drain) => {
+                    let known = entries.get(&id).filter(|entry| *entry.drain == drain);
+                    let entry = known.cloned().unwrap_or_else(|| Entry::resumed(drain, now));
+                    found.insert(id, entry);
+                }
+                Ok(_) | Err(_) => stale.push(RecordOp::Delete { kind: RecordKind::Drain, id }),
+            }
+        }
+        *entries = found;
+        drop(entries);
+        self.shared.changed.notify_one();
+        stale
+    }
+
+    pub(super) fn take(&self, edits: Vec<Edit>) {
+        if edits.is_empty() {
+            return;
+        }
+        let mut entries = self.lock();
+        for edit in edits {
+            match edit {
+                Edit::Put(entry) => {
+                    entries.insert(codec::server_key(&entry.drain.upstream, &entry.drain.server), entry);
+                }
+                Edit::Remove(drain, _) => {
+                    entries.remove(&codec::server_key(&drain.upstream, &drain.server));
+                }
+            }
+        }
+        drop(entries);
+        self.shared.changed.notify_one();
+    }
+
+    /// The drains that the step from `before` to `next` makes void: their server is gone, is another one, or is no longer
+    /// to be drained. Upstreams that did not change are not looked at.
+    pub(super) fn void(&self, before: &Config, next: &Config) -> Vec<Arc<Drain>> {
+        let entries = self.lock();
+        let mut indexes: HashMap<&str, [HashMap<&str, &Arc<ServerRecord>>; 2]> = HashMap::new();
+        let mut void = Vec::new();
+        for Entry { drain, .. } in entries.values() {
+            let id = drain.upstream.as_str();
+            let (old, new) = (before.upstreams.get(id), next.upstreams.get(id));
+            if let (Some(old), Some(new)) = (old, new)
+                && Arc::ptr_eq(old, new)
+            {
+                continue;
+            }
+            let [was, is] = indexes.entry(id).or_insert_with(|| [old, new].map(by_id));
+            let (was, is) = (was.get(drain.server.as_str()), is.get(drain.server.as_str()));
+            let is_same = |address: &str| was.is_none_or(|was| was.server.address == address);
+            let stays = is
+                .is_some_and(|is| is.server.admin_state == AdminState::Drain && is_same(&is.server.address));
+            if !stays {
+                void.push(Arc::clone(drain));
+            }
+        }
+        void
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// A drain that another process began: it has what is left of its time, and never more than it was given.
+    fn resumed(drain: Drain, now: Now) -> Self {
+        let given = drain.deadline.millis_since(drain.started_at);
+        let left = drain.deadline.millis_since(now.wall).min(given);
+        Self { drain: Arc::new(drain), until: now.moment.plus(Duration::from_millis(left)) }
+    }
+}
+
+fn is_drained(config: &Config, drain: &Drain) -> bool {
+    let server =
+        config.upstreams.get(drain.upstream.as_str()).and_then(|record| record.server(&drain.server));
+    server.is_some_and(|record| record.server.admin_state == AdminState::Drain)
+}
+
+fn by_id(upstream: Option<&Arc<UpstreamRecord>>) -> HashMap<&str, &Arc<ServerRecord>> {
+    let servers = upstream.iter().flat_map(|record| &record.servers);
+    servers.map(|record| (record.server.id.as_str(), record)).collect()
+}
