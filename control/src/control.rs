@@ -5,6 +5,7 @@
 //! own, so that no flood of API calls and no slow disk delays a request.
 
 use std::{
+    collections::HashMap,
     io,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
@@ -24,6 +25,9 @@ use weir_shared::{
 };
 
 use crate::{
+    access::{
+        Access, Policy, Probes, WithoutTokens, limit::Limiter, scope::Scope, secret::Secret, tokens::Tokens,
+    },
     api::{self, Api, Build, envelope::MAX_IN_FLIGHT, guard::Guard, retry::UnderWay},
     catalog::{Catalog, Writer, precondition::IfMatch},
     clock::Clock,
@@ -32,6 +36,7 @@ use crate::{
     last_good::Keeper,
     startup::{self, Source, StartError, Started, data_dir::DataDir},
     status::Status,
+    store::{Store, StoreError},
 };
 
 /// Threads of the control plane: one may be busy with a large document while the other answers.
@@ -66,10 +71,37 @@ pub struct ControlConfig {
     pub allowed_hosts: Vec<String>,
     /// Whether what is there may be changed without naming its state.
     pub if_match: IfMatch,
+    /// Who may call the API.
+    pub access: AccessConfig,
     /// What this process is called in health documents.
     pub node: String,
     /// What the program is.
     pub build: Build,
+}
+
+/// Who may call the API.
+#[derive(Debug)]
+pub struct AccessConfig {
+    /// What a caller over TCP may do while there is no token.
+    pub without_tokens: WithoutTokens,
+    /// What is shown to anybody.
+    pub probes: Probes,
+    /// A token that an operator's file holds; its bearer may do everything.
+    pub token: Option<Secret<String>>,
+    /// What certificates' names, and users of the unix socket written `uid:1000`, may do.
+    pub principals: HashMap<String, Vec<Scope>>,
+}
+
+/// Nobody over TCP needs to say who it is until there is a token.
+impl Default for AccessConfig {
+    fn default() -> Self {
+        Self {
+            without_tokens: WithoutTokens::Open,
+            probes: Probes::Guarded,
+            token: None,
+            principals: HashMap::new(),
+        }
+    }
 }
 
 /// Why the control plane cannot start.
@@ -91,6 +123,7 @@ pub struct Prepared {
     checker: Arc<CheckerStats>,
     status: Arc<Status>,
     source: Source,
+    access: Access,
     config: ControlConfig,
 }
 
@@ -135,6 +168,7 @@ impl Control {
             }
         })?;
         let Started { table, source, store, report, data_dir } = started;
+        let access = runtime.block_on(access(&config.access, store.clone())).map_err(StartError::Store)?;
         let (table, reader) = channel(table);
         let (writer, catalog) =
             Writer::new(store, report, config.compiler, (table, reader.clone()), config.clock);
@@ -161,8 +195,18 @@ impl Control {
         let stats = checker.stats();
         let serving = JoinSet::new();
         let parts = Parts { checker, runtime, serving, following, sampling, data_dir };
-        Ok((Prepared { parts, catalog, checker: stats, status, source, config }, reader))
+        Ok((Prepared { parts, catalog, checker: stats, status, source, access, config }, reader))
     }
+}
+
+async fn access(config: &AccessConfig, store: Option<Arc<dyn Store>>) -> Result<Access, StoreError> {
+    let policy = Policy {
+        without_tokens: config.without_tokens,
+        probes: config.probes,
+        principals: config.principals.clone(),
+        owner: rustix::process::geteuid().as_raw(),
+    };
+    Ok(Access { tokens: Tokens::load(store, config.token.as_ref()).await?, policy })
 }
 
 impl Prepared {
@@ -171,7 +215,7 @@ impl Prepared {
     /// # Errors
     /// When the socket cannot be used.
     pub fn serve(self, admin: TcpListener, listener_status: ListenerStatus) -> Result<Control, ControlError> {
-        let Self { mut parts, catalog, checker, status, source, config } = self;
+        let Self { mut parts, catalog, checker, status, source, access, config } = self;
         admin.set_nonblocking(true)?;
         let address = admin.local_addr()?;
         let api = Api {
@@ -187,6 +231,8 @@ impl Prepared {
             started_at: config.clock.now().wall,
             build: config.build,
             guard: Guard::new(address, &config.allowed_hosts),
+            access,
+            failures: Limiter::new(api::access::FAILURES),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
             under_way: UnderWay::default(),
             if_match: config.if_match,

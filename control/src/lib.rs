@@ -1,6 +1,7 @@
 //! The control plane: an API change in, a new table out.
 #![doc = include_str!("../README.md")]
 
+pub mod access;
 pub mod api;
 pub mod catalog;
 pub mod clock;
@@ -16,4 +17,4 @@ pub mod status;
 pub mod store;
 pub mod strict;
 
-pub use control::{Control, ControlConfig, ControlError, Prepared, StoreChoice};
+pub use control::{AccessConfig, Control, ControlConfig, ControlError, Prepared, StoreChoice};

@@ -38,6 +38,7 @@ struct Process {
 
 fn config(folder: &Path) -> ControlConfig {
     ControlConfig {
+        access: weir_control::AccessConfig::default(),
         store: StoreChoice::Folder(folder.to_owned()),
         compiler: Compiler { workers: 1 },
         listener: Listener::default(),

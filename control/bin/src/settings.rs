@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc};
 
 use tokio::time::Instant;
-use weir_control::{ControlConfig, StoreChoice, api::Build, catalog::precondition::IfMatch, clock::Clock};
+use weir_control::{
+    AccessConfig, ControlConfig, StoreChoice, api::Build, catalog::precondition::IfMatch, clock::Clock,
+};
 use weir_proxy::ProxyConfig;
 use weir_shared::{model::Listener, state::ListenerState, table::Compiler};
 
@@ -63,6 +65,7 @@ pub(crate) fn control(
         clock,
         allowed_hosts: args.admin.admin_allowed_host.clone(),
         if_match: if args.changes.require_if_match { IfMatch::Required } else { IfMatch::Optional },
+        access: AccessConfig::default(),
         node: node(),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -30,7 +30,7 @@ use super::{
     describe::{self, Common},
     drains, health, info, probes,
     problem::{self, Code, Problem},
-    routes, servers,
+    routes, servers, tokens,
     trial::Trial,
     trial_document::Trials,
     upstreams,
@@ -53,6 +53,7 @@ use super::{
         (name = "routes", description = "Which requests go to which upstream"),
         (name = "health", description = "What is up, what is not, why, and since when"),
         (name = "config", description = "Everything as one document"),
+        (name = "access", description = "Who may call the API"),
         (name = "operations", description = "For the machines that watch the process"),
     ),
     paths(
@@ -61,6 +62,7 @@ use super::{
         drains::list, drains::start, drains::read, drains::cancel,
         routes::list, routes::read, config::read,
         health::read, health::upstream, health::server,
+        tokens::list, tokens::create, tokens::read, tokens::rotate, tokens::revoke,
         info::read, probes::livez, probes::readyz, probes::healthz, probes::metrics, document, explain,
     ),
     components(schemas(problem::Document, Trial)),
@@ -107,7 +109,13 @@ impl Modify for Problems {
 fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
     let is_change = describe::is_change(operation);
     let has_body = operation.request_body.is_some();
-    let mut codes = vec![Code::MalformedRequest, Code::Forbidden, Code::RateLimited, Code::Internal];
+    let mut codes = vec![
+        Code::MalformedRequest,
+        Code::Unauthenticated,
+        Code::Forbidden,
+        Code::RateLimited,
+        Code::Internal,
+    ];
     if path.starts_with("/v1/") {
         codes.push(Code::Validation);
     }
@@ -149,11 +157,22 @@ fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
     if *method == HttpMethod::Delete && path.ends_with("{upstream}") {
         codes.push(Code::InUse);
     }
+    codes.extend(of_tokens(path, method));
     let mut by_status = BTreeMap::<u16, Vec<Code>>::new();
     codes.into_iter().for_each(|code| by_status.entry(code.status().as_u16()).or_default().push(code));
     for (status, codes) in by_status {
         let response = || RefOr::T(response(path, &codes));
         operation.responses.responses.entry(status.to_string()).or_insert_with(response);
+    }
+}
+
+/// What changes of tokens may be answered with, which are no changes of the configuration.
+fn of_tokens(path: &str, method: &HttpMethod) -> Vec<Code> {
+    match method {
+        HttpMethod::Get => Vec::new(),
+        _ if !path.starts_with("/v1/tokens") => Vec::new(),
+        HttpMethod::Delete => vec![Code::StoreUnavailable, Code::CommitUnknown, Code::LastToken],
+        _ => vec![Code::StoreUnavailable, Code::CommitUnknown],
     }
 }
 

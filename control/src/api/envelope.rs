@@ -19,10 +19,11 @@ use http::{HeaderName, HeaderValue, header};
 use rand::RngExt;
 
 use super::{
-    Api, behind,
+    Api, access, behind,
     problem::{self, Code, Problem},
     reply,
 };
+use crate::access::token;
 
 /// Requests under way at once. More are refused at once, so that a flood costs little and waits nowhere.
 pub const MAX_IN_FLIGHT: usize = 64;
@@ -42,7 +43,7 @@ pub struct RequestId(pub Arc<str>);
 /// Puts a request through.
 pub async fn wrap(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let id = request_id(&request);
-    let path = request.uri().path().to_owned();
+    let path = token::redact(request.uri().path());
     let method = request.method().clone();
     request.extensions_mut().insert(id.clone());
     let response = admit(&api, request, next).await;
@@ -65,6 +66,9 @@ pub async fn wrap(State(api): State<Arc<Api>>, mut request: Request, next: Next)
 
 async fn admit(api: &Api, mut request: Request, next: Next) -> Response {
     if let Err(problem) = api.guard.check(&request) {
+        return problem.into_response();
+    }
+    if let Err(problem) = access::admit(api, &mut request).await {
         return problem.into_response();
     }
     // Before it takes a place: who waits for a revision does nothing meanwhile.

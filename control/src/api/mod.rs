@@ -2,6 +2,7 @@
 //!
 //! Reading order: `upstreams` (all verbs of one resource), `reply`, [`body`], [`problem`], [`envelope`].
 
+pub(crate) mod access;
 mod answer;
 mod behind;
 pub mod body;
@@ -17,6 +18,7 @@ mod health;
 mod info;
 mod json;
 mod params;
+mod permissions;
 mod prefer;
 mod probes;
 pub mod problem;
@@ -28,6 +30,7 @@ pub(crate) mod serve;
 mod servers;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod trial;
 mod trial_document;
 mod upstreams;
@@ -35,7 +38,10 @@ mod view;
 
 use std::sync::Arc;
 
-use axum::{Router, middleware, routing::get};
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
 use tokio::sync::Semaphore;
 use weir_shared::{
     model::{Listener, ListenerStatus},
@@ -44,6 +50,7 @@ use weir_shared::{
 
 use self::{guard::Guard, retry::UnderWay};
 use crate::{
+    access::{Access, limit::Limiter},
     catalog::{Catalog, precondition::IfMatch},
     clock::Clock,
     health::CheckerStats,
@@ -87,6 +94,10 @@ pub struct Api {
     pub build: Build,
     /// Which hosts and sites may call.
     pub guard: Guard,
+    /// Who may call, and what they may do.
+    pub access: Access,
+    /// How often somebody may be refused for not being known.
+    pub failures: Limiter,
     /// Places for requests.
     pub in_flight: Semaphore,
     /// Keys of the changes under way.
@@ -117,6 +128,9 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/config", get(config::read))
         .route("/v1/health", get(health::read))
         .route("/v1/info", get(info::read))
+        .route("/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/v1/tokens/{token}", get(tokens::read).delete(tokens::revoke))
+        .route("/v1/tokens/{token}/rotate", post(tokens::rotate))
         .route("/livez", get(probes::livez))
         .route("/readyz", get(probes::readyz))
         .route("/healthz", get(probes::healthz))

@@ -26,7 +26,9 @@ pub enum Code {
     MalformedRequest,
     /// The body is not JSON.
     MalformedJson,
-    /// The request comes from another site, or names a host that Weir does not serve.
+    /// The call does not say validly who makes it.
+    Unauthenticated,
+    /// The request comes from another site, names a host that Weir does not serve, or needs a scope its caller lacks.
     Forbidden,
     /// There is no such resource.
     NotFound,
@@ -40,6 +42,8 @@ pub enum Code {
     InUse,
     /// The server is being drained already.
     DrainUnderWay,
+    /// Without the token nobody would need one.
+    LastToken,
     /// The resource has changed since the caller read it.
     EtagMismatch,
     /// What is there may only be changed by naming its state in `If-Match`.
@@ -70,9 +74,10 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::MalformedRequest,
         Self::MalformedJson,
+        Self::Unauthenticated,
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -80,6 +85,7 @@ impl Code {
         Self::Exists,
         Self::InUse,
         Self::DrainUnderWay,
+        Self::LastToken,
         Self::EtagMismatch,
         Self::IfMatchRequired,
         Self::IdempotencyInFlight,
@@ -138,8 +144,10 @@ impl Code {
                 "Mend the request line, the path or the header section."),
             Self::MalformedJson => ("malformed_json", StatusCode::BAD_REQUEST, "Malformed JSON",
                 "Mend the body at the line and column named in the detail."),
+            Self::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED, "Unauthenticated",
+                "Send a valid token as Authorization: Bearer."),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Forbidden",
-                "Call the API from the same origin or from a program that is not a browser, by a host name it serves."),
+                "Call the API by a host name it serves, from its own pages or from a program, with a token that has the scope."),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found",
                 "Check the path; GET /v1/upstreams lists what is there."),
             Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed",
@@ -152,6 +160,8 @@ impl Code {
                 "Remove what refers to the resource, or repeat the request with ?cascade=true."),
             Self::DrainUnderWay => ("drain_under_way", StatusCode::CONFLICT, "Being drained already",
                 "Wait for the drain shown in `drain`, or cancel it with DELETE and begin another."),
+            Self::LastToken => ("last_token", StatusCode::CONFLICT, "Last token",
+                "Make another token first, or repeat the request with ?open=true."),
             Self::EtagMismatch => ("etag_mismatch", StatusCode::PRECONDITION_FAILED, "Changed in the meantime",
                 "Merge your change with `current` and repeat the request with `current_etag`."),
             Self::IfMatchRequired => ("if_match_required", StatusCode::PRECONDITION_REQUIRED, "State not named",

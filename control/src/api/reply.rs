@@ -14,7 +14,7 @@ use weir_shared::{
 };
 
 use super::{
-    Api,
+    Api, access,
     answer::Answer,
     conditional,
     envelope::RequestId,
@@ -35,7 +35,7 @@ pub(super) const REVISION: HeaderName = HeaderName::from_static("weir-revision")
 /// How the configuration is kept.
 pub(super) const STORE: HeaderName = HeaderName::from_static("weir-store");
 /// Says that nothing was changed.
-const DRY_RUN: HeaderName = HeaderName::from_static("weir-dry-run");
+pub(super) const DRY_RUN: HeaderName = HeaderName::from_static("weir-dry-run");
 /// Media type of liveness and readiness (draft-inadarei-api-health-check).
 pub(super) const HEALTH_DOCUMENT: &str = "application/health+json";
 
@@ -108,6 +108,7 @@ pub(super) struct Call {
     preferences: Preferences,
     mode: Mode,
     message: Option<String>,
+    actor: String,
     request_id: String,
     /// The request's idempotency key, if it has one.
     once: Option<Arc<Once>>,
@@ -136,6 +137,7 @@ impl Call {
             preferences: Preferences::of(request.headers()),
             mode,
             message,
+            actor: access::actor(request),
             request_id: id.map(|id| id.0.to_string()).unwrap_or_default(),
             once: request.extensions().get().cloned(),
         })
@@ -158,7 +160,7 @@ impl Call {
             change,
             precondition: self.precondition.clone(),
             mode: self.mode,
-            actor: "api".to_owned(),
+            actor: self.actor.clone(),
             request_id: self.request_id.clone(),
             message: self.message.clone(),
             beside,

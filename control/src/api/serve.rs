@@ -16,6 +16,8 @@ use tokio::{
 };
 use tower::ServiceExt;
 
+use crate::access::principal::Peer;
+
 /// Connections at once. Further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 1024;
 
@@ -39,8 +41,8 @@ pub(crate) async fn run(listener: TcpListener, router: Router, mut stop: watch::
             _ = stop.wait_for(|stop| *stop) => break,
             Some(_) = connections.join_next() => {}
             accepted = accept(&listener, &places) => {
-                if let Some((stream, place)) = accepted {
-                    let connection = serve(stream, router.clone(), &graceful);
+                if let Some((stream, peer, place)) = accepted {
+                    let connection = serve(stream, peer, router.clone(), &graceful);
                     connections.spawn(async move {
                         let _place = place;
                         connection.await;
@@ -57,10 +59,13 @@ pub(crate) async fn run(listener: TcpListener, router: Router, mut stop: watch::
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, Peer, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, place)),
+        Ok((stream, remote)) => {
+            let peer = Peer::Tcp { remote: Some(remote), certificate: None };
+            Some((stream, peer, place))
+        }
         Err(error) => {
             tracing::warn!(%error, "the admin port could not accept a connection");
             tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -71,14 +76,16 @@ async fn accept(
 
 fn serve(
     stream: TcpStream,
+    peer: Peer,
     router: Router,
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = ()> + Send + use<> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "an admin connection was gone before it was served");
     }
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let router = router.clone();
+        request.extensions_mut().insert(peer.clone());
         async move {
             Ok::<_, Infallible>(
                 router.oneshot(request.map(Body::new)).await.unwrap_or_else(|error| match error {}),

@@ -1,6 +1,6 @@
 //! An API over a store in memory, called without a socket.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{Router, body::Body};
 use http::{HeaderMap, Request, StatusCode};
@@ -17,6 +17,7 @@ use weir_shared::{
 };
 
 use crate::{
+    access::{Access, Policy, Probes, WithoutTokens, limit::Limiter, tokens::Tokens},
     api::{self, Api, Build, guard::Guard, retry::UnderWay},
     catalog::{StoreReport, Writer, precondition::IfMatch},
     clock::Clock,
@@ -31,6 +32,7 @@ use crate::{
 pub(super) struct Harness {
     router: Router,
     pub(super) reader: TableReader,
+    pub(super) store: Arc<dyn Store>,
     _writer: JoinSet<()>,
 }
 
@@ -112,6 +114,15 @@ impl Harness {
         let table = compiler.compile(config, None, clock.now()).unwrap();
         let (writer, reader) = channel(table);
         let report = StoreReport::new("memory", reason, None);
+        let kept = store.clone().unwrap_or_else(|| Arc::new(Memory::default()));
+        let tokens = Tokens::new(store.clone(), Vec::new(), 0, None);
+        let policy = Policy {
+            without_tokens: WithoutTokens::Open,
+            probes: Probes::Guarded,
+            principals: HashMap::new(),
+            owner: 1000,
+        };
+        let access = Access { tokens, policy };
         let (writer, catalog) = Writer::new(store, report, compiler, (writer, reader.clone()), clock);
         let mut task = JoinSet::new();
         task.spawn(writer.run());
@@ -132,11 +143,13 @@ impl Harness {
             started_at: clock.now().wall,
             build: Build { version: "0.0.0".into(), commit: "test".into() },
             guard: Guard::new("127.0.0.1:9900".parse().unwrap(), &[]),
+            access,
+            failures: Limiter::new(api::access::FAILURES),
             in_flight: Semaphore::new(api::envelope::MAX_IN_FLIGHT),
             under_way: UnderWay::default(),
             if_match,
         };
-        Self { router: api::router(Arc::new(api)), reader, _writer: task }
+        Self { router: api::router(Arc::new(api)), reader, store: kept, _writer: task }
     }
 
     /// Sends a request with the header fields `fields`.

@@ -8,5 +8,6 @@ mod operations;
 mod preferences;
 mod retries;
 mod servers;
+mod tokens;
 mod trials;
 mod upstreams;
