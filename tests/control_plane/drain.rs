@@ -172,6 +172,39 @@ fn what_may_be_tried_again_is_tried_on_another_server_at_the_deadline() {
     assert_eq!(health["counters"]["resets"], 0, "the server is not to blame");
 }
 
+/// A request keeps the table it began with; that does not lead its second attempt to a server drained meanwhile.
+#[test]
+fn a_second_attempt_does_not_go_to_a_drained_server() {
+    for change in ["drain", "remove"] {
+        let gate = Gate::default();
+        let waiting = gate.clone();
+        let failing = Origin::script(move |_| vec![Step::Wait(waiting.clone()), Step::Close]);
+        let other = Origin::named("other");
+        let weir = Weir::start();
+        let servers = [failing.address(), other.address()];
+        weir.api().set_default(&config::with(&servers, &json!({"retries": {"attempts": 2}})));
+        let mut client = eventually("a request waits", || {
+            let (before, mut client) = (other.count(), ask(&weir, "/"));
+            let arrived = || (other.count() > before || gate.arrivals() > 0).then_some(());
+            eventually("the request arrives", arrived);
+            if gate.arrivals() > 0 {
+                return Some(client);
+            }
+            client.response("GET").unwrap();
+            None
+        });
+        if change == "drain" {
+            drain(&weir, other.address(), &json!({}));
+        } else {
+            weir.api().delete(&path(other.address())).assert(204);
+        }
+        let count = other.count();
+        gate.open();
+        assert_eq!(client.response("GET").unwrap().status, 502, "{change}");
+        assert_eq!(other.count(), count, "{change}");
+    }
+}
+
 #[test]
 fn with_keep_the_deadline_breaks_nothing_off() {
     let gate = Gate::default();

@@ -73,7 +73,7 @@ impl<'u> Candidates<'u, '_> {
 }
 
 /// A server for the next attempt; `None` when none is eligible. A server tried already comes up again only when there is
-/// no other.
+/// no other. One that was taken out of use since the request began gets no attempt after the first.
 pub(crate) fn pick<'u>(worker: &Worker, upstream: &'u Upstream, tried: &Tried) -> Option<&'u Server> {
     // To within a sweep: an ejection that ends is not that urgent.
     let eligible = upstream.eligible(worker.coarse_moment());
@@ -84,11 +84,15 @@ pub(crate) fn pick<'u>(worker: &Worker, upstream: &'u Upstream, tried: &Tried) -
         Algorithm::RoundRobin => round_robin::pick(&candidates, upstream.state.cursors.of(worker.id), random),
         Algorithm::Random => candidates.draw(random()),
     };
-    let is_new = picked.is_some_and(|server| !tried.contains(server));
-    if tried.is_empty() || (is_new && !eligible.panic) {
+    if tried.is_empty() {
         return picked;
     }
-    another(&candidates, tried, random()).or(picked)
+    let picked = picked.filter(|server| !server.state.is_withdrawn());
+    if picked.is_some_and(|server| !tried.contains(server)) && !eligible.panic {
+        return picked;
+    }
+    let in_use = || candidates.iter().find(|server| !server.state.is_withdrawn());
+    another(&candidates, tried, random()).or(picked).or_else(in_use)
 }
 
 /// A server not tried yet, one that is healthy if there is any: after a failure, distrust of the verdicts (panic) has to
@@ -96,8 +100,8 @@ pub(crate) fn pick<'u>(worker: &Worker, upstream: &'u Upstream, tried: &Tried) -
 fn another<'u>(candidates: &Candidates<'u, '_>, tried: &Tried, random: u64) -> Option<&'u Server> {
     let count = candidates.len();
     let start = usize::try_from(random >> 32).unwrap_or(0).checked_rem(count)?;
-    let untried =
-        |offset: usize| candidates.get((start + offset) % count).filter(|server| !tried.contains(server));
+    let is_free = |server: &&Server| !tried.contains(server) && !server.state.is_withdrawn();
+    let untried = |offset: usize| candidates.get((start + offset) % count).filter(is_free);
     let is_healthy = |server: &&Server| server.state.health.is_healthy();
     // A bounded look around: with most of a large group failing, any other server will do.
     const LOOKS: usize = 64;

@@ -21,6 +21,8 @@ pub struct ServerState {
     /// When the operator last changed `admin_state` or weight 0 / not 0.
     admin_since: AtomicI64,
     retired: AtomicBool,
+    /// Whether the last table has the server, but not for new requests.
+    withheld: AtomicBool,
     /// Attempts begun before this moment are given up.
     cut: AtomicU64,
 }
@@ -37,6 +39,7 @@ impl ServerState {
             counters_since: now.wall,
             admin_since: AtomicI64::new(now.wall.0),
             retired: AtomicBool::new(false),
+            withheld: AtomicBool::new(false),
             cut: AtomicU64::new(0),
         }
     }
@@ -55,6 +58,23 @@ impl ServerState {
     /// Notes that no table has the server any more: its unused connections are closed at the next touch.
     pub fn retire(&self) {
         self.retired.store(true, Ordering::Release);
+    }
+
+    /// Notes that the operator lets the server have no new requests.
+    pub(crate) fn withhold(&self) {
+        self.withheld.store(true, Ordering::Release);
+    }
+
+    /// Notes that the operator lets the server have new requests.
+    pub(crate) fn give_out(&self) {
+        self.withheld.store(false, Ordering::Release);
+    }
+
+    /// Whether the operator has taken the server out of use, or away. A request with an older table, in which the server
+    /// still is, asks before it goes on to another server.
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        self.withheld.load(Ordering::Acquire) || self.is_retired()
     }
 
     /// Gives up the attempts begun before `now`. Those of a later time, when the server is in use again, are not meant.

@@ -50,6 +50,11 @@ fn hand_over(before: &Upstream, after: &Upstream, now: Now) {
     for server in &before.servers {
         match kept.get(server.id.as_str()) {
             Some(same) if Arc::ptr_eq(&same.state, &server.state) => {
+                if same.is_wanted() {
+                    server.state.give_out();
+                } else {
+                    server.state.withhold();
+                }
                 if same.admin_state != server.admin_state || (same.weight == 0) != (server.weight == 0) {
                     server.state.admin_changed(now.wall);
                 }
