@@ -71,7 +71,7 @@ impl Proxy {
             };
             threads.push(thread::Builder::new().name(format!("weir-worker-{index}")).spawn(run)?);
         }
-        Ok(RunningProxy { control, threads, done })
+        Ok(RunningProxy { control, state: self.state, threads, done })
     }
 }
 
@@ -104,6 +104,7 @@ impl DrainControl {
 #[derive(Debug)]
 pub struct RunningProxy {
     control: Arc<DrainControl>,
+    state: Arc<ListenerState>,
     threads: Vec<JoinHandle<()>>,
     done: mpsc::Receiver<()>,
 }
@@ -118,6 +119,8 @@ pub struct Drained {
 impl RunningProxy {
     /// Stops accepting connections, announces the end on those there are, and closes each after its request.
     pub fn drain(&self) {
+        // Seen from outside before the first connection is refused.
+        self.state.drain();
         self.control.draining.store(true, Ordering::Release);
     }
 

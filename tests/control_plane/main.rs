@@ -9,9 +9,7 @@
 )]
 
 mod bad_input;
-mod damage;
 mod drain;
-mod durability;
 mod guards;
 mod openapi;
 mod preconditions;

@@ -63,6 +63,12 @@ fn a_request_in_flight_is_finished_and_nothing_new_is_accepted() {
     weir.signal(Signal::TERM);
     eventually("the port is closed", || Wire::try_connect(weir.data()).is_err().then_some(()));
     assert!(weir.is_running());
+    let probe = |path| weir.api().get(path).status();
+    assert_eq!(
+        (probe("/readyz"), probe("/livez")),
+        (503, 200),
+        "a balancer in front sends no more, and kills nothing"
+    );
     gate.open();
     let response = client.response("GET").unwrap();
     assert_eq!(response.text(), "late");

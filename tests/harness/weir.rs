@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, kill_process};
 use tempfile::TempDir;
 
 use crate::api::Api;
@@ -20,6 +21,7 @@ pub struct Launch {
     args: Vec<OsString>,
     data_dir: Option<PathBuf>,
     listen: Option<String>,
+    wrapper: Vec<OsString>,
     admin: Option<String>,
 }
 
@@ -52,23 +54,47 @@ impl Launch {
         self
     }
 
+    /// Starts the process by this command, which gets Weir's own as its arguments and ends with it.
+    #[must_use]
+    pub fn wrapped(mut self, command: Vec<OsString>) -> Self {
+        self.wrapper = command;
+        self
+    }
+
     /// Starts the process and waits until both ports are open.
     ///
     /// # Panics
     /// When it ends instead, or does not say in time where it listens.
     pub fn start(self) -> Weir {
+        self.attempt()
+            .unwrap_or_else(|(status, logs)| panic!("weir ended at start with {status}: {:#?}", logs.lines()))
+    }
+
+    /// Starts the process and waits until both ports are open.
+    ///
+    /// # Errors
+    /// It has ended instead: how, and what it wrote.
+    ///
+    /// # Panics
+    /// When it does neither in time.
+    pub fn attempt(self) -> Result<Weir, (ExitStatus, Logs)> {
+        let is_wrapped = !self.wrapper.is_empty();
         let (mut child, scratch, logs) = self.spawn();
-        let port = |message: &str, child: &mut Child| {
+        let mut port = |message: &str| {
             within(PATIENCE * 2, message, || {
-                if let Some(status) = child.try_wait().unwrap() {
-                    panic!("weir ended at start with {status}: {:#?}", logs.lines());
-                }
-                logs.event(message)?["address"].as_str()?.parse::<SocketAddr>().ok()
+                let address = logs.event(message).and_then(|event| event["address"].as_str()?.parse().ok());
+                address.map(Ok).or_else(|| child.try_wait().unwrap().map(Err))
             })
         };
-        let data = port("data plane listening", &mut child);
-        let admin = port("admin listening", &mut child);
-        Weir { child, data, admin, logs, scratch }
+        let ports: [Result<SocketAddr, ExitStatus>; 2] =
+            [port("data plane listening"), port("admin listening")];
+        match ports {
+            [Ok(data), Ok(admin)] => {
+                let pid = if is_wrapped { only_child(child.id()) } else { Some(child.id()) };
+                Ok(Weir { child, pid, data, admin, logs, scratch })
+            }
+            [Err(status), _] | [_, Err(status)] => Err((status, logs)),
+        }
     }
 
     /// Starts the process, which is expected to end by itself, and returns its exit status and what it wrote.
@@ -96,7 +122,15 @@ impl Launch {
     fn spawn(self) -> (Child, Option<TempDir>, Logs) {
         let scratch = self.data_dir.is_none().then(|| TempDir::new().unwrap());
         let data_dir = self.data_dir.unwrap_or_else(|| scratch.as_ref().unwrap().path().join("weir-data"));
-        let mut child = Command::new(binary("weir"))
+        let mut command = match self.wrapper.split_first() {
+            None => Command::new(binary("weir")),
+            Some((wrapper, args)) => {
+                let mut command = Command::new(wrapper);
+                command.args(args).arg(binary("weir"));
+                command
+            }
+        };
+        let mut child = command
             .arg("--listen")
             .arg(self.listen.unwrap_or_else(|| "127.0.0.1:0".to_owned()))
             .arg("--admin")
@@ -119,6 +153,8 @@ impl Launch {
 #[derive(Debug)]
 pub struct Weir {
     child: Child,
+    /// Its own process, which is not `child` when it was started by another command; none when it is gone already.
+    pid: Option<u32>,
     data: SocketAddr,
     admin: SocketAddr,
     logs: Logs,
@@ -163,13 +199,26 @@ impl Weir {
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        signal::send(self.child.id(), signal);
+        if let Some(pid) = self.pid {
+            signal::send(pid, signal);
+        }
     }
 
     /// Kills it with SIGKILL and waits until it is gone.
     pub fn kill(mut self) {
-        self.child.kill().unwrap();
+        self.kill_now();
         self.child.wait().unwrap();
+    }
+
+    fn kill_now(&mut self) {
+        // Gone already is as good.
+        if let Some(pid) = self.pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        if self.pid != Some(self.child.id()) {
+            // The command it was started by ends with it, and leaves nothing behind when it is given the time.
+            let _ = poll_exit(&mut self.child, PATIENCE);
+        }
     }
 
     /// Waits until it has ended by itself.
@@ -205,6 +254,9 @@ impl Weir {
 
 impl Drop for Weir {
     fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.kill_now();
+        }
         // Both fail only when the process has been waited for already.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -217,6 +269,12 @@ impl Drop for Weir {
             }
         }
     }
+}
+
+/// The process that `parent` has started.
+fn only_child(parent: u32) -> Option<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
 }
 
 fn poll_exit(child: &mut Child, limit: Duration) -> Option<ExitStatus> {

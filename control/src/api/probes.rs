@@ -1,7 +1,8 @@
 //! `/livez`, `/readyz`, `/healthz` and `/metrics`, for the machines that watch the process.
 //!
-//! Ready means: a table is in force, however old, and the data port is bound. A store that takes no writes is a warning
-//! and no more, because traffic goes on (a balancer in front must not pull every healthy proxy at once).
+//! Ready means: a table is in force, however old, the data port is bound, and the process is not about to end. A store that
+//! takes no writes is a warning and no more, because traffic goes on (a balancer in front must not pull every healthy proxy
+//! at once).
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -68,7 +69,8 @@ pub(super) async fn livez() -> Response {
 
 /// Tells whether traffic can be sent here
 ///
-/// Yes when a table is in force, even an old one, and the data port is bound.
+/// Yes when a table is in force, even an old one, the data port is bound, and the process is not draining: it answers 503
+/// from the signal that ends it on, while requests under way are finished.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations", operation_id = "getReadyz",
     params(("verbose" = Option<bool>, Query, description = "Also says what was looked at.")),
@@ -137,10 +139,15 @@ fn table(api: &Api) -> Check {
 }
 
 fn listener(api: &Api) -> Check {
-    if api.listener_status.bound {
+    let is_draining = api.listener_state.is_draining();
+    if api.listener_status.bound && !is_draining {
         return Check { status: Verdict::Pass, output: None };
     }
-    let output = api.listener_status.error.clone().unwrap_or_else(|| "not bound".to_owned());
+    let output = match &api.listener_status.error {
+        _ if is_draining => "draining: requests under way are finished, then the process ends".to_owned(),
+        Some(error) => error.clone(),
+        None => "not bound".to_owned(),
+    };
     Check { status: Verdict::Fail, output: Some(output) }
 }
 

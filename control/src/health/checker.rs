@@ -137,7 +137,7 @@ impl<P: Prober> Checker<P> {
         if self.running.is_empty() {
             self.stall.resume(at);
         }
-        let check = self.prober.check(Arc::clone(probe), target.address.clone());
+        let check = self.prober.check(Arc::clone(probe), target.address.clone(), Arc::clone(&target.state));
         let check = self.checks.spawn(async move {
             let started = Instant::now();
             let answer = check.await;

@@ -117,6 +117,7 @@ impl Targets {
                 let known = before.as_ref().and_then(|group| group.members.get(&key)).copied();
                 let id = known.unwrap_or_else(|| self.add(upstream, server));
                 if known.is_none() || is_changed {
+                    server.state.health.recheck();
                     fresh.push(id);
                 }
                 group.members.insert(key, id);

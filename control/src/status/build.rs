@@ -1,10 +1,11 @@
 //! From a compiled upstream or server and its counters to what is shown of it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use weir_shared::{
     id::UpstreamId,
-    state::{HealthRecord, HistogramCounts, Reason, ServerTotals},
+    model::address::Address,
+    state::{HealthRecord, HistogramCounts, Reason, Recheck, ServerTotals},
     table::{Server, ServerStatus, Upstream, UpstreamStatus},
     time::Now,
 };
@@ -68,6 +69,7 @@ pub(super) fn server(upstream: &Upstream, server: &Server, drains: &Drains, now:
     ServerHealth {
         id: server.id.as_str().to_owned(),
         address: server.record.server.address.clone(),
+        resolved: resolved(server),
         zone: server.record.server.zone.clone(),
         weight: server.weight,
         priority: server.priority,
@@ -103,6 +105,16 @@ pub(super) fn server(upstream: &Upstream, server: &Server, drains: &Drains, now:
     }
 }
 
+fn resolved(server: &Server) -> Option<Vec<String>> {
+    match &server.address {
+        Address::Socket(_) => None,
+        Address::Name { port, .. } => {
+            let addresses = server.state.resolved.addresses();
+            Some(addresses.into_iter().map(|address| SocketAddr::new(address, *port).to_string()).collect())
+        }
+    }
+}
+
 fn check(upstream: &Upstream, server: &Server, health: &HealthRecord) -> Option<CheckView> {
     let spec = &upstream.record.spec.health_check;
     if !spec.enabled {
@@ -117,6 +129,7 @@ fn check(upstream: &Upstream, server: &Server, health: &HealthRecord) -> Option<
         last_status: last.and_then(|last| last.status),
         duration_ms: last.map(|last| millis(last.duration)),
         next_at: health.next_at,
+        recheck_pending: health.recheck == Recheck::Pending,
         consecutive_ok: health.consecutive_ok,
         consecutive_failed: health.consecutive_failed,
         total: health.total,

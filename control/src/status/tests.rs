@@ -178,6 +178,35 @@ async fn an_ejected_server_says_until_when() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_name_is_shown_with_the_addresses_it_stands_for() {
+    const NAME: &str = "app.test:8080";
+    let fixture = Fixture::new(web(json!([A, NAME])));
+    let resolved = || {
+        let server = status(&fixture).server("web", NAME).unwrap();
+        serde_json::to_value(server).unwrap()["resolved"].clone()
+    };
+    assert_eq!(resolved(), json!([]), "not looked up yet");
+    let found = ["10.0.0.7", "fd00::1"].map(|address| address.parse().unwrap());
+    fixture.state(NAME).resolved.note(found.into_iter());
+    assert_eq!(resolved(), json!(["10.0.0.7:8080", "[fd00::1]:8080"]));
+    let by_address = serde_json::to_value(status(&fixture).server("web", A).unwrap()).unwrap();
+    assert!(by_address.get("resolved").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_from_before_a_change_of_checks_says_so() {
+    let fixture = Fixture::new(web(json!([A])));
+    check(&fixture, A, None);
+    fixture.state(A).health.recheck();
+    let shown = || status(&fixture).server("web", A).unwrap();
+    assert_eq!((shown().state, shown().reason), (HealthState::Healthy, Some(Reason::RecheckPending)));
+    assert!(shown().eligible && shown().check.unwrap().recheck_pending);
+    check(&fixture, A, None);
+    assert_eq!(shown().reason, None);
+    assert!(!shown().check.unwrap().recheck_pending);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_checks_there_is_no_check_to_show() {
     let upstreams = json!([{"id": "web", "servers": [A], "health_check": {"enabled": false}}]);
     let fixture = Fixture::new(upstreams);

@@ -199,6 +199,10 @@ pub struct ServerHealth {
     /// Where it is.
     #[schema(example = "10.0.0.7:8080")]
     pub address: String,
+    /// The addresses its name stands for, as last looked up; left out when `address` is one itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, example = json!(["10.0.0.7:8080", "10.0.0.8:8080"]))]
+    pub resolved: Option<Vec<String>>,
     /// Where it is, in the operator's words.
     #[schema(example = "eu-1a")]
     pub zone: String,
@@ -260,6 +264,8 @@ pub struct CheckView {
     pub duration_ms: Option<u64>,
     /// When the next one is due.
     pub next_at: Option<Timestamp>,
+    /// Whether the state is from before `health_check` was changed, and the first check of the new kind still to come.
+    pub recheck_pending: bool,
     /// Passes in a row, up to now.
     pub consecutive_ok: u32,
     /// Failures in a row, up to now.

@@ -19,7 +19,7 @@ pub(super) async fn connect(
     lease: &Lease,
 ) -> Result<ServerConnection, ProxyError> {
     let began = worker.clock.moment();
-    let opened = match timeout(upstream.connect_timeout, open(worker, &server.address)).await {
+    let opened = match timeout(upstream.connect_timeout, open(worker, server)).await {
         Ok(opened) => opened,
         Err(_) => Err(ProxyError::ConnectionTimeout),
     };
@@ -38,11 +38,13 @@ pub(super) async fn connect(
     })
 }
 
-async fn open(worker: &Worker, address: &Address) -> Result<TcpStream, ProxyError> {
-    let stream = match address {
+async fn open(worker: &Worker, server: &Server) -> Result<TcpStream, ProxyError> {
+    let stream = match &server.address {
         Address::Socket(address) => TcpStream::connect(address).await.map_err(|error| classify(&error))?,
         Address::Name { host, port } => {
-            open_any(worker.pools.resolver.resolve(worker, host, *port).await?).await?
+            let addresses = worker.pools.resolver.resolve(worker, host, *port).await?;
+            server.state.resolved.note(addresses.iter().map(SocketAddr::ip));
+            open_any(addresses).await?
         }
     };
     // Best effort: a socket that cannot turn Nagle's algorithm off still works.

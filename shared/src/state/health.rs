@@ -14,6 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::{CheckOutcome, CheckRecord, History};
 use crate::time::{Now, Timestamp};
 
 /// State of a server as a dashboard shows it (AWS ELBv2's words).
@@ -86,21 +87,8 @@ pub enum Reason {
     WeightZero,
     /// The check could not be made in time.
     CheckerLate,
-    /// Known from before a restart, not checked again yet.
+    /// Known from before a restart or from a check of another kind, not checked again yet.
     RecheckPending,
-}
-
-/// How one check ended.
-#[derive(Clone, Debug)]
-pub struct CheckOutcome {
-    /// `None`: passed.
-    pub failure: Option<Reason>,
-    /// What happened, for a person; empty for a pass.
-    pub detail: String,
-    /// Status of the answer, if there was one.
-    pub status: Option<u16>,
-    /// How long the check took.
-    pub duration: Duration,
 }
 
 /// How many outcomes in a row turn a verdict.
@@ -125,37 +113,14 @@ pub struct Transition {
     pub at: Timestamp,
 }
 
-/// The last 32 outcomes.
+/// Whether a verdict comes from checks as they are made now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct History {
-    passed: u32,
-    len: u32,
-}
-
-impl History {
-    fn push(&mut self, outcome: &CheckOutcome) {
-        self.passed = self.passed << 1 | u32::from(outcome.failure.is_none());
-        self.len = (self.len + 1).min(u32::BITS);
-    }
-
-    /// `+` for a pass, `-` for a failure, newest right.
-    #[must_use]
-    pub fn to_text(self) -> String {
-        (0..self.len).rev().map(|bit| if self.passed >> bit & 1 == 1 { '+' } else { '-' }).collect()
-    }
-}
-
-/// The last check made.
-#[derive(Clone, Debug)]
-pub struct CheckRecord {
-    /// When it ended.
-    pub at: Timestamp,
-    /// Whether it passed.
-    pub ok: bool,
-    /// Status of the answer, if there was one.
-    pub status: Option<u16>,
-    /// How long it took.
-    pub duration: Duration,
+pub enum Recheck {
+    /// It does, or there is none.
+    #[default]
+    Done,
+    /// The first check of the new kind is still to come.
+    Pending,
 }
 
 /// Everything known from active checks of one server.
@@ -165,6 +130,8 @@ pub struct HealthRecord {
     pub verdict: HealthState,
     /// Whether the checker is late, so that the verdict is old.
     pub late: bool,
+    /// Whether the verdict is from before the checks were changed.
+    pub recheck: Recheck,
     /// Why the verdict is what it is.
     pub reason: Option<Reason>,
     /// The same for a person.
@@ -231,6 +198,7 @@ impl Health {
         let mut record = self.lock();
         let passed = outcome.failure.is_none();
         record.late = false;
+        record.recheck = Recheck::Done;
         record.total += 1;
         record.failed += u64::from(!passed);
         record.history.push(outcome);
@@ -285,8 +253,20 @@ impl Health {
         }
         record.next_at = None;
         record.late = false;
+        record.recheck = Recheck::Done;
         self.turn(&mut record, HealthState::Healthy, Some(Reason::ChecksDisabled), String::new(), now);
         true
+    }
+
+    /// Notes that checks are made in another way from now on. The verdict stays until they say otherwise.
+    pub fn recheck(&self) {
+        let mut record = self.lock();
+        if record.verdict != HealthState::Initial {
+            record.recheck = Recheck::Pending;
+            if record.reason == Some(Reason::ChecksDisabled) {
+                record.reason = None;
+            }
+        }
     }
 
     /// Takes over what was known before a restart, until the first check says otherwise.
@@ -381,6 +361,18 @@ mod tests {
         assert!(health.is_healthy() && health.record().late);
         feed(&health, "+");
         assert!(!health.record().late);
+    }
+
+    #[test]
+    fn a_change_of_checks_keeps_the_verdict_until_the_next_outcome() {
+        let health = Health::new(Now::default());
+        health.recheck();
+        assert_eq!(health.record().recheck, Recheck::Done, "nothing is known yet");
+        feed(&health, "+");
+        health.recheck();
+        assert!(health.is_healthy() && health.record().recheck == Recheck::Pending);
+        feed(&health, "-");
+        assert!(health.is_healthy() && health.record().recheck == Recheck::Done);
     }
 
     #[test]

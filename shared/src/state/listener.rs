@@ -1,5 +1,7 @@
 //! Everything observed of the listener: connections, and requests that never reached an upstream.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::{Counter, PerWorker};
 
 /// What one worker counted at the listener.
@@ -30,13 +32,25 @@ pub struct ListenerCounters {
 pub struct ListenerState {
     /// Numbers, by worker.
     pub counters: PerWorker<ListenerCounters>,
+    draining: AtomicBool,
 }
 
 impl ListenerState {
     /// State of a listener served by `workers` workers.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Self { counters: PerWorker::new(workers) }
+        Self { counters: PerWorker::new(workers), draining: AtomicBool::new(false) }
+    }
+
+    /// Notes that the process ends: no more connections are taken, and those there are close after their request.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the process ends.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
     }
 }
 

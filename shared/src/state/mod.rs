@@ -1,5 +1,6 @@
 //! What is observed while running. Outlives tables: kept as long as the server or upstream it describes.
 
+mod check;
 mod counters;
 mod health;
 mod histogram;
@@ -7,20 +8,20 @@ mod in_flight;
 mod listener;
 mod outlier;
 mod per_worker;
+mod resolved;
 mod retry_budget;
 mod server;
 mod upstream;
 
+pub use check::{CheckOutcome, CheckRecord, History};
 pub use counters::{Counter, ServerCounters, ServerTotals, UpstreamCounters, UpstreamTotals};
-pub use health::{
-    CheckOutcome, CheckRecord, Health, HealthRecord, HealthState, HealthThresholds, History, Reason,
-    Transition,
-};
+pub use health::{Health, HealthRecord, HealthState, HealthThresholds, Reason, Recheck, Transition};
 pub use histogram::{Histogram, HistogramCounts};
 pub use in_flight::InFlight;
 pub use listener::{ListenerCounters, ListenerState, ListenerTotals};
 pub use outlier::{EjectionPolicy, Outlier, OutlierRecord, ServerFault};
 pub use per_worker::{PerWorker, WorkerId};
+pub use resolved::Resolved;
 pub use retry_budget::RetryBudget;
 pub use server::ServerState;
 pub use upstream::UpstreamState;

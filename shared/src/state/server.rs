@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use super::{Health, InFlight, Outlier, PerWorker, ServerCounters};
+use super::{Health, InFlight, Outlier, PerWorker, Resolved, ServerCounters};
 use crate::time::{Moment, Now, Timestamp};
 
 /// What is observed of one server, from its addition until its removal, over any number of tables.
@@ -14,6 +14,8 @@ pub struct ServerState {
     pub health: Health,
     /// What real requests say.
     pub outlier: Outlier,
+    /// What its name stands for, where its address has one.
+    pub resolved: Resolved,
     /// Numbers, by worker.
     pub counters: PerWorker<ServerCounters>,
     /// Since when the numbers count.
@@ -35,6 +37,7 @@ impl ServerState {
             in_flight: InFlight::default(),
             health: Health::new(now),
             outlier: Outlier::default(),
+            resolved: Resolved::default(),
             counters: PerWorker::new(workers),
             counters_since: now.wall,
             admin_since: AtomicI64::new(now.wall.0),

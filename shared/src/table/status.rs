@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::{Server, Upstream};
 use crate::{
     model::AdminState,
-    state::{HealthRecord, HealthState, OutlierRecord, Reason},
+    state::{HealthRecord, HealthState, OutlierRecord, Reason, Recheck},
     time::{Moment, Timestamp},
 };
 
@@ -52,6 +52,9 @@ impl ServerStatus {
             }
             AdminState::Ready if health.late => {
                 (HealthState::Unavailable, Some(Reason::CheckerLate), health.since)
+            }
+            AdminState::Ready if health.recheck == Recheck::Pending => {
+                (HealthState::Healthy, Some(Reason::RecheckPending), health.since)
             }
             AdminState::Ready => (HealthState::Healthy, health.reason, health.since),
         };

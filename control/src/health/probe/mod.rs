@@ -8,7 +8,7 @@ mod lookup;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpStream,
@@ -16,7 +16,7 @@ use tokio::{
 };
 use weir_shared::{
     model::{HealthCheck, HealthCheckType, StatusRange, address::Address},
-    state::Reason,
+    state::{Reason, Resolved, ServerState},
 };
 
 use self::lookup::Lookups;
@@ -54,8 +54,13 @@ impl Answer {
 
 /// Makes checks. The one thing the scheduler does not do itself, so that its tests need no sockets.
 pub(crate) trait Prober: Send + 'static {
-    /// Checks the server at `address`.
-    fn check(&self, probe: Arc<Probe>, address: Address) -> impl Future<Output = Answer> + Send + 'static;
+    /// Checks the server at `address`, and notes in `state` what its name stands for.
+    fn check(
+        &self,
+        probe: Arc<Probe>,
+        address: Address,
+        state: Arc<ServerState>,
+    ) -> impl Future<Output = Answer> + Send + 'static;
 }
 
 /// Makes checks over the network.
@@ -65,9 +70,14 @@ pub(crate) struct Network {
 }
 
 impl Prober for Network {
-    fn check(&self, probe: Arc<Probe>, address: Address) -> impl Future<Output = Answer> + Send + 'static {
+    fn check(
+        &self,
+        probe: Arc<Probe>,
+        address: Address,
+        state: Arc<ServerState>,
+    ) -> impl Future<Output = Answer> + Send + 'static {
         let lookups = self.lookups.clone();
-        async move { probe.check(&lookups, &address).await }
+        async move { probe.check(&lookups, &address, &state.resolved).await }
     }
 }
 
@@ -114,10 +124,17 @@ impl Probe {
         self.timeout
     }
 
-    async fn check(&self, lookups: &Lookups, address: &Address) -> Answer {
+    async fn check(&self, lookups: &Lookups, address: &Address, resolved: &Resolved) -> Answer {
         let deadline = Instant::now() + self.timeout;
         let target = at_port(address, self.spec.port);
-        let stream = match self.connect(lookups, &target, deadline).await {
+        let sockets = match lookups.resolve(&target, deadline).await {
+            Ok(sockets) => sockets,
+            Err(answer) => return answer,
+        };
+        if let Address::Name { .. } = address {
+            resolved.note(sockets.iter().map(SocketAddr::ip));
+        }
+        let stream = match self.connect(&target, sockets, deadline).await {
             Ok(stream) => stream,
             Err(answer) => return answer,
         };
@@ -129,11 +146,10 @@ impl Probe {
 
     async fn connect(
         &self,
-        lookups: &Lookups,
         target: &Address,
+        sockets: Vec<SocketAddr>,
         deadline: Instant,
     ) -> Result<TcpStream, Answer> {
-        let sockets = lookups.resolve(target, deadline).await?;
         let mut failure = Answer::failed(Reason::DnsError, format!("lookup of {target}: no address"));
         for socket in sockets {
             match timeout_at(deadline, TcpStream::connect(socket)).await {

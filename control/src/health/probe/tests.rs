@@ -11,7 +11,7 @@ use tokio::{
 };
 use weir_shared::{
     model::{HealthCheck, address::Address},
-    state::Reason,
+    state::{Reason, Resolved},
 };
 
 use super::{Answer, Lookups, Probe};
@@ -54,9 +54,13 @@ impl Server {
     }
 }
 
-async fn check(spec: Value, address: &str) -> Answer {
+async fn check_noting(spec: Value, address: &str, resolved: &Resolved) -> Answer {
     let spec: HealthCheck = serde_json::from_value(spec).unwrap();
-    Probe::new(&spec).check(&Lookups::default(), &Address::parse(address).unwrap()).await
+    Probe::new(&spec).check(&Lookups::default(), &Address::parse(address).unwrap(), resolved).await
+}
+
+async fn check(spec: Value, address: &str) -> Answer {
+    check_noting(spec, address, &Resolved::default()).await
 }
 
 async fn http(answer: &str) -> Answer {
@@ -154,11 +158,14 @@ async fn opening_a_connection_is_all_a_tcp_check_asks() {
 async fn a_name_is_looked_up_and_every_address_of_it_tried() {
     let server = Server::new(Some(Vec::new())).await;
     let by_name = format!("localhost:{}", server.address.port());
-    assert_eq!(check(json!({}), &by_name).await, Answer::Passed { status: None });
+    let resolved = Resolved::default();
+    assert_eq!(check_noting(json!({}), &by_name, &resolved).await, Answer::Passed { status: None });
+    assert!(resolved.addresses().contains(&server.address.ip()), "{resolved:?}");
     // Too long for a question to be sent at all.
     let impossible = Address::Name { host: "x".repeat(300).into(), port: 80 };
-    let answer = Probe::new(&HealthCheck::default()).check(&Lookups::default(), &impossible).await;
+    let answer = Probe::new(&HealthCheck::default()).check(&Lookups::default(), &impossible, &resolved).await;
     assert_failed(&answer, Reason::DnsError, "lookup of xxx");
+    assert!(!resolved.addresses().is_empty(), "what was known stays");
 }
 
 #[tokio::test]

@@ -21,7 +21,10 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
 };
-use weir_shared::{model::address::Address, state::Reason};
+use weir_shared::{
+    model::address::Address,
+    state::{Reason, ServerState},
+};
 
 use super::{
     CheckerStats,
@@ -62,7 +65,12 @@ impl Drop for Count {
 }
 
 impl Prober for Stage {
-    fn check(&self, probe: Arc<Probe>, address: Address) -> impl Future<Output = Answer> + Send + 'static {
+    fn check(
+        &self,
+        probe: Arc<Probe>,
+        address: Address,
+        _: Arc<ServerState>,
+    ) -> impl Future<Output = Answer> + Send + 'static {
         let address = address.to_string();
         let script = self.scripts.lock().unwrap().get(&address).copied().unwrap_or(Script::Pass);
         self.log.lock().unwrap().push((Instant::now(), address));

@@ -1,7 +1,7 @@
 //! What a change of configuration does to checks, and what it leaves alone.
 
 use serde_json::{Value, json};
-use weir_shared::state::{HealthState, Reason};
+use weir_shared::state::{HealthState, Reason, Recheck};
 
 use super::{Play, Script};
 
@@ -39,12 +39,14 @@ async fn another_check_is_made_soon_and_keeps_the_verdict() {
     play.fixture.publish(web(json!({"path": "/new"}), json!([A])));
     play.settle().await;
     assert_eq!(play.stage.checks(A, play.start), [0.0, 1.0]);
-    assert_eq!(play.fixture.health(A).verdict, HealthState::Unhealthy);
+    let before = play.fixture.health(A);
+    assert_eq!((before.verdict, before.recheck), (HealthState::Unhealthy, Recheck::Pending));
     play.stage.set(A, Script::Pass);
     play.fixture.publish(web(json!({"path": "/newer"}), json!([A])));
     play.settle().await;
     assert_eq!(play.stage.running(), 0, "the check of the older configuration is given up");
     assert_eq!(play.fixture.health(A).total, 2);
+    assert_eq!(play.fixture.health(A).recheck, Recheck::Done);
     play.pass(5.6).await;
     assert_eq!(play.fixture.health(A).verdict, HealthState::Healthy);
 }

@@ -19,7 +19,7 @@ use std::{
 };
 
 use rusqlite::{
-    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, config::DbConfig, params,
+    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, config::DbConfig, ffi, params,
 };
 use tokio::sync::{mpsc, oneshot};
 use weir_shared::id::{Epoch, Revision};
@@ -231,18 +231,47 @@ fn demand_initialised(connection: &Connection) -> Result<(), StoreError> {
 
 /// Commits. When that fails half-way, looks what the file says, because an error may come after the commit was made.
 fn commit_or_settle(connection: &mut Connection, commit: &Commit) -> Result<Revision, CommitError> {
-    let error = match make(connection, commit) {
+    let failure = match make(connection, commit) {
         Ok(outcome) => return outcome,
-        Err(error) => error,
+        Err(failure) => failure,
     };
+    let is_undone = match &failure {
+        Failure::Written(_) => overwrite(connection).is_ok(),
+        Failure::Unwritten(_) => true,
+    };
+    let (Failure::Written(error) | Failure::Unwritten(error)) = failure;
     match revision(connection) {
-        Ok(head) if head == commit.base => Err(CommitError::Unavailable(error.to_string())),
+        Ok(head) if head == commit.base && is_undone => Err(CommitError::Unavailable(error.to_string())),
         Ok(head) if head.0 == commit.base.0 + 1 => Ok(head),
         _ => Err(CommitError::Unknown(error.to_string())),
     }
 }
 
-fn make(connection: &mut Connection, commit: &Commit) -> Result<Result<Revision, CommitError>, StoreError> {
+/// How a commit failed.
+enum Failure {
+    /// Before it was in the log as a whole.
+    Unwritten(StoreError),
+    /// When it was to be made durable. All of it may be in the log: this connection goes by what was there before, but after
+    /// a crash the log is read again, and the commit would count.
+    Written(StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Unwritten(error)
+    }
+}
+
+/// Writes something else to where a commit that failed may be in the log.
+fn overwrite(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Something new each time: what is there already would not be written.
+    transaction
+        .execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('overwritten', hex(randomblob(8)))", [])?;
+    transaction.commit()
+}
+
+fn make(connection: &mut Connection, commit: &Commit) -> Result<Result<Revision, CommitError>, Failure> {
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(store_error)?;
     let head = revision(&transaction)?;
@@ -255,7 +284,10 @@ fn make(connection: &mut Connection, commit: &Commit) -> Result<Result<Revision,
     history::forget(&transaction, next, commit.meta.at, moved)?;
     records::write(&transaction, &commit.records).map_err(store_error)?;
     set_meta(&transaction, "revision", next.0).map_err(store_error)?;
-    transaction.commit().map_err(store_error)?;
+    transaction.commit().map_err(|error| match error.sqlite_error().map(|error| error.extended_code) {
+        Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC) => Failure::Written(store_error(error)),
+        _ => Failure::Unwritten(store_error(error)),
+    })?;
     Ok(Ok(next))
 }
 
