@@ -1,7 +1,7 @@
 //! A series of writes, each of which makes one revision, and the check of what is left of them.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -42,9 +42,9 @@ impl Book {
     /// A directory with one write in it, left in order.
     pub(crate) fn begun() -> Self {
         let mut book = Self::new();
-        let mut weir = book.launch().start();
+        let weir = book.launch().start();
         assert_eq!(book.write(&weir), Outcome::Made);
-        book.stop(&mut weir);
+        stop(weir);
         book
     }
 
@@ -74,12 +74,6 @@ impl Book {
             Outcome::Refused(..) | Outcome::Lost => self.is_open = true,
         }
         outcome
-    }
-
-    /// Stops a Weir in order.
-    pub(crate) fn stop(&self, weir: &mut Weir) {
-        weir.signal(Signal::TERM);
-        weir.wait(Duration::from_secs(30));
     }
 
     /// Starts a Weir on what is left and requires it to be whole: one of the revisions it may be at, with exactly that
@@ -143,6 +137,12 @@ impl Book {
 fn addresses(upstream: &Value) -> Vec<String> {
     let address = |server: &Value| server["address"].as_str().or(server.as_str()).unwrap().to_owned();
     upstream["servers"].as_array().unwrap().iter().map(address).collect()
+}
+
+/// Stops a Weir in order.
+pub(crate) fn stop(mut weir: Weir) {
+    weir.signal(Signal::TERM);
+    weir.wait(Duration::from_secs(30));
 }
 
 /// Sends one write; the process may die at any moment.

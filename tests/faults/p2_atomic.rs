@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use weir_tests::weir::Weir;
 
-use super::book::{Book, Outcome};
+use super::book::{Book, Outcome, stop};
 use super::tamper::Tamper;
 
 /// How a Weir that has survived a check is ended: the log of a stopped one is emptied, that of a killed one read again.
-fn end(book: &Book, mut weir: Weir, round: usize) {
+fn end(weir: Weir, round: usize) {
     if round.is_multiple_of(2) {
-        book.stop(&mut weir);
+        stop(weir);
     } else {
         weir.kill();
     }
@@ -39,7 +39,7 @@ fn killed_at(file: &str, calls: &str, each: impl Iterator<Item = usize>) {
             Err((status, logs)) => assert_eq!(status.signal(), Some(9), "{what}: {:#?}", logs.lines()),
         }
         let weir = book.verify(&what);
-        end(&book, weir, round);
+        end(weir, round);
     }
     book.assert_history();
 }
@@ -83,7 +83,7 @@ fn p2_atomic_when_killed_while_the_log_is_emptied() {
         let status = weir.wait(Duration::from_secs(30));
         assert_eq!(status.signal(), Some(9), "{what}: it ended with {status}");
         let weir = book.verify(&what);
-        end(&book, weir, 1);
+        end(weir, 1);
     }
     book.assert_history();
 }
@@ -112,8 +112,8 @@ fn p2_atomic_when_killed_in_the_first_start_of_all() {
             panic!("{what}: it started");
         };
         assert_eq!(status.signal(), Some(9), "{what}: {:#?}", logs.lines());
-        let mut weir = book.verify(&what);
-        book.stop(&mut weir);
+        let weir = book.verify(&what);
+        stop(weir);
         book.assert_history();
     }
 }
@@ -135,8 +135,8 @@ fn p2_atomic_when_a_flush_fails_and_a_crash_follows() {
             "{what}: {outcome:?}"
         );
         weir.kill();
-        let mut weir = book.verify(&what);
-        book.stop(&mut weir);
+        let weir = book.verify(&what);
+        stop(weir);
         book.assert_history();
     }
 }

@@ -7,7 +7,7 @@ use weir_tests::eventually::{eventually, within};
 use weir_tests::load::{Load, Plan};
 use weir_tests::weir::{Launch, Weir};
 
-use super::book::{Book, Outcome};
+use super::book::{Book, Outcome, stop};
 use super::tamper::Tamper;
 
 fn assert_store(weir: &Weir, state: &str) {
@@ -39,8 +39,8 @@ fn while_the_log_refuses(calls: &str, error: &str, when: &str) {
     let tally = load.stop();
     tally.assert_flawless();
     weir.kill();
-    let mut weir = book.verify(&what);
-    book.stop(&mut weir);
+    let weir = book.verify(&what);
+    stop(weir);
     book.assert_history();
 }
 
@@ -80,8 +80,8 @@ fn p5_static_stability_when_the_copy_cannot_be_written() {
             weir.logs().event("the last good configuration is kept again")
         });
         weir.kill();
-        let mut weir = book.verify(calls);
-        book.stop(&mut weir);
+        let weir = book.verify(calls);
+        stop(weir);
     }
 }
 

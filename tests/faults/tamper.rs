@@ -19,20 +19,22 @@ pub(crate) struct Tamper<'a> {
 impl Tamper<'_> {
     /// The command that kills the process when it makes the `nth` of the calls.
     pub(crate) fn kill(self, nth: usize) -> Vec<OsString> {
-        self.command(&format!("signal=KILL:when={nth}"))
+        // Not with --seccomp-bpf, whose stops swallow the signal.
+        self.command(&[], &format!("signal=KILL:when={nth}"))
     }
 
     /// The command that has the calls `when` (strace's words: `3`, `1..4`, `2+`) fail with `error`.
     pub(crate) fn fail(self, error: &str, when: &str) -> Vec<OsString> {
-        self.command(&format!("error={error}:when={when}"))
+        self.command(&["--seccomp-bpf"], &format!("error={error}:when={when}"))
     }
 
-    fn command(self, what: &str) -> Vec<OsString> {
+    fn command(self, flags: &[&str], what: &str) -> Vec<OsString> {
         assert_can_trace();
         let Self { file, calls } = self;
         let mut command: Vec<OsString> =
-            ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-P"].map(OsString::from).to_vec();
-        command.push(file.as_os_str().to_owned());
+            ["strace", "-f", "-qq", "-o", "/dev/null"].map(OsString::from).to_vec();
+        command.extend(flags.iter().map(OsString::from));
+        command.extend(["-P".into(), file.as_os_str().to_owned()]);
         command.extend(
             ["-e", &format!("trace={calls}"), "-e", &format!("inject={calls}:{what}")].map(OsString::from),
         );

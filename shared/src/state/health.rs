@@ -3,12 +3,9 @@
 //! A new server needs one pass; after that `healthy_threshold` passes or `unhealthy_threshold` failures in a row turn
 //! the verdict. A checker that is late freezes the verdict: that is our fault, never the server's.
 
-use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU8, Ordering},
 };
 
 use serde::{Deserialize, Serialize};
@@ -303,6 +300,8 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const THRESHOLDS: HealthThresholds = HealthThresholds { healthy: 2, unhealthy: 3 };
