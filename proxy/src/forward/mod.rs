@@ -10,6 +10,8 @@ mod encode;
 mod lease;
 mod outgoing;
 mod pool;
+#[cfg(test)]
+mod properties;
 mod request_body;
 mod resolve;
 mod response_head;
