@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod ctl;
 mod drain;
 mod guards;
 mod openapi;

@@ -18,6 +18,7 @@
 pub mod api;
 pub mod client;
 pub mod config;
+pub mod ctl;
 pub mod eventually;
 pub mod load;
 pub mod logs;

@@ -2,7 +2,6 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    num::NonZeroU16,
     path::PathBuf,
 };
 
@@ -12,6 +11,10 @@ use weir_shared::units::Span;
 
 /// What a stranger needs to see traffic flow, shown below the flags.
 const FIRST_STEPS: &str = "\
+Commands (each has a --help of its own):
+  weir ctl …                    # asks and changes a running Weir through its API
+  weir completion SHELL         # prints a completion script for bash, zsh or fish
+
 First five minutes:
   weir                          # or: weir --demo, which also starts three servers to balance
   curl --json '{\"servers\":[\"127.0.0.1:3001\",\"127.0.0.1:3002\"]}' localhost:9900/v1/upstreams
@@ -43,8 +46,9 @@ pub(crate) struct Cli {
     pub(crate) store: Option<StoreKind>,
 
     /// Threads that serve traffic [default: one per available core].
-    #[arg(long, env = "WEIR_WORKERS", value_name = "N")]
-    pub(crate) workers: Option<NonZeroU16>,
+    // More than any machine has cores would only cost memory.
+    #[arg(long, env = "WEIR_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
 
     /// How long requests under way may take to finish once the process was told to stop.
     #[arg(long, env = "WEIR_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = duration)]

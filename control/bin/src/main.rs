@@ -1,8 +1,10 @@
-//! The program `weir`: reads the flags, starts both planes, and turns the outcome into an exit code.
+//! The program `weir`: reads the command line, does one of the program's tasks, and turns the outcome into an exit code.
 #![doc = include_str!("../README.md")]
 
 mod admin_address;
 mod cli;
+mod completion;
+mod ctl;
 mod demo;
 mod failure;
 mod log;
@@ -14,13 +16,17 @@ mod usage;
 
 use std::{io::Write, process::ExitCode};
 
+use usage::Task;
+
 /// Many small, thread-local allocations are this program's shape, and what this allocator is fastest at.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args = match usage::parse(std::env::args_os()) {
-        Ok(args) => args,
+        Ok(Task::Balance(args)) => args,
+        Ok(Task::Ctl(args)) => return ctl::run(&args),
+        Ok(Task::Completion(shell)) => return completion::print(shell),
         Err(outcome) => return outcome.show(),
     };
     log::start(args.log.log_format, args.log.log_level);

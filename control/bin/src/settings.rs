@@ -17,7 +17,7 @@ const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 /// How many threads serve traffic.
 pub(crate) fn workers(args: &Cli) -> usize {
     match args.workers {
-        Some(workers) => usize::from(workers.get()),
+        Some(workers) => usize::from(workers),
         None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     }
 }
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     fn args(flags: &[&str]) -> Cli {
-        crate::usage::parse(std::iter::once("weir").chain(flags.iter().copied()).map(Into::into)).unwrap()
+        crate::usage::balance(std::iter::once("weir").chain(flags.iter().copied()).map(Into::into)).unwrap()
     }
 
     #[test]

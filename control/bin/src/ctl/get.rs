@@ -1,0 +1,213 @@
+//! `get`: what is there.
+
+use serde_json::{Value, json};
+
+use super::{
+    Session,
+    args::Get,
+    call::Call,
+    change::{server_path, upstream_path},
+    client::Answer,
+    error::{CtlError, Exit},
+    health,
+    output::Format,
+    pages,
+    table::{Cell, Table},
+    text::{self, segment},
+    yaml,
+};
+
+/// Shows it.
+pub(super) async fn run(session: &Session, kind: &Get) -> Result<Exit, CtlError> {
+    match kind {
+        Get::Upstreams { names, state, label } => {
+            let filters = Call::get("/v1/upstreams");
+            let filters = filters.query_if("state", state.as_deref()).query_if("label", label.as_deref());
+            upstreams(session, names, filters).await?;
+        }
+        Get::Servers { upstream, names } => servers(session, upstream, names).await?,
+        Get::Routes { names } => routes(session, names).await?,
+        Get::Listeners { names } => listeners(session, names).await?,
+        Get::Health { upstream } => {
+            health::once(session, upstream.as_deref()).await?;
+        }
+        Get::Config => plain(session, "/v1/config").await?,
+        Get::Info => plain(session, "/v1/info").await?,
+    }
+    Ok(Exit::Done)
+}
+
+/// A document that is best read as it is.
+async fn plain(session: &Session, path: &str) -> Result<(), CtlError> {
+    let answer = session.client.send(&Call::get(path)).await?;
+    session.output.show(&answer, yaml::write)
+}
+
+async fn upstreams(session: &Session, names: &[String], filters: Call) -> Result<(), CtlError> {
+    let is_table = session.output.format == Format::Table;
+    let answer = if names.is_empty() {
+        let expand = if is_table { "health" } else { "servers" };
+        pages::all(&session.client, filters.query("expand", expand), "items").await?
+    } else {
+        let mut found = Vec::new();
+        for name in names {
+            let answer = session.client.send(&Call::get(upstream_path(name))).await?;
+            if !is_table {
+                found.push(answer);
+                continue;
+            }
+            let health = session.client.send(&Call::get(format!("{}/health", upstream_path(name)))).await?;
+            let mut upstream = answer.json()?;
+            if let Some(members) = upstream.as_object_mut() {
+                members.insert("health".to_owned(), health.json()?);
+            }
+            found.push(answer.with(&upstream));
+        }
+        together(found)?
+    };
+    session.output.show(&answer, |document| {
+        let head =
+            ["ID", "STATE", "ELIGIBLE", "ALGORITHM", "CHECK", "RPS", "IN FLIGHT", "ROUTES", "REVISION"];
+        let mut table = Table::new(&head);
+        for upstream in entries(document) {
+            let eligible =
+                format!("{}/{}", text::at(upstream, "health.eligible"), text::at(upstream, "health.total"));
+            table.row(vec![
+                text::at(upstream, "id").into(),
+                Cell::state(text::at(upstream, "health.state")),
+                eligible.into(),
+                text::at(upstream, "algorithm").into(),
+                check(upstream).into(),
+                text::at(upstream, "health.rps").into(),
+                text::at(upstream, "health.in_flight").into(),
+                text::at(upstream, "health.routes").into(),
+                text::at(upstream, "revision").into(),
+            ]);
+        }
+        table.render(session.output.paint)
+    })
+}
+
+/// How an upstream is checked, in a word.
+fn check(upstream: &Value) -> String {
+    match (text::at(upstream, "health_check.enabled").as_str(), text::at(upstream, "health_check.type")) {
+        ("false", _) => "off".to_owned(),
+        (_, kind) if kind == "http" => format!("http {}", text::at(upstream, "health_check.path")),
+        (_, kind) => kind,
+    }
+}
+
+async fn servers(session: &Session, upstream: &str, names: &[String]) -> Result<(), CtlError> {
+    let client = &session.client;
+    let is_table = session.output.format == Format::Table;
+    let suffix = if is_table { "/health" } else { "" };
+    let answer = match names {
+        [] if is_table => client.send(&Call::get(format!("{}/health", upstream_path(upstream)))).await?,
+        [] => {
+            let list = Call::get(format!("{}/servers", upstream_path(upstream)));
+            pages::all(client, list, "items").await?
+        }
+        names => {
+            let mut found = Vec::new();
+            for name in names {
+                let path = format!("{}{suffix}", server_path(upstream, name));
+                found.push(client.send(&Call::get(path)).await?);
+            }
+            together(found)?
+        }
+    };
+    session.output.show(&answer, |document| {
+        let columns = [
+            ("ID", "id"),
+            ("ADDRESS", "address"),
+            ("WEIGHT", "weight"),
+            ("PRIORITY", "priority"),
+            ("ADMIN", "admin_state"),
+            ("STATE", "state"),
+            ("REASON", "reason"),
+            ("SINCE", "since"),
+            ("IN FLIGHT", "in_flight"),
+        ];
+        let servers = document
+            .get("servers")
+            .map_or_else(|| entries(document), |servers| servers.as_array().map_or(&[], Vec::as_slice));
+        Table::of(&columns, servers).render(session.output.paint)
+    })
+}
+
+async fn routes(session: &Session, names: &[String]) -> Result<(), CtlError> {
+    let answer = if names.is_empty() {
+        session.client.send(&Call::get("/v1/routes")).await?
+    } else {
+        let mut found = Vec::new();
+        for name in names {
+            found.push(session.client.send(&Call::get(format!("/v1/routes/{}", segment(name)))).await?);
+        }
+        together(found)?
+    };
+    session.output.show(&answer, |document| {
+        let mut table = Table::new(&["ID", "PRIORITY", "PATH", "HOSTS", "UPSTREAMS", "STATE"]);
+        for route in entries(document) {
+            let targets = route.pointer("/action/upstreams").and_then(Value::as_array);
+            let targets = targets.into_iter().flatten().map(|target| text::at(target, "upstream"));
+            table.row(vec![
+                text::at(route, "id").into(),
+                text::at(route, "priority").into(),
+                text::at(route, "match.path.value").into(),
+                text::at(route, "match.hosts").into(),
+                targets.collect::<Vec<_>>().join(",").into(),
+                Cell::state(text::at(route, "status.state")),
+            ]);
+        }
+        table.render(session.output.paint)
+    })
+}
+
+/// Listeners are part of the configuration in every version of the API.
+async fn listeners(session: &Session, names: &[String]) -> Result<(), CtlError> {
+    let answer = session.client.send(&Call::get("/v1/config")).await?;
+    let config = answer.json()?;
+    let all = pages::items(&config, "listeners");
+    let is_named = |listener: &&Value| names.is_empty() || names.contains(&text::at(listener, "id"));
+    let found: Vec<&Value> = all.iter().filter(is_named).collect();
+    if let Some(missing) =
+        names.iter().find(|name| !all.iter().any(|listener| text::at(listener, "id") == **name))
+    {
+        return Err(CtlError::Missing(format!("there is no listener {missing:?}")));
+    }
+    let answer = answer.with(&json!({"items": found, "next": null}));
+    session.output.show(&answer, |document| {
+        let columns = [
+            ("ID", "id"),
+            ("ADDRESS", "address"),
+            ("PROTOCOL", "protocol"),
+            ("BOUND", "status.bound"),
+            ("SINCE", "status.since"),
+            ("ERROR", "status.error"),
+        ];
+        Table::of(&columns, entries(document)).render(session.output.paint)
+    })
+}
+
+/// One answer as it is; several as a list.
+fn together(answers: Vec<Answer>) -> Result<Answer, CtlError> {
+    let mut answers = answers.into_iter();
+    let first = answers.next().ok_or_else(|| CtlError::Usage("nothing was named".to_owned()))?;
+    let mut documents = Vec::new();
+    for answer in answers {
+        documents.push(answer.json()?);
+    }
+    if documents.is_empty() {
+        return Ok(first);
+    }
+    documents.insert(0, first.json()?);
+    Ok(first.with(&json!({"items": documents, "next": null})))
+}
+
+/// The entries of a list; a single document is the only one.
+fn entries(document: &Value) -> &[Value] {
+    match document.get("items").and_then(Value::as_array) {
+        Some(items) => items,
+        None => std::slice::from_ref(document),
+    }
+}
