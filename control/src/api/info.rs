@@ -111,7 +111,7 @@ pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) ->
             epoch: config.epoch.to_string(),
             reason: store.read_only().map(|reason| reason.to_string()),
         },
-        features: vec!["dry_run", "if_match", "merge_patch"],
+        features: vec!["dry_run", "idempotency_key", "if_match", "merge_patch"],
         limits: Limits {
             max_upstreams: check::MAX_UPSTREAMS,
             max_servers_per_upstream: check::MAX_SERVERS_PER_UPSTREAM,

@@ -13,6 +13,7 @@ use super::{
     args::{ApplyArgs, DiffArgs, FileArgs, WriteArgs},
     call::Call,
     change::done,
+    client::Answer,
     error::{CtlError, Exit},
     pages,
     table::{Paint, Tone},
@@ -24,24 +25,29 @@ const MAX_FILE_BYTES: u64 = 32 << 20;
 
 /// Puts the configuration of a file in force.
 pub(super) async fn apply(session: &Session, args: &ApplyArgs) -> Result<Exit, CtlError> {
-    let call = args.write.on(call(&args.file)?);
-    let call = call.query_if("message", args.message.as_deref()).query_if("confirm", args.confirm);
-    let answer = session.client.send(&call).await?;
+    let call = args.write.on(call(&args.file)?).query_if("confirm", args.confirm);
+    report(session, &session.client.send(&call).await?)?;
+    Ok(Exit::Done)
+}
+
+/// Says what a change of everything did.
+pub(super) fn report(session: &Session, answer: &Answer) -> Result<(), CtlError> {
     let paint = session.output.paint;
-    session.output.changed(&answer, |document| {
+    session.output.changed(answer, |document| {
         let changes = differences(document);
         let count = match changes.len() {
             0 => "nothing differs".to_owned(),
             count => text::count(count, "change"),
         };
-        format!("{}{}{}", lines(changes, paint), warnings(document), done(&answer, &count))
-    })?;
-    Ok(Exit::Done)
+        // A trial shows its differences by itself.
+        let shown = if answer.is_trial() { String::new() } else { lines(changes, paint) };
+        format!("{shown}{}{}", warnings(document), done(answer, document, &count, paint))
+    })
 }
 
 /// Shows what `apply` would change.
 pub(super) async fn diff(session: &Session, args: &DiffArgs) -> Result<Exit, CtlError> {
-    let trial = WriteArgs { dry_run: true, if_match: None };
+    let trial = WriteArgs { dry_run: true, ..WriteArgs::default() };
     let answer = session.client.send(&trial.on(call(&args.file)?)).await?;
     let paint = session.output.paint;
     session

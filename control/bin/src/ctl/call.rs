@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use super::text;
 
+/// The field by which the server tells repetitions of a change apart.
+const KEY: &str = "idempotency-key";
+
 /// A call.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
@@ -29,7 +32,7 @@ impl Call {
         match call.method {
             Method::GET => call,
             // A string of structured fields (RFC 8941 §3.3.3).
-            _ => call.field("idempotency-key", format!("\"{:032x}\"", rand::rng().random::<u128>())),
+            _ => call.field(KEY, format!("\"{:032x}\"", rand::rng().random::<u128>())),
         }
     }
 
@@ -74,6 +77,13 @@ impl Call {
         self.field(header::CONTENT_TYPE.as_str(), kind)
     }
 
+    /// The same, to be made once at most: the server does not tell repetitions of it apart.
+    #[must_use]
+    pub(super) fn never_again(mut self) -> Self {
+        self.fields.retain(|(name, _)| *name != KEY);
+        self
+    }
+
     /// The method.
     pub(super) fn method(&self) -> &Method {
         &self.method
@@ -96,7 +106,7 @@ impl Call {
 
     /// Whether the server can tell a repetition from a second call.
     pub(super) fn has_key(&self) -> bool {
-        self.has("idempotency-key")
+        self.has(KEY)
     }
 
     /// Whether doing it twice comes to the same as doing it once, on any server. A condition would fail the second time.
@@ -134,6 +144,6 @@ mod tests {
         let key = |call: &Call| call.fields().first().cloned();
         let (a, b) = (Call::new(Method::POST, "/"), Call::new(Method::POST, "/"));
         assert!(a.has_key() && key(&a) != key(&b));
-        assert!(!Call::get("/").has_key());
+        assert!(!Call::get("/").has_key() && !a.never_again().has_key());
     }
 }

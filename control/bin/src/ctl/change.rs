@@ -4,12 +4,13 @@ use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Session,
+    Session, apply,
     args::{Add, Delete, Set, WriteArgs},
     call::Call,
     client::Answer,
     error::{CtlError, Exit},
     fields, pages,
+    table::Paint,
     text::{self, segment},
 };
 
@@ -17,6 +18,7 @@ impl WriteArgs {
     /// `call` under these conditions.
     pub(super) fn on(&self, call: Call) -> Call {
         let call = if self.dry_run { call.query("dry_run", true) } else { call };
+        let call = call.query_if("message", self.message.as_deref());
         match self.if_match.as_deref() {
             // A shell takes the quotes away.
             Some(tag) if tag != "*" && !tag.ends_with('"') => call.field("if-match", format!("\"{tag}\"")),
@@ -28,12 +30,12 @@ impl WriteArgs {
 
 /// Adds an upstream or servers.
 pub(super) async fn add(session: &Session, kind: &Add) -> Result<Exit, CtlError> {
+    let paint = session.output.paint;
     match kind {
-        Add::Upstream { name, addresses, fields, bind, dry_run } => {
+        Add::Upstream { name, addresses, fields, bind, write } => {
             let mut document = fields::document(fields)?;
             document.insert("id".to_owned(), name.as_str().into());
             document.entry("servers").or_insert_with(|| addresses.as_slice().into());
-            let write = WriteArgs { dry_run: *dry_run, if_match: None };
             let call = write.on(Call::new(Method::POST, "/v1/upstreams"));
             let call = if *bind { call } else { call.query("bind", false) };
             let answer = session.client.send(&call.json(&Value::Object(document))).await?;
@@ -43,7 +45,7 @@ pub(super) async fn add(session: &Session, kind: &Add) -> Result<Exit, CtlError>
                     if routes.is_empty() { String::new() } else { format!(", bound to route {routes}") };
                 let servers = text::count(pages::items(document, "servers").len(), "server");
                 let name = text::at(document, "id");
-                done(&answer, &format!("upstream {name} added with {servers}{routes}"))
+                done(&answer, document, &format!("upstream {name} added with {servers}{routes}"), paint)
             })?;
         }
         Add::Server { upstream, addresses, weight, fields, write } => {
@@ -63,7 +65,12 @@ pub(super) async fn add(session: &Session, kind: &Add) -> Result<Exit, CtlError>
             session.output.changed(&answer, |document| {
                 let word = if answer.status() == 200 { "there already" } else { "added" };
                 let ids = pages::items(document, "items").iter().map(|server| text::at(server, "id"));
-                done(&answer, &format!("{upstream}: {} {word}", ids.collect::<Vec<_>>().join(" ")))
+                done(
+                    &answer,
+                    document,
+                    &format!("{upstream}: {} {word}", ids.collect::<Vec<_>>().join(" ")),
+                    paint,
+                )
             })?;
         }
     }
@@ -82,7 +89,12 @@ pub(super) async fn set(session: &Session, kind: &Set) -> Result<Exit, CtlError>
     let call = write.on(Call::new(Method::PATCH, path));
     let answer = session.client.send(&call.json(&Value::Object(patch.clone()))).await?;
     session.output.changed(&answer, |document| {
-        done(&answer, &format!("{name}: {}", values(document, &patch, "").join(" ")))
+        done(
+            &answer,
+            document,
+            &format!("{name}: {}", values(document, &patch, "").join(" ")),
+            session.output.paint,
+        )
     })?;
     Ok(Exit::Done)
 }
@@ -100,7 +112,9 @@ pub(super) async fn delete(session: &Session, kind: &Delete) -> Result<Exit, Ctl
         ),
     };
     let answer = session.client.send(&call).await?;
-    session.output.changed(&answer, |_| done(&answer, &format!("{name} deleted")))?;
+    session.output.changed(&answer, |document| {
+        done(&answer, document, &format!("{name} deleted"), session.output.paint)
+    })?;
     Ok(Exit::Done)
 }
 
@@ -114,11 +128,12 @@ pub(super) fn server_path(upstream: &str, server: &str) -> String {
     format!("{}/servers/{}", upstream_path(upstream), segment(server))
 }
 
-/// The line that says what a change did, and at which revision.
-pub(super) fn done(answer: &Answer, what: &str) -> String {
+/// The line that says what a change did and at which revision, after what a trial would make different.
+pub(super) fn done(answer: &Answer, document: &Value, what: &str, paint: Paint) -> String {
     let what = text::printable(what);
     if answer.is_trial() {
-        format!("{what} (dry run: nothing was changed)\n")
+        let differences = apply::lines(apply::differences(document), paint);
+        format!("{differences}{what} (dry run: nothing was changed)\n")
     } else {
         format!("{what} (revision {})\n", answer.revision())
     }
@@ -154,7 +169,7 @@ mod tests {
     #[test]
     fn a_tag_needs_no_quotes() {
         for (given, sent) in [("r1.a", "\"r1.a\""), ("\"r1.a\"", "\"r1.a\""), ("*", "*")] {
-            let write = WriteArgs { dry_run: false, if_match: Some(given.to_owned()) };
+            let write = WriteArgs { if_match: Some(given.to_owned()), ..WriteArgs::default() };
             let call = write.on(Call::new(Method::DELETE, "/"));
             assert_eq!(call.fields().last().unwrap().1, sent);
         }

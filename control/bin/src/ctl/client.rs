@@ -102,6 +102,7 @@ impl Client {
         match self.exchange(call).await {
             // What the first try deleted is not there for the second.
             Ok(answer) if *call.method() == Method::DELETE && answer.status == 404 => Ok(answer),
+            Ok(answer) if answer.is_under_way() => Err(self.lost(call, cause)),
             Ok(answer) => answer.checked(),
             Err(Lost::Unsent(_)) => Err(self.lost(call, cause)),
             Err(Lost::Sent(cause)) => Err(self.lost(call, cause)),
@@ -246,6 +247,11 @@ impl Answer {
     /// Whether the API does not know what came of the change.
     fn is_unknown(&self) -> bool {
         self.status == 504 && Problem::of(self.status, &self.body).code() == "commit_unknown"
+    }
+
+    /// Whether the first try of a change that is repeated is still being made.
+    fn is_under_way(&self) -> bool {
+        self.status == 409 && Problem::of(self.status, &self.body).code() == "idempotency_in_flight"
     }
 
     /// The answer, or the error it stands for.

@@ -136,6 +136,7 @@ fn lines(kind: &str, data: &Value, paint: Paint) -> String {
             let to = paint.paint(Tone::of_state(&to), &to);
             format!("{time}health {} {} -> {to}{reason}\n", server(), at("from"))
         }
+        "drain" => format!("{time}drain {} {} (then {})\n", server(), at("kind"), at("then")),
         "reset" => format!("{time}reset: events before revision {} cannot be told\n", at("revision")),
         kind => format!("{time}{} {}\n", text::printable(kind), text::printable(&data.to_string())),
     }

@@ -9,7 +9,7 @@ use super::{
     change::{server_path, upstream_path},
     client::Answer,
     error::{CtlError, Exit},
-    health,
+    health, history,
     output::Format,
     pages,
     table::{Cell, Table},
@@ -31,15 +31,27 @@ pub(super) async fn run(session: &Session, kind: &Get) -> Result<Exit, CtlError>
         Get::Health { upstream } => {
             health::once(session, upstream.as_deref()).await?;
         }
-        Get::Config => plain(session, "/v1/config").await?,
-        Get::Info => plain(session, "/v1/info").await?,
+        Get::Config { revision } => {
+            plain(session, Call::get("/v1/config").query_if("revision", *revision)).await?;
+        }
+        Get::Revisions { numbers, limit } if numbers.is_empty() => {
+            history::list(session, *limit).await?;
+        }
+        Get::Revisions { numbers, .. } => {
+            let names: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+            let answer = named(session, "/v1/revisions", &names).await?;
+            session.output.show(&answer, |document| history::table(document).render(session.output.paint))?;
+        }
+        Get::Drains => drains(session).await?,
+        Get::Tokens { names } => tokens(session, names).await?,
+        Get::Info => plain(session, Call::get("/v1/info")).await?,
     }
     Ok(Exit::Done)
 }
 
 /// A document that is best read as it is.
-async fn plain(session: &Session, path: &str) -> Result<(), CtlError> {
-    let answer = session.client.send(&Call::get(path)).await?;
+async fn plain(session: &Session, call: Call) -> Result<(), CtlError> {
+    let answer = session.client.send(&call).await?;
     session.output.show(&answer, yaml::write)
 }
 
@@ -47,7 +59,8 @@ async fn upstreams(session: &Session, names: &[String], filters: Call) -> Result
     let is_table = session.output.format == Format::Table;
     let answer = if names.is_empty() {
         let expand = if is_table { "health" } else { "servers" };
-        pages::all(&session.client, filters.query("expand", expand), "items").await?
+        pages::all(&session.client, filters.query("expand", expand).query("limit", pages::PAGE), "items")
+            .await?
     } else {
         let mut found = Vec::new();
         for name in names {
@@ -104,7 +117,7 @@ async fn servers(session: &Session, upstream: &str, names: &[String]) -> Result<
     let answer = match names {
         [] if is_table => client.send(&Call::get(format!("{}/health", upstream_path(upstream)))).await?,
         [] => {
-            let list = Call::get(format!("{}/servers", upstream_path(upstream)));
+            let list = Call::get(format!("{}/servers", upstream_path(upstream))).query("limit", pages::PAGE);
             pages::all(client, list, "items").await?
         }
         names => {
@@ -137,13 +150,9 @@ async fn servers(session: &Session, upstream: &str, names: &[String]) -> Result<
 
 async fn routes(session: &Session, names: &[String]) -> Result<(), CtlError> {
     let answer = if names.is_empty() {
-        session.client.send(&Call::get("/v1/routes")).await?
+        pages::all(&session.client, Call::get("/v1/routes"), "items").await?
     } else {
-        let mut found = Vec::new();
-        for name in names {
-            found.push(session.client.send(&Call::get(format!("/v1/routes/{}", segment(name)))).await?);
-        }
-        together(found)?
+        named(session, "/v1/routes", names).await?
     };
     session.output.show(&answer, |document| {
         let mut table = Table::new(&["ID", "PRIORITY", "PATH", "HOSTS", "UPSTREAMS", "STATE"]);
@@ -161,6 +170,51 @@ async fn routes(session: &Session, names: &[String]) -> Result<(), CtlError> {
         }
         table.render(session.output.paint)
     })
+}
+
+async fn drains(session: &Session) -> Result<(), CtlError> {
+    let answer =
+        pages::all(&session.client, Call::get("/v1/drains").query("limit", pages::PAGE), "items").await?;
+    session.output.show(&answer, |document| {
+        let columns = [
+            ("UPSTREAM", "upstream"),
+            ("SERVER", "server"),
+            ("SINCE", "started_at"),
+            ("DEADLINE", "deadline"),
+            ("THEN", "then"),
+            ("IN FLIGHT", "in_flight"),
+        ];
+        Table::of(&columns, entries(document)).render(session.output.paint)
+    })
+}
+
+/// Shows tokens.
+pub(super) async fn tokens(session: &Session, names: &[String]) -> Result<(), CtlError> {
+    let answer = if names.is_empty() {
+        pages::all(&session.client, Call::get("/v1/tokens").query("limit", pages::PAGE), "items").await?
+    } else {
+        named(session, "/v1/tokens", names).await?
+    };
+    session.output.show(&answer, |document| {
+        let columns = [
+            ("ID", "id"),
+            ("SCOPES", "scopes"),
+            ("CREATED", "created_at"),
+            ("BY", "created_by"),
+            ("EXPIRES", "expires_at"),
+            ("DESCRIPTION", "description"),
+        ];
+        Table::of(&columns, entries(document)).render(session.output.paint)
+    })
+}
+
+/// The members of a collection with these names.
+async fn named(session: &Session, collection: &str, names: &[String]) -> Result<Answer, CtlError> {
+    let mut found = Vec::new();
+    for name in names {
+        found.push(session.client.send(&Call::get(format!("{collection}/{}", segment(name)))).await?);
+    }
+    together(found)
 }
 
 /// Listeners are part of the configuration in every version of the API.
@@ -205,7 +259,7 @@ fn together(answers: Vec<Answer>) -> Result<Answer, CtlError> {
 }
 
 /// The entries of a list; a single document is the only one.
-fn entries(document: &Value) -> &[Value] {
+pub(super) fn entries(document: &Value) -> &[Value] {
     match document.get("items").and_then(Value::as_array) {
         Some(items) => items,
         None => std::slice::from_ref(document),

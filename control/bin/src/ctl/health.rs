@@ -75,7 +75,10 @@ async fn read(session: &Session, upstream: Option<&str>) -> Result<Answer, CtlEr
         Some(upstream) => {
             session.client.send(&Call::get(format!("{}/health", upstream_path(upstream)))).await
         }
-        None => pages::all(&session.client, Call::get("/v1/health"), "upstreams").await,
+        None => {
+            pages::all(&session.client, Call::get("/v1/health").query("limit", pages::PAGE), "upstreams")
+                .await
+        }
     }
 }
 

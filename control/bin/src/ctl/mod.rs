@@ -8,11 +8,14 @@ mod args;
 mod call;
 mod change;
 mod client;
+mod drain;
 mod error;
 mod events;
+mod explain;
 mod fields;
 mod get;
 mod health;
+mod history;
 mod output;
 mod pages;
 mod place;
@@ -20,6 +23,7 @@ mod problem;
 mod sse;
 mod table;
 mod text;
+mod token;
 mod token_file;
 mod yaml;
 
@@ -79,6 +83,12 @@ async fn dispatch(session: &Session, command: &Command) -> Result<Exit, CtlError
         Command::Set { kind } => change::set(session, kind).await,
         Command::Delete { kind } => change::delete(session, kind).await,
         Command::Health(args) => health::run(session, args).await,
+        Command::Drain(args) => drain::drain(session, args).await,
+        Command::Undrain { server, write } => drain::undrain(session, server, write).await,
+        Command::Explain(args) => explain::run(session, args).await,
+        Command::History(args) => history::run(session, args).await,
+        Command::Rollback(args) => history::roll_back(session, args).await,
+        Command::Token { kind } => token::run(session, kind).await,
         Command::Events(args) => events::run(session, args).await,
     }
 }

@@ -8,8 +8,8 @@ use super::{
     error::CtlError,
 };
 
-/// Entries asked for at once: as many as the API gives.
-const PAGE: usize = 1000;
+/// Entries to ask for at once, of lists that know `limit`: as many as the API gives.
+pub(super) const PAGE: usize = 1000;
 
 /// Most pages read: ten times what one store can hold. A server that never ends its list is broken.
 const MAX_PAGES: usize = 1000;
@@ -19,7 +19,6 @@ const MAX_PAGES: usize = 1000;
 /// # Errors
 /// When a page cannot be read.
 pub(super) async fn all(client: &Client, call: Call, items: &str) -> Result<Answer, CtlError> {
-    let call = call.query("limit", PAGE);
     let first = client.send(&call).await?;
     let mut whole = first.json()?;
     let mut next = cursor(&whole);

@@ -87,7 +87,13 @@ impl FromStr for Place {
             "::" => "::1",
             host => host,
         };
-        Ok(Self::Tcp { host: host.to_owned(), port: uri.port_u16().unwrap_or(DEFAULT_PORT) })
+        let port = match uri.port_u16() {
+            Some(port) => port,
+            // A number too large for a port is still in the text.
+            None if uri.authority().map(|authority| authority.as_str()) == uri.host() => DEFAULT_PORT,
+            None => return Err(expected.to_owned()),
+        };
+        Ok(Self::Tcp { host: host.to_owned(), port })
     }
 }
 

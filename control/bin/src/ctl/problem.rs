@@ -47,7 +47,11 @@ impl Problem {
     fn advice(&self) -> Option<String> {
         let member = |name| Some(self.member(name)).filter(|text| !text.is_empty());
         match (self.status, self.code()) {
-            (401, _) => Some("set WEIR_TOKEN, or give a file with --token-file".to_owned()),
+            (401, _) => {
+                let advice = "set WEIR_TOKEN or give --token-file; on the same machine --admin unix:PATH needs no token";
+                Some(advice.to_owned())
+            }
+            (_, "last_token") => Some("--open revokes it all the same".to_owned()),
             (_, "in_use") => Some("--cascade unbinds it from its routes as well".to_owned()),
             (_, "large_change") => {
                 let revision = self.document.get("revision").and_then(Value::as_u64)?;

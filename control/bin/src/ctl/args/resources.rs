@@ -1,0 +1,161 @@
+//! `get`, `add`, `set` and `delete`, each of which names a kind of resource first.
+
+use clap::{ArgAction, Subcommand};
+
+use super::WriteArgs;
+
+/// What to show.
+#[derive(Debug, Subcommand)]
+pub(in crate::ctl) enum Get {
+    /// Upstreams, all or by name.
+    #[command(visible_alias = "upstream")]
+    Upstreams {
+        /// Their names.
+        names: Vec<String>,
+        /// Only those in one of these states, with commas between them.
+        #[arg(long, value_name = "STATES", conflicts_with = "names")]
+        state: Option<String>,
+        /// Only those with this label, as team:shop.
+        #[arg(long, short = 'l', value_name = "KEY:VALUE", conflicts_with = "names")]
+        label: Option<String>,
+    },
+    /// The servers of an upstream, all or by id or address.
+    #[command(visible_alias = "server")]
+    Servers {
+        /// The upstream.
+        upstream: String,
+        /// Ids or addresses.
+        names: Vec<String>,
+    },
+    /// Routes, all or by name.
+    #[command(visible_alias = "route")]
+    Routes {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Listeners, all or by name.
+    #[command(visible_alias = "listener")]
+    Listeners {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// What `health` shows; the exit code does not depend on it.
+    Health {
+        /// Only this upstream.
+        upstream: Option<String>,
+    },
+    /// The whole configuration, ready for `apply`.
+    Config {
+        /// As it was at this revision.
+        #[arg(long, value_name = "N")]
+        revision: Option<u64>,
+    },
+    /// The last revisions, or single ones.
+    #[command(visible_alias = "revision")]
+    Revisions {
+        /// Their numbers.
+        numbers: Vec<u64>,
+        /// How many, beginning with the last.
+        #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+    },
+    /// Drains under way.
+    #[command(visible_alias = "drain")]
+    Drains,
+    /// Tokens, all or by name, without their secrets.
+    #[command(visible_alias = "token")]
+    Tokens {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// What program runs there, and how.
+    Info,
+}
+
+/// What to add.
+#[derive(Debug, Subcommand)]
+pub(in crate::ctl) enum Add {
+    /// An upstream with these servers.
+    Upstream {
+        /// Its name.
+        name: String,
+        /// Addresses of its servers, as 10.0.0.7:8080.
+        addresses: Vec<String>,
+        /// Other fields, as health_check.path=/healthz. Repeatable.
+        #[arg(long = "field", short, value_name = "NAME=VALUE")]
+        fields: Vec<String>,
+        /// Whether it gets the requests of the catch-all route while that has no upstream.
+        #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+        bind: bool,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
+    /// Servers to an upstream, all of them or none.
+    #[command(visible_alias = "servers")]
+    Server {
+        /// The upstream.
+        upstream: String,
+        /// Their addresses, as 10.0.0.7:8080.
+        #[arg(required = true)]
+        addresses: Vec<String>,
+        /// Share of requests relative to the other servers.
+        #[arg(long, value_name = "N")]
+        weight: Option<u16>,
+        /// Other fields, as zone=eu-1a. Repeatable.
+        #[arg(long = "field", short, value_name = "NAME=VALUE")]
+        fields: Vec<String>,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
+}
+
+/// What to change.
+#[derive(Debug, Subcommand)]
+pub(in crate::ctl) enum Set {
+    /// Fields of an upstream.
+    Upstream {
+        /// Its name.
+        name: String,
+        /// Fields, as algorithm=random or health_check.path=/healthz; a value may be JSON, null means default.
+        #[arg(required = true, value_name = "NAME=VALUE")]
+        fields: Vec<String>,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
+    /// Fields of a server.
+    Server {
+        /// Its upstream.
+        upstream: String,
+        /// Its id or address.
+        server: String,
+        /// Fields, as weight=5 or admin_state=maint; a value may be JSON, null means default.
+        #[arg(required = true, value_name = "NAME=VALUE")]
+        fields: Vec<String>,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
+}
+
+/// What to remove.
+#[derive(Debug, Subcommand)]
+pub(in crate::ctl) enum Delete {
+    /// An upstream with its servers.
+    Upstream {
+        /// Its name.
+        name: String,
+        /// Unbind it from its routes as well.
+        #[arg(long)]
+        cascade: bool,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
+    /// A server.
+    Server {
+        /// Its upstream.
+        upstream: String,
+        /// Its id or address.
+        server: String,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
+}

@@ -1,0 +1,217 @@
+//! `drain` and `undrain`: a server leaves without losing a request.
+
+use std::time::Duration;
+
+use hyper::Method;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use super::{
+    Session,
+    args::{DrainArgs, ServerArgs, WriteArgs},
+    call::Call,
+    change::{done, server_path},
+    client::Answer,
+    error::{CtlError, Exit},
+    output::{self, Format, Loudness},
+    text,
+};
+
+/// Time between two looks at a drain: short beside a request that is worth waiting for.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long the API may be away while a drain is watched: the drain survives a restart, and so does who waits for it.
+const ABSENCE: Duration = Duration::from_secs(60);
+
+/// How a drain stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    /// Requests are under way; how many.
+    UnderWay(u64),
+    /// It has ended as asked for.
+    Done(&'static str),
+    /// It has ended otherwise.
+    Failed(String),
+}
+
+/// Drains a server, and waits for the end if that is asked for.
+pub(super) async fn drain(session: &Session, args: &DrainArgs) -> Result<Exit, CtlError> {
+    let ServerArgs { upstream, server } = &args.server;
+    let mut wish = Map::new();
+    if let Some(timeout) = &args.timeout {
+        wish.insert("timeout".to_owned(), timeout.as_str().into());
+    }
+    wish.insert("then".to_owned(), args.then.word().into());
+    let path = format!("{}/drain", server_path(upstream, server));
+    let call = args.write.on(Call::new(Method::POST, path));
+    let answer = session.client.send(&call.json(&Value::Object(wish))).await?;
+    let is_watched = args.wait && !answer.is_trial();
+    if is_watched && session.output.format != Format::Table {
+        return wait(session, args, answer).await;
+    }
+    let reported = session.output.changed(&answer, |document| {
+        let requests = text::at(document, "in_flight");
+        let deadline = text::time(&text::at(document, "deadline"));
+        let what =
+            format!("{upstream}/{server}: draining, {requests} under way, until {deadline} at the latest");
+        done(&answer, document, &what, session.output.paint)
+    });
+    match reported {
+        Err(CtlError::Closed) if is_watched => {}
+        reported => reported?,
+    }
+    if is_watched { wait(session, args, answer).await } else { Ok(Exit::Done) }
+}
+
+/// Gives a server its requests back.
+pub(super) async fn undrain(
+    session: &Session,
+    server: &ServerArgs,
+    write: &WriteArgs,
+) -> Result<Exit, CtlError> {
+    let ServerArgs { upstream, server } = server;
+    let path = format!("{}/drain", server_path(upstream, server));
+    let answer = session.client.send(&write.on(Call::new(Method::DELETE, path))).await?;
+    session.output.changed(&answer, |document| {
+        let state = text::at(document, "admin_state");
+        done(&answer, document, &format!("{upstream}/{server}: {state}"), session.output.paint)
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Waits for the end of a drain that `first` began. A reader of the progress who goes away does not end it.
+async fn wait(session: &Session, args: &DrainArgs, first: Answer) -> Result<Exit, CtlError> {
+    let ServerArgs { upstream, server } = &args.server;
+    let name = format!("{upstream}/{server}");
+    let mut last = first;
+    let mut shown = None;
+    let mut seen_at = Instant::now();
+    loop {
+        let standing = match look(session, args, &mut last).await {
+            Err(CtlError::Unreachable { .. }) if seen_at.elapsed() < ABSENCE => {
+                tokio::time::sleep(INTERVAL).await;
+                continue;
+            }
+            standing => standing?,
+        };
+        seen_at = Instant::now();
+        match standing {
+            Standing::UnderWay(requests) => {
+                if shown.replace(requests).is_some_and(|before| before != requests) {
+                    tell(session, &format!("{name}: {requests} under way"));
+                }
+                tokio::time::sleep(INTERVAL).await;
+            }
+            Standing::Done(how) => {
+                tell(session, &format!("{name}: {how}"));
+                finish(session, &last)?;
+                return Ok(Exit::Done);
+            }
+            Standing::Failed(why) => {
+                output::remark(&format!("{name}: {why}"));
+                finish(session, &last)?;
+                return Ok(Exit::No);
+            }
+        }
+    }
+}
+
+/// Looks how the drain stands; `last` is the last document that told of it.
+async fn look(session: &Session, args: &DrainArgs, last: &mut Answer) -> Result<Standing, CtlError> {
+    let path = server_path(&args.server.upstream, &args.server.server);
+    match absent(session.client.send(&Call::get(format!("{path}/drain"))).await)? {
+        Some(answer) => {
+            let document = answer.json()?;
+            *last = answer;
+            Ok(standing(&document))
+        }
+        // The end of the drain is the end of its record, unless the server is kept.
+        None => {
+            let server = absent(session.client.send(&Call::get(path)).await)?;
+            let server = server.map(|server| server.json()).transpose()?;
+            Ok(gone(args.then.word(), server.as_ref()))
+        }
+    }
+}
+
+fn standing(drain: &Value) -> Standing {
+    let requests = drain.get("in_flight").and_then(Value::as_u64).unwrap_or(0);
+    match (drain.get("done").and_then(Value::as_bool), text::at(drain, "outcome").as_str()) {
+        (Some(true), "drained") => Standing::Done("drained"),
+        (Some(true), outcome) => Standing::Failed(format!("not drained ({outcome}): {requests} under way")),
+        _ => Standing::UnderWay(requests),
+    }
+}
+
+/// What has become of a drain of which there is no record, from what is left of its server.
+fn gone(then: &str, server: Option<&Value>) -> Standing {
+    match (then, server.map(|server| text::at(server, "admin_state")).as_deref()) {
+        ("remove", None) => Standing::Done("drained and removed"),
+        ("maint", Some("maint")) => Standing::Done("drained, now in maintenance"),
+        (_, None) => Standing::Failed("removed by somebody else".to_owned()),
+        (_, Some(state)) => {
+            Standing::Failed(format!("the drain was ended by somebody else: it is {state} now"))
+        }
+    }
+}
+
+/// The answer, or nothing if that is what there is.
+fn absent(answer: Result<Answer, CtlError>) -> Result<Option<Answer>, CtlError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(CtlError::Refused(problem)) if problem.status() == 404 => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn tell(session: &Session, line: &str) {
+    if session.output.format == Format::Table && session.output.loudness == Loudness::Normal {
+        // Nobody reads on, and whoever waits for the exit code still does.
+        let _ = session.output.text(&format!("{line}\n"));
+    }
+}
+
+/// Writes the last document, where documents are wanted.
+fn finish(session: &Session, last: &Answer) -> Result<(), CtlError> {
+    if session.output.format == Format::Table {
+        return Ok(());
+    }
+    match session.output.changed(last, |_| String::new()) {
+        Err(CtlError::Closed) => Ok(()),
+        written => written,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_server_without_requests_is_drained() {
+        for (drain, expected) in [
+            (json!({"done": false, "in_flight": 3}), Standing::UnderWay(3)),
+            (json!({"done": true, "outcome": "drained", "in_flight": 0}), Standing::Done("drained")),
+            (
+                json!({"done": true, "outcome": "deadline", "in_flight": 2}),
+                Standing::Failed("not drained (deadline): 2 under way".to_owned()),
+            ),
+            (json!({}), Standing::UnderWay(0)),
+        ] {
+            assert_eq!(standing(&drain), expected, "{drain}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_tells_who_ended_it() {
+        let server = |state: &str| json!({ "admin_state": state });
+        assert_eq!(gone("remove", None), Standing::Done("drained and removed"));
+        assert_eq!(gone("maint", Some(&server("maint"))), Standing::Done("drained, now in maintenance"));
+        for (then, server) in
+            [("remove", Some(server("ready"))), ("keep", None), ("maint", Some(server("ready")))]
+        {
+            assert!(matches!(gone(then, server.as_ref()), Standing::Failed(_)), "{then}");
+        }
+    }
+}
