@@ -2,19 +2,32 @@
 
 use std::sync::Arc;
 
-use weir_shared::{error::FieldError, model::Config};
+use weir_shared::{error::FieldError, id::Revision, model::Config};
 
 use crate::drains::Drain;
 
 /// A resource, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
+    /// Everything.
+    Config,
     /// The list of upstreams.
     Upstreams,
     /// An upstream.
     Upstream(String),
     /// A server of an upstream, by id.
     Server(String, String),
+}
+
+/// What an upstream would lose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The upstream.
+    pub upstream: String,
+    /// Servers that would be removed.
+    pub removed: usize,
+    /// Servers there are.
+    pub of: usize,
 }
 
 /// Why a change was not made. Nothing was changed, except perhaps with [`CatalogError::Unknown`].
@@ -62,6 +75,20 @@ pub enum CatalogError {
         /// The configuration it is in.
         config: Arc<Config>,
     },
+    /// Much would be removed, and the caller has not said that it knows.
+    #[error("{} upstream(s) would lose most of their servers", .losses.len())]
+    LargeChange {
+        /// The revision in force, by which the change is confirmed.
+        revision: Revision,
+        /// What would be lost.
+        losses: Vec<Loss>,
+    },
+    /// The revision is not kept any more.
+    #[error("revision {0} is not kept any more")]
+    RevisionGone(Revision),
+    /// What is kept of a revision cannot be understood.
+    #[error("the revision cannot be read: {0}")]
+    Unreadable(String),
     /// What was submitted is faulty.
     #[error("{} field(s) are invalid", .0.len())]
     Invalid(Vec<FieldError>),

@@ -34,6 +34,9 @@ pub(super) struct Answer {
     /// JSON; `None` when there is nothing to show, or when it was too large to be kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<String>,
+    /// Whether the body shows what was made different already.
+    #[serde(skip)]
+    has_diff: bool,
 }
 
 impl Answer {
@@ -52,7 +55,14 @@ impl Answer {
     /// An answer that has nothing to show.
     pub(super) fn empty(applied: &Applied) -> Self {
         let status = StatusCode::NO_CONTENT.as_u16();
-        Self { status, location: None, etag: None, revision: applied.config.revision, body: None }
+        Self {
+            status,
+            location: None,
+            etag: None,
+            revision: applied.config.revision,
+            body: None,
+            has_diff: false,
+        }
     }
 
     /// The same, naming the new resource.
@@ -74,6 +84,12 @@ impl Answer {
         Self { etag: Some(tag), ..self }
     }
 
+    /// The same, of which the body shows already what was made different.
+    #[must_use]
+    pub(super) fn with_diff(self) -> Self {
+        Self { has_diff: true, ..self }
+    }
+
     /// The revision it speaks of.
     pub(super) fn revision(&self) -> Revision {
         self.revision
@@ -91,6 +107,9 @@ impl Answer {
     /// # Errors
     /// When it cannot be written.
     pub(super) fn tried(self, applied: &Applied) -> Result<Self, Problem> {
+        if self.has_diff {
+            return Ok(Self { etag: None, ..self });
+        }
         let shown = self.body.as_deref().map(serde_json::from_str::<Map<String, Value>>);
         let shown = shown.and_then(Result::ok);
         let status = if shown.is_some() { self.status } else { StatusCode::OK.as_u16() };

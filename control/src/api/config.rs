@@ -4,11 +4,35 @@ use std::sync::Arc;
 
 use axum::{body::Body, extract::State, response::Response};
 use http::{Request, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use weir_shared::model::{Document, Listener, ListenerStatus, Route, Upstream};
+use weir_shared::{
+    error::{FieldErrorCode, Pointer},
+    id::Revision,
+    model::{Config, Document, Listener, ListenerStatus, Route, Upstream},
+};
 
-use super::{Api, examples, params::Params, problem::Problem, reply};
+use super::{
+    Api,
+    answer::Answer,
+    aside::aside,
+    body, examples,
+    params::Params,
+    problem::Problem,
+    reply::{self, Call},
+    trial_document::MAX_MESSAGE,
+};
+use crate::{
+    catalog::{
+        Applied,
+        change::{Change, Effect, Unnamed},
+        diff::{Difference, diff},
+        document,
+        warning::{Warning, warnings},
+    },
+    error::CatalogError,
+    strict,
+};
 
 /// A listener and whether it is in service.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -36,23 +60,174 @@ pub(super) struct View {
     upstreams: Vec<Upstream>,
 }
 
+impl View {
+    fn of(config: &Config, listener: ListenerView) -> Self {
+        let Document { api_version, listeners: _, routes, upstreams } = config.to_document(Vec::new());
+        Self { api_version, listeners: vec![listener], routes, upstreams }
+    }
+}
+
+/// What came of a change of everything.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConfigChange)]
+pub(super) struct Changed {
+    /// The revision that is in force now, or would be.
+    revision: Revision,
+    /// Whether everything was so already; then there is no new revision.
+    unchanged: bool,
+    /// Everything that differs from before.
+    diff: Vec<Difference>,
+    /// What is allowed and probably not meant.
+    warnings: Vec<Warning>,
+}
+
+/// Where to go back to.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+#[schema(as = Rollback)]
+pub(super) struct Rollback {
+    /// The revision whose content is to be in force again.
+    #[schema(required = true, value_type = u64, example = 41)]
+    to: Option<Revision>,
+    /// Why, for the history; at most 1000 characters.
+    #[schema(max_length = 1000)]
+    message: Option<String>,
+}
+
 /// Reads the whole configuration
 ///
-/// As one document, at one revision.
+/// As one document, at one revision: the last one, or any that is kept. What was read can be put back.
 #[utoipa::path(
     get, path = "/v1/config", tag = "config", operation_id = "getConfig",
+    params(
+        ("revision" = Option<u64>, Query, description = "The revision to read. Default: the last one.", example = 41),
+    ),
     responses(
         (status = 200, description = "The configuration", body = View, headers(("ETag" = String, description = "The revision")), example = json!(examples::config())),
     )
 )]
 pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
-    Params::of(request.uri())?.finish()?;
-    let config = api.catalog.config();
-    let Document { api_version, listeners: _, routes, upstreams } = config.to_document(Vec::new());
+    let mut params = Params::of(request.uri())?;
+    let revision = params.revision("revision");
+    params.finish()?;
+    let config = match revision {
+        Some(revision) => api.catalog.config_at(revision).await?,
+        None => api.catalog.config(),
+    };
+    show(&api, config).await
+}
+
+/// Answers `config` as a whole.
+pub(super) async fn show(api: &Api, config: Arc<Config>) -> Result<Response, Problem> {
     let listener = ListenerView { listener: api.listener.clone(), status: api.listener_status.clone() };
-    let view = View { api_version, listeners: vec![listener], routes, upstreams };
+    let shown = Arc::clone(&config);
+    let response = aside(move || reply::json(StatusCode::OK, &View::of(&shown, listener))).await?;
     // Never 304: the listener is of the process, and changes with its flags while the revision stays.
-    let mut response = reply::tagged(reply::json(StatusCode::OK, &view), config.revision, &config.epoch);
+    let mut response = reply::tagged(response, config.revision, &config.epoch);
     reply::set(response.headers_mut(), reply::REVISION, &config.revision.to_string());
     Ok(response)
+}
+
+/// Replaces the whole configuration
+///
+/// Atomically: all of it or nothing. What is there and not named is deleted, unless `prune=false`. Servers that stay keep
+/// their state. When the document has no `routes`, they stay as they are, and the catch-all route, if it is bound to
+/// nothing, is bound to the first upstream that is new. Equal content makes no revision.
+///
+/// A change that removes more than half of the servers of an upstream with four or more, or every upstream, is refused
+/// until `confirm` names the revision in force.
+#[utoipa::path(
+    put, path = "/v1/config", tag = "config", operation_id = "putConfig",
+    params(
+        ("prune" = Option<bool>, Query, description = "Whether upstreams that are not named are deleted. Default true."),
+        ("confirm" = Option<u64>, Query, description = "The revision in force, to say that much may be removed from it.", example = 42),
+        ("dry_run" = Option<bool>, Query, description = "Does everything but make the change."),
+        ("If-Match" = Option<String>, Header, description = "Only if this is the revision in force"),
+    ),
+    request_body(content = Document, example = json!(examples::config_to_put())),
+    responses(
+        (status = 200, description = "Replaced, or equal already", body = Changed, headers(("ETag" = String, description = "The revision")), example = json!(examples::config_change())),
+    )
+)]
+pub(super) async fn replace(
+    State(api): State<Arc<Api>>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let mut params = Params::of(request.uri())?;
+    let unnamed = match params.flag("prune") {
+        Some(false) => Unnamed::Keep,
+        Some(true) | None => Unnamed::Delete,
+    };
+    let confirmed = params.revision("confirm");
+    let call = Call::of(&api, &request, params)?;
+    let listener = api.listener.clone();
+    let whole = body::read(request, move |value| Ok(document::read(value, Some(&listener))?)).await?;
+    call.apply_whole(Change::PutConfig { whole, unnamed, confirmed }, answer).await
+}
+
+/// Goes back to an earlier revision
+///
+/// Makes a new revision with the content of the one named; nothing is lost, and it can be undone the same way.
+#[utoipa::path(
+    post, path = "/v1/config/rollback", tag = "config", operation_id = "rollBackConfig",
+    params(
+        ("confirm" = Option<u64>, Query, description = "The revision in force, to say that much may be removed from it.", example = 42),
+        ("dry_run" = Option<bool>, Query, description = "Does everything but make the change."),
+        ("If-Match" = Option<String>, Header, description = "Only if this is the revision in force"),
+    ),
+    request_body(content = Rollback, example = json!({"to": 41, "message": "the new group was too slow"})),
+    responses(
+        (status = 200, description = "Gone back, or equal already", body = Changed, headers(("ETag" = String, description = "The revision")), example = json!(examples::config_change())),
+    )
+)]
+pub(super) async fn roll_back(
+    State(api): State<Arc<Api>>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let mut params = Params::of(request.uri())?;
+    let confirmed = params.revision("confirm");
+    let mut call = Call::of(&api, &request, params)?;
+    let (to, message) = body::read(request, rollback).await?;
+    call.explain(message);
+    let config = match api.catalog.config_at(to).await {
+        Err(CatalogError::Unreadable(detail)) => {
+            let detail = format!("this release cannot read revision {to}: {detail}");
+            return Err(vec![Pointer::root().at("to").error(FieldErrorCode::InvalidValue, detail)].into());
+        }
+        read => read?,
+    };
+    call.apply_whole(Change::RollBack { to, config, confirmed }, answer).await
+}
+
+fn rollback(value: serde_json::Value) -> Result<(Revision, Option<String>), Problem> {
+    let root = Pointer::root();
+    let mut errors = Vec::new();
+    if !value.is_object() {
+        let detail = "a rollback is an object like {\"to\": 41}";
+        return Err(vec![root.error(FieldErrorCode::InvalidType, detail)].into());
+    }
+    let Rollback { to, message } = strict::read(value, &root, &mut errors).unwrap_or_default();
+    if message.as_ref().is_some_and(|message| message.chars().count() > MAX_MESSAGE) {
+        let detail = format!("at most {MAX_MESSAGE} characters");
+        errors.push(root.at("message").error(FieldErrorCode::OutOfRange, detail));
+    }
+    if to.is_none() && errors.is_empty() {
+        let detail = "the number of the revision to go back to; GET /v1/revisions lists them";
+        errors.push(root.at("to").error(FieldErrorCode::Required, detail));
+    }
+    match to {
+        Some(to) if errors.is_empty() => Ok((to, message.filter(|message| !message.is_empty()))),
+        Some(_) | None => Err(errors.into()),
+    }
+}
+
+fn answer(applied: &Applied) -> Result<Answer, Problem> {
+    let revision = applied.config.revision;
+    let changed = Changed {
+        revision,
+        unchanged: applied.outcome.effect == Effect::Unchanged,
+        diff: diff(&applied.before, &applied.config),
+        warnings: warnings(&applied.config, &applied.outcome.bound_routes),
+    };
+    Ok(Answer::shows(applied, StatusCode::OK, &changed)?.with_diff().tagged(revision, applied))
 }

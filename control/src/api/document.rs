@@ -30,7 +30,7 @@ use super::{
     describe::{self, Common},
     drains, health, info, probes,
     problem::{self, Code, Problem},
-    routes, servers, tokens,
+    revisions, routes, servers, tokens,
     trial::Trial,
     trial_document::Trials,
     upstreams,
@@ -54,13 +54,16 @@ use super::{
         (name = "health", description = "What is up, what is not, why, and since when"),
         (name = "config", description = "Everything as one document"),
         (name = "access", description = "Who may call the API"),
+        (name = "history", description = "What was changed, when, by whom and why"),
         (name = "operations", description = "For the machines that watch the process"),
     ),
     paths(
         upstreams::list, upstreams::create, upstreams::read, upstreams::replace, upstreams::change, upstreams::delete,
         servers::list, servers::create, servers::read, servers::replace, servers::change, servers::delete,
         drains::list, drains::start, drains::read, drains::cancel,
-        routes::list, routes::read, config::read,
+        routes::list, routes::read,
+        config::read, config::replace, config::roll_back,
+        revisions::list, revisions::read, revisions::read_config, revisions::compare,
         health::read, health::upstream, health::server,
         tokens::list, tokens::create, tokens::read, tokens::rotate, tokens::revoke,
         info::read, probes::livez, probes::readyz, probes::healthz, probes::metrics, document, explain,
@@ -151,7 +154,10 @@ fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
     if begins_drain {
         codes.push(Code::DrainUnderWay);
     }
-    if *method == HttpMethod::Post || (*method == HttpMethod::Put && path.contains("{server}")) {
+    codes.extend(of_history(path, method));
+    if path.starts_with("/v1/config") && is_change {
+        codes.push(Code::LargeChange);
+    } else if *method == HttpMethod::Post || (*method == HttpMethod::Put && path.contains("{server}")) {
         codes.push(Code::Exists);
     }
     if *method == HttpMethod::Delete && path.ends_with("{upstream}") {
@@ -174,6 +180,19 @@ fn of_tokens(path: &str, method: &HttpMethod) -> Vec<Code> {
         HttpMethod::Delete => vec![Code::StoreUnavailable, Code::CommitUnknown, Code::LastToken],
         _ => vec![Code::StoreUnavailable, Code::CommitUnknown],
     }
+}
+
+/// What reads of revisions are answered with, of which not every one is there.
+fn of_history(path: &str, method: &HttpMethod) -> Vec<Code> {
+    let is_config = path.starts_with("/v1/config");
+    let mut codes = Vec::new();
+    if (is_config && *method != HttpMethod::Put) || path.starts_with("/v1/revisions/{") {
+        codes.extend([Code::NotFound, Code::RevisionGone]);
+    }
+    if path.starts_with("/v1/revisions") {
+        codes.push(Code::StoreUnavailable);
+    }
+    codes
 }
 
 /// An answer with any of `codes`, which have the same status.

@@ -59,6 +59,42 @@ pub(super) fn drains() -> Value {
     json!({"items": [drain()], "next": null, "revision": 2})
 }
 
+/// A whole configuration as one would write it.
+pub(super) fn config_to_put() -> Value {
+    json!({
+        "routes": [{"id": "default", "action": {"upstreams": [{"upstream": "web"}]}}],
+        "upstreams": [{"id": "web", "servers": ["10.0.0.7:8080", {"address": "10.0.0.8:8080", "weight": 2}]}]
+    })
+}
+
+fn difference() -> Value {
+    json!({"op": "replace", "path": "/upstreams/web/servers/10.0.0.7-8080/weight", "old": 1, "new": 5})
+}
+
+/// What came of a change of everything.
+pub(super) fn config_change() -> Value {
+    json!({"revision": 42, "unchanged": false, "diff": [difference()], "warnings": []})
+}
+
+/// A revision.
+pub(super) fn revision() -> Value {
+    json!({
+        "revision": 42, "at": AT, "actor": "api", "message": "more for the new machine",
+        "request_id": "4f1c0e6a9b3d4c7e8a5f2b1d0c9e8f7a",
+        "changes": {"total": 1, "changes": [{"op": "replace", "path": "/upstreams/web/servers/10.0.0.7-8080/weight"}]}
+    })
+}
+
+/// A page of revisions.
+pub(super) fn revisions() -> Value {
+    json!({"items": [revision()], "next": "42", "revision": 42})
+}
+
+/// What differs between two revisions.
+pub(super) fn revision_diff() -> Value {
+    json!({"revision": 42, "against": 41, "diff": [difference()]})
+}
+
 /// A whole configuration.
 pub(super) fn config() -> Value {
     json!({

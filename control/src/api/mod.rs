@@ -4,6 +4,7 @@
 
 pub(crate) mod access;
 mod answer;
+mod aside;
 mod behind;
 pub mod body;
 mod conditional;
@@ -25,6 +26,7 @@ pub mod problem;
 mod refusal;
 mod reply;
 pub mod retry;
+mod revisions;
 mod routes;
 pub(crate) mod serve;
 mod servers;
@@ -125,7 +127,12 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/upstreams/{upstream}/servers/{server}/health", get(health::server))
         .route("/v1/routes", get(routes::list))
         .route("/v1/routes/{route}", get(routes::read))
-        .route("/v1/config", get(config::read))
+        .route("/v1/config", get(config::read).put(config::replace))
+        .route("/v1/config/rollback", post(config::roll_back))
+        .route("/v1/revisions", get(revisions::list))
+        .route("/v1/revisions/{revision}", get(revisions::read))
+        .route("/v1/revisions/{revision}/config", get(revisions::read_config))
+        .route("/v1/revisions/{revision}/diff", get(revisions::compare))
         .route("/v1/health", get(health::read))
         .route("/v1/info", get(info::read))
         .route("/v1/tokens", get(tokens::list).post(tokens::create))

@@ -5,7 +5,7 @@ use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
 use http::Uri;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use weir_shared::{error::FieldErrorCode, units::Span};
+use weir_shared::{error::FieldErrorCode, id::Revision, units::Span};
 
 use super::problem::{Code, Fault, Problem};
 use crate::strict;
@@ -101,6 +101,19 @@ impl Params {
                 let detail = format!("must be a length of time from {first} to {last}, like \"30s\"");
                 let allowed = Some(format!("{first}..{last}"));
                 self.fault(name, FieldErrorCode::OutOfRange, detail, Some(value), allowed);
+                None
+            }
+        }
+    }
+
+    /// The number of a revision.
+    pub(super) fn revision(&mut self, name: &'static str) -> Option<Revision> {
+        let value = self.text(name)?;
+        match value.parse() {
+            Ok(number) => Some(Revision(number)),
+            Err(_) => {
+                let detail = "must be the number of a revision".to_owned();
+                self.fault(name, FieldErrorCode::InvalidValue, detail, Some(value), None);
                 None
             }
         }

@@ -44,6 +44,10 @@ pub enum Code {
     DrainUnderWay,
     /// Without the token nobody would need one.
     LastToken,
+    /// The change would remove much, and does not say that it is meant to.
+    LargeChange,
+    /// The revision is not kept any more.
+    RevisionGone,
     /// The resource has changed since the caller read it.
     EtagMismatch,
     /// What is there may only be changed by naming its state in `If-Match`.
@@ -74,7 +78,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::MalformedRequest,
         Self::MalformedJson,
         Self::Unauthenticated,
@@ -86,6 +90,8 @@ impl Code {
         Self::InUse,
         Self::DrainUnderWay,
         Self::LastToken,
+        Self::LargeChange,
+        Self::RevisionGone,
         Self::EtagMismatch,
         Self::IfMatchRequired,
         Self::IdempotencyInFlight,
@@ -162,6 +168,10 @@ impl Code {
                 "Wait for the drain shown in `drain`, or cancel it with DELETE and begin another."),
             Self::LastToken => ("last_token", StatusCode::CONFLICT, "Last token",
                 "Make another token first, or repeat the request with ?open=true."),
+            Self::LargeChange => ("large_change", StatusCode::CONFLICT, "Large change",
+                "See what `losses` names; if it is meant, repeat the request with ?confirm= and the revision in force."),
+            Self::RevisionGone => ("revision_gone", StatusCode::GONE, "Revision not kept",
+                "GET /v1/revisions lists the revisions that are kept."),
             Self::EtagMismatch => ("etag_mismatch", StatusCode::PRECONDITION_FAILED, "Changed in the meantime",
                 "Merge your change with `current` and repeat the request with `current_etag`."),
             Self::IfMatchRequired => ("if_match_required", StatusCode::PRECONDITION_REQUIRED, "State not named",
@@ -268,7 +278,8 @@ pub struct Document {
     /// Every fault, where there are places to name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Fault>,
-    /// More, by kind: `existing` and `existing_etag`, `current` and `current_etag`, `routes`, `drain`.
+    /// More, by kind: `existing` and `existing_etag`, `current` and `current_etag`, `routes`, `drain`, `losses` and
+    /// `confirm`.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }

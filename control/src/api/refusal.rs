@@ -1,10 +1,16 @@
 //! Why a change was not made, as a problem document.
 
+use serde_json::{Value, json};
+use weir_shared::{id::Revision, model::Config};
+
 use super::{
     problem::{Code, Problem, sentence},
     view,
 };
-use crate::{catalog::precondition::tag, error::CatalogError};
+use crate::{
+    catalog::precondition::tag,
+    error::{CatalogError, Loss, Target},
+};
 
 impl From<CatalogError> for Problem {
     fn from(error: CatalogError) -> Self {
@@ -13,13 +19,7 @@ impl From<CatalogError> for Problem {
             CatalogError::NotFound(_) => Self::new(Code::NotFound, said),
             CatalogError::Exists { existing, config, detail: _, errors } => {
                 let problem = Self::new(Code::Exists, said).with("existing", view::location(&existing));
-                let problem = match view::revision(&existing, &config) {
-                    Some(revision) => {
-                        problem.with("existing_etag", format!("\"{}\"", tag(revision, &config.epoch)))
-                    }
-                    None => problem,
-                };
-                problem.faults(errors)
+                etag(problem, "existing_etag", &existing, &config).faults(errors)
             }
             CatalogError::InUse { upstream, routes } => {
                 let detail = format!(
@@ -39,24 +39,17 @@ impl From<CatalogError> for Problem {
                     "The resource is not in the state the request names; nothing was changed.",
                 );
                 let Some(current) = current else { return problem };
-                let problem = match view::revision(&current, &config) {
-                    Some(revision) => {
-                        problem.with("current_etag", format!("\"{}\"", tag(revision, &config.epoch)))
-                    }
-                    None => problem,
-                };
-                problem.with("current", view::current(&current, &config))
+                etag(problem, "current_etag", &current, &config)
+                    .with("current", view::current(&current, &config))
             }
             CatalogError::PreconditionRequired { current, config } => {
                 let detail = "If-Match is required here: name the state you know; nothing was changed.";
                 let problem = Self::new(Code::IfMatchRequired, detail);
-                match view::revision(&current, &config) {
-                    Some(revision) => {
-                        problem.with("current_etag", format!("\"{}\"", tag(revision, &config.epoch)))
-                    }
-                    None => problem,
-                }
+                etag(problem, "current_etag", &current, &config)
             }
+            CatalogError::LargeChange { revision, losses } => large_change(revision, &losses),
+            CatalogError::RevisionGone(_) => Self::new(Code::RevisionGone, said),
+            CatalogError::Unreadable(_) => Self::new(Code::StoreUnavailable, said),
             CatalogError::Invalid(errors) => Self::from(errors),
             CatalogError::Unavailable(detail) => {
                 let detail = format!("Nothing was changed: {detail}.");
@@ -68,4 +61,32 @@ impl From<CatalogError> for Problem {
             CatalogError::Unknown(_) => Self::new(Code::CommitUnknown, said),
         }
     }
+}
+
+/// `problem` with the tag of `target` as `name`, if it is there.
+fn etag(problem: Problem, name: &str, target: &Target, config: &Config) -> Problem {
+    match view::revision(target, config) {
+        Some(revision) => problem.with(name, format!("\"{}\"", tag(revision, &config.epoch))),
+        None => problem,
+    }
+}
+
+/// Upstreams named in one problem; there may be thousands.
+const MAX_NAMED: usize = 100;
+
+fn large_change(revision: Revision, losses: &[Loss]) -> Problem {
+    let named = losses.iter().take(MAX_NAMED);
+    let named: Vec<Value> = named
+        .map(|Loss { upstream, removed, of }| json!({"upstream": upstream, "removed": removed, "of": of}))
+        .collect();
+    let more = if losses.len() > 1 { " and more" } else { "" };
+    let first = losses.first();
+    let first =
+        first.map(|Loss { upstream, removed, of }| format!("{removed} of {of} servers of \"{upstream}\""));
+    let detail = format!(
+        "The change would remove {}{more}; nothing was changed. If it is meant, repeat the request with \
+         ?confirm={revision}.",
+        first.unwrap_or_default()
+    );
+    Problem::new(Code::LargeChange, detail).with("losses", named).with("confirm", revision.0)
 }

@@ -16,6 +16,7 @@ use weir_shared::{
 use super::{
     Api, access,
     answer::Answer,
+    aside::aside,
     conditional,
     envelope::RequestId,
     params::Params,
@@ -143,6 +144,11 @@ impl Call {
         })
     }
 
+    /// Takes `message`, if there is one, for the reason of the change.
+    pub(super) fn explain(&mut self, message: Option<String>) {
+        self.message = message.or_else(|| self.message.take());
+    }
+
     /// Makes the change, or tries it, and answers what `render` makes of what came of it. The answer is made before the
     /// commit as well when it is stored with the change.
     ///
@@ -152,9 +158,31 @@ impl Call {
     where
         F: Fn(&Applied) -> Result<Answer, Problem> + Clone + Send + Sync + 'static,
     {
+        let applied = self.make(change, render.clone()).await?;
+        self.respond(render(&applied)?, &applied)
+    }
+
+    /// As [`Self::apply`], for answers that may be long: they are written apart from the threads that answer others.
+    ///
+    /// # Errors
+    /// Why the change was not made.
+    pub(super) async fn apply_whole<F>(&self, change: Change, render: F) -> Result<Response, Problem>
+    where
+        F: Fn(&Applied) -> Result<Answer, Problem> + Clone + Send + Sync + 'static,
+    {
+        let applied = self.make(change, render.clone()).await?;
+        let shown = applied.clone();
+        let answer = aside(move || render(&shown)).await??;
+        self.respond(answer, &applied)
+    }
+
+    async fn make<F>(&self, change: Change, render: F) -> Result<Applied, Problem>
+    where
+        F: Fn(&Applied) -> Result<Answer, Problem> + Send + Sync + 'static,
+    {
         let mut beside = catalog::Beside::default();
         if let Some(once) = &self.once {
-            retry::remember(&mut beside, Arc::clone(once), render.clone());
+            retry::remember(&mut beside, Arc::clone(once), render);
         }
         let request = catalog::Request {
             change,
@@ -165,12 +193,14 @@ impl Call {
             message: self.message.clone(),
             beside,
         };
-        let applied = self.api.catalog.apply(request).await?;
-        let answer = render(&applied)?;
+        Ok(self.api.catalog.apply(request).await?)
+    }
+
+    fn respond(&self, answer: Answer, applied: &Applied) -> Result<Response, Problem> {
         if self.mode == Mode::Commit {
             return Ok(answer.response(self.preferences));
         }
-        let mut response = answer.tried(&applied)?.response(self.preferences);
+        let mut response = answer.tried(applied)?.response(self.preferences);
         response.headers_mut().insert(DRY_RUN, HeaderValue::from_static("true"));
         // The revision of an answer is the one in force, which a trial leaves as it is.
         response.headers_mut().remove(REVISION);

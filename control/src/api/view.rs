@@ -145,6 +145,7 @@ pub(super) struct UpstreamSchema {
 #[must_use]
 pub(super) fn location(target: &Target) -> String {
     match target {
+        Target::Config => "/v1/config".to_owned(),
         Target::Upstreams => "/v1/upstreams".to_owned(),
         Target::Upstream(id) => format!("/v1/upstreams/{id}"),
         Target::Server(upstream, id) => format!("/v1/upstreams/{upstream}/servers/{id}"),
@@ -155,7 +156,7 @@ pub(super) fn location(target: &Target) -> String {
 #[must_use]
 pub(super) fn revision(target: &Target, config: &Config) -> Option<Revision> {
     match target {
-        Target::Upstreams => Some(config.revision),
+        Target::Config | Target::Upstreams => Some(config.revision),
         Target::Upstream(id) => config.upstreams.get(id.as_str()).map(|record| record.meta.revision),
         Target::Server(upstream, id) => config
             .upstreams
@@ -165,11 +166,11 @@ pub(super) fn revision(target: &Target, config: &Config) -> Option<Revision> {
     }
 }
 
-/// A resource as it is, for a caller who knew it otherwise. Null for a list.
+/// A resource as it is, for a caller who knew it otherwise. Null for a list and for everything.
 #[must_use]
 pub(super) fn current(target: &Target, config: &Config) -> Value {
     let value = match target {
-        Target::Upstreams => None,
+        Target::Config | Target::Upstreams => None,
         Target::Upstream(id) => config
             .upstreams
             .get(id.as_str())

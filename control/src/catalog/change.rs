@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use weir_shared::model::{Server, Upstream};
+use weir_shared::{
+    id::Revision,
+    model::{Config, Server, Upstream},
+};
 
-use super::submitted::Submitted;
+use super::{document::Whole, submitted::Submitted};
 use crate::drains::{Drain, DrainOutcome, StartDrain, Then};
 
 /// Whether a new upstream is bound to the catch-all route when that is bound to nothing.
@@ -33,6 +36,15 @@ pub enum References {
     Refuse,
     /// Unbind the routes.
     Unbind,
+}
+
+/// What to do with what a whole configuration does not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unnamed {
+    /// Delete it: what is named is all there shall be.
+    Delete,
+    /// Leave it as it is.
+    Keep,
 }
 
 /// A change of the configuration.
@@ -120,6 +132,24 @@ pub enum Change {
         /// How it comes to its end.
         outcome: DrainOutcome,
     },
+    /// Replaces everything.
+    PutConfig {
+        /// What shall be there.
+        whole: Whole,
+        /// What becomes of the rest.
+        unnamed: Unnamed,
+        /// The revision of which the caller knows that much will be removed.
+        confirmed: Option<Revision>,
+    },
+    /// Replaces everything by what was there before.
+    RollBack {
+        /// The revision to go back to.
+        to: Revision,
+        /// What it held.
+        config: Arc<Config>,
+        /// The revision of which the caller knows that much will be removed.
+        confirmed: Option<Revision>,
+    },
 }
 
 /// How servers were submitted.
@@ -149,7 +179,7 @@ pub enum Effect {
 pub struct Outcome {
     /// What came of it.
     pub effect: Effect,
-    /// The upstream.
+    /// The upstream; empty when it was about everything.
     pub upstream: String,
     /// Ids of the servers, in the order they were submitted.
     pub servers: Vec<String>,
@@ -190,6 +220,8 @@ impl Change {
                 };
                 format!("{end}: {deed} server {} of upstream {}", drain.server, drain.upstream)
             }
+            Self::PutConfig { .. } => "put the configuration".to_owned(),
+            Self::RollBack { to, .. } => format!("roll back to revision {to}"),
         }
     }
 }

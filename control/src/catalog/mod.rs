@@ -7,11 +7,14 @@
 pub mod address;
 pub mod change;
 pub mod diff;
+pub mod document;
+mod history;
 mod merge;
 pub mod plan;
 pub mod precondition;
 mod report;
 pub mod submitted;
+pub mod warning;
 mod writer;
 
 use std::{fmt, sync::Arc};

@@ -41,11 +41,17 @@ pub struct Submitted<T> {
 }
 
 impl Claims {
-    fn take(&mut self, value: &mut Value, names: &[&str], at: &Pointer, server: Option<usize>) {
+    /// Whether nothing was repeated.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn take(&mut self, value: &mut Value, names: &[&str], at: impl Fn() -> Pointer, server: Option<usize>) {
         let Some(fields) = value.as_object_mut() else { return };
         for name in names {
             if let Some(value) = fields.remove(*name) {
-                self.0.push(Claim { at: at.at(name), field: (*name).to_owned(), value, server });
+                self.0.push(Claim { at: at().at(name), field: (*name).to_owned(), value, server });
             }
         }
     }
@@ -91,36 +97,45 @@ fn noted(meta: &Meta) -> Map<String, Value> {
 ///
 /// # Errors
 /// Every fault that can be told without knowing the present configuration.
-pub fn upstream(mut value: Value, id: &str) -> Result<Submitted<Upstream>, Vec<FieldError>> {
-    let root = Pointer::root();
+pub fn upstream(value: Value, id: &str) -> Result<Submitted<Upstream>, Vec<FieldError>> {
     let mut errors = Vec::new();
+    upstream_at(value, id, &Pointer::root(), &mut errors).ok_or(errors)
+}
+
+/// Reads the upstream at `at` in a larger document. Adds every fault to `errors`, and answers `None` when it has any.
+pub(super) fn upstream_at(
+    mut value: Value,
+    id: &str,
+    at: &Pointer,
+    errors: &mut Vec<FieldError>,
+) -> Option<Submitted<Upstream>> {
     let mut claims = Claims::default();
     let count = value.get("servers").and_then(Value::as_array).map_or(0, Vec::len);
     if count > check::MAX_SERVERS_PER_UPSTREAM {
         let detail = format!("an upstream holds at most {} servers", check::MAX_SERVERS_PER_UPSTREAM);
-        return Err(vec![root.at("servers").error(FieldErrorCode::TooMany, detail)]);
+        errors.push(at.at("servers").error(FieldErrorCode::TooMany, detail));
+        return None;
     }
-    claims.take(&mut value, &META_FIELDS, &root, None);
-    claims.take(&mut value, &["bound_routes"], &root, None);
+    claims.take(&mut value, &META_FIELDS, || at.clone(), None);
+    claims.take(&mut value, &["bound_routes"], || at.clone(), None);
     if let Some(servers) = value.get_mut("servers").and_then(Value::as_array_mut) {
         for (index, server) in servers.iter_mut().enumerate() {
-            claims.take(server, &META_FIELDS, &root.at("servers").at(index), Some(index));
+            claims.take(server, &META_FIELDS, || at.at("servers").at(index), Some(index));
         }
     }
     let is_named = value.get("id").is_some();
-    if let Some(mut upstream) = object(value, &root, &mut errors)
-        .and_then(|value| strict::read::<Upstream>(value, &root, &mut errors))
-    {
-        if !is_named {
-            id.clone_into(&mut upstream.id);
-        }
-        check::upstream(&upstream, &root, &mut errors);
-        if errors.is_empty() {
-            canonicalise(&mut upstream.servers);
-            return Ok(Submitted { value: upstream, claims });
-        }
+    let known = errors.len();
+    let value = object(value, at, errors)?;
+    let mut upstream = strict::read::<Upstream>(value, at, errors)?;
+    if !is_named {
+        id.clone_into(&mut upstream.id);
     }
-    Err(errors)
+    check::upstream(&upstream, at, errors);
+    if errors.len() > known {
+        return None;
+    }
+    canonicalise(&mut upstream.servers);
+    Some(Submitted { value: upstream, claims })
 }
 
 /// Reads one server: an object, or `"host:port"`. `address` is the one it gets when it has none.
@@ -131,7 +146,7 @@ pub fn server(mut value: Value, address: Option<&str>) -> Result<Submitted<Serve
     let root = Pointer::root();
     let mut errors = Vec::new();
     let mut claims = Claims::default();
-    claims.take(&mut value, &META_FIELDS, &root, Some(0));
+    claims.take(&mut value, &META_FIELDS, || root.clone(), Some(0));
     if let Some(mut server) = strict::read::<Server>(value, &root, &mut errors) {
         if let Some(address) = address.filter(|_| server.address.is_empty()) {
             address.clone_into(&mut server.address);
@@ -163,7 +178,7 @@ pub fn servers(values: Vec<Value>) -> Result<Submitted<Vec<Server>>, Vec<FieldEr
             break;
         }
         let at = root.at(index);
-        claims.take(&mut value, &META_FIELDS, &at, Some(index));
+        claims.take(&mut value, &META_FIELDS, || at.clone(), Some(index));
         servers.extend(strict::read::<Server>(value, &at, &mut errors));
     }
     if errors.is_empty() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use weir_shared::{
-    error::{FieldError, Invalid},
+    error::{FieldError, Invalid, Pointer},
     id::Revision,
     model::Config,
     table::{Compiler, Table, TableReader, TableWriter},
@@ -24,6 +24,7 @@ use crate::{
     store::{
         Commit, CommitError, CommitMeta, KEPT_REVISIONS, Page, RecordKind, RecordOp, Store, StoreError, codec,
     },
+    strict,
 };
 
 /// How often a change is planned anew when others commit first. With an embedded store nobody else should.
@@ -243,7 +244,7 @@ impl Writer {
 }
 
 /// `config` with every upstream that is equal in `before` taken over from there, so that it is recognised as unchanged.
-fn share(mut config: Config, before: &Config) -> Config {
+pub(super) fn share(mut config: Config, before: &Config) -> Config {
     for (id, record) in &mut config.upstreams {
         if let Some(same) = before.upstreams.get(id).filter(|same| *same == record) {
             *record = Arc::clone(same);
@@ -257,9 +258,16 @@ fn first(invalid: &Invalid) -> String {
 }
 
 /// Faults found in the whole configuration, pointed at in what was submitted. The plan has found all that lie in one
-/// resource, so that these are limits of the whole.
+/// resource, so that these are limits of the whole, or what this release refuses of an earlier configuration.
 fn relative_to(change: &Change, Invalid(errors): Invalid) -> CatalogError {
     let prefix = match change {
+        Change::RollBack { to, .. } => {
+            let told = |FieldError { pointer, code, detail, .. }: FieldError| {
+                let detail = format!("this release refuses revision {to}: at {pointer}: {detail}");
+                Pointer::root().at("to").error(code, detail)
+            };
+            return CatalogError::Invalid(errors.into_iter().take(strict::MAX_ERRORS).map(told).collect());
+        }
         Change::CreateUpstream { upstream, .. } => format!("#/upstreams/{}", upstream.value.id),
         Change::PutUpstream { id, .. } | Change::PatchUpstream { id, .. } => format!("#/upstreams/{id}"),
         Change::DeleteUpstream { .. }
@@ -269,7 +277,8 @@ fn relative_to(change: &Change, Invalid(errors): Invalid) -> CatalogError {
         | Change::DeleteServer { .. }
         | Change::StartDrain(_)
         | Change::CancelDrain { .. }
-        | Change::EndDrain { .. } => String::new(),
+        | Change::EndDrain { .. }
+        | Change::PutConfig { .. } => String::new(),
     };
     let relative = |error: FieldError| {
         let rest = error.pointer.strip_prefix(&prefix).filter(|rest| rest.starts_with('/'));

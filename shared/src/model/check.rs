@@ -9,7 +9,8 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Config, HealthCheck, HealthCheckType, OutlierDetection, Retries, Server, Upstream, address::Address,
+    Config, HealthCheck, HealthCheckType, OutlierDetection, Retries, Route, Server, Upstream,
+    address::Address,
 };
 use crate::{
     error::{FieldError, FieldErrorCode, Pointer},
@@ -128,16 +129,46 @@ pub fn config(config: &Config, errors: &mut Vec<FieldError>) {
         let detail = format!("a configuration holds at most {MAX_SERVERS} servers");
         errors.push(root.at("upstreams").error(FieldErrorCode::TooMany, detail));
     }
-    for route in config.routes.values() {
-        let at = root.at("routes").at(&route.id).at("action").at("upstreams");
-        if route.action.upstreams.len() > 1 {
-            errors.push(at.error(FieldErrorCode::TooMany, "a route sends to at most one upstream"));
-        }
-        for (index, target) in route.action.upstreams.iter().enumerate() {
-            if !config.upstreams.contains_key(target.upstream.as_str()) {
-                let detail = format!("there is no upstream \"{}\"", target.upstream);
-                errors.push(at.at(index).at("upstream").error(FieldErrorCode::UnknownReference, detail));
-            }
+    for one in config.routes.values() {
+        let at = root.at("routes").at(&one.id);
+        route(one, &at, errors);
+        route_references(one, |id| config.upstreams.contains_key(id), &at, errors);
+    }
+}
+
+/// Checks a route by itself.
+pub fn route(route: &Route, at: &Pointer, errors: &mut Vec<FieldError>) {
+    if route.id != Route::DEFAULT_ID {
+        let error = at
+            .at("id")
+            .error(FieldErrorCode::InvalidId, "there is one route, \"default\", which takes every request");
+        errors.push(FieldError {
+            value: Some(Value::from(route.id.as_str())),
+            allowed: Some(Route::DEFAULT_ID.to_owned()),
+            ..error
+        });
+    }
+    let at = at.at("action").at("upstreams");
+    if route.action.upstreams.len() > 1 {
+        errors.push(at.error(FieldErrorCode::TooMany, "a route sends to at most one upstream"));
+    }
+    for (index, target) in route.action.upstreams.iter().enumerate() {
+        number(target.weight, 1..=65_535, &at.at(index).at("weight"), errors);
+    }
+}
+
+/// Checks that what a route sends to is there, which `known` tells of an id.
+pub fn route_references(
+    route: &Route,
+    known: impl Fn(&str) -> bool,
+    at: &Pointer,
+    errors: &mut Vec<FieldError>,
+) {
+    let at = at.at("action").at("upstreams");
+    for (index, target) in route.action.upstreams.iter().enumerate() {
+        if !known(&target.upstream) {
+            let detail = format!("there is no upstream \"{}\"", target.upstream);
+            errors.push(at.at(index).at("upstream").error(FieldErrorCode::UnknownReference, detail));
         }
     }
 }

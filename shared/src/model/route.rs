@@ -8,8 +8,9 @@ use utoipa::ToSchema;
 pub struct UpstreamRef {
     /// Id of the upstream.
     pub upstream: String,
-    /// Share of the route's requests. Default 100.
+    /// Share of the route's requests, 1 to 65535. Default 100.
     #[serde(default = "default_weight")]
+    #[schema(minimum = 1, maximum = 65535)]
     pub weight: u32,
 }
 

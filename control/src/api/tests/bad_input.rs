@@ -190,7 +190,7 @@ async fn unknown_places_methods_and_parameters_are_problems_too() {
         "/v1/upstreams/web/servers/nope/health",
         "/v1/routes/nope",
         "/v1/events",
-        "/v1/revisions",
+        "/v1/revision",
         "/docs/problems/nope",
         "/docs/nope.js",
     ] {
@@ -199,7 +199,7 @@ async fn unknown_places_methods_and_parameters_are_problems_too() {
     for (method, path, allow) in [
         ("DELETE", "/v1/upstreams", "GET,HEAD,POST"),
         ("POST", "/v1/upstreams/web", "GET,HEAD,PUT,PATCH,DELETE"),
-        ("PUT", "/v1/config", "GET,HEAD"),
+        ("PATCH", "/v1/config", "GET,HEAD,PUT"),
         ("OPTIONS", "/v1/health", "GET,HEAD"),
     ] {
         let answer = api.json(method, path, &json!({})).await;

@@ -2,8 +2,10 @@
 
 mod bad_input;
 mod conditions;
+mod config;
 mod drains;
 mod harness;
+mod history;
 mod operations;
 mod preferences;
 mod retries;

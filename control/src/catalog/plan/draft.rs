@@ -30,6 +30,16 @@ impl Draft {
         Self { config, ops: Vec::new(), fresh }
     }
 
+    /// Whether nothing differs yet.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    /// Whether there is an upstream named `id` by now.
+    pub(super) fn has_upstream(&self, id: &str) -> bool {
+        self.config.upstreams.contains_key(id)
+    }
+
     /// The configuration and the operations.
     pub(super) fn finish(self) -> (Arc<Config>, Vec<Op>) {
         (Arc::new(self.config), self.ops)
@@ -112,6 +122,19 @@ impl Draft {
             route.action.upstreams.retain(|target| target.upstream != upstream);
             self.put_route(route);
         }
+    }
+
+    /// Makes the route of that name equal to `route`.
+    pub(super) fn set_route(&mut self, route: Route) {
+        if self.config.routes.get(route.id.as_str()).is_none_or(|present| **present != route) {
+            self.put_route(route);
+        }
+    }
+
+    /// Deletes the route named `id`.
+    pub(super) fn delete_route(&mut self, id: &str) {
+        self.ops.push(Op::Delete { kind: Kind::Route, id: id.to_owned() });
+        self.config.routes.remove(id);
     }
 
     fn put_route(&mut self, route: Route) {

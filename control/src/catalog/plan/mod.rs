@@ -9,6 +9,7 @@ mod servers;
 #[cfg(test)]
 mod tests;
 mod upstreams;
+mod whole;
 
 use std::sync::Arc;
 
@@ -67,6 +68,8 @@ pub fn plan(
             Ok(scene.unchanged(upstream, Vec::new()))
         }
         Change::EndDrain { drain, .. } => Ok(scene.unchanged(&drain.upstream, Vec::new())),
+        Change::PutConfig { whole, unnamed, confirmed } => whole::put(&scene, whole, *unnamed, *confirmed),
+        Change::RollBack { to: _, config, confirmed } => whole::roll_back(&scene, config, *confirmed),
     }
 }
 

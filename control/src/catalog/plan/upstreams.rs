@@ -6,7 +6,7 @@ use weir_shared::{
     model::{Upstream, UpstreamRecord},
 };
 
-use super::{Plan, Scene, ids, none_or_invalid, planned};
+use super::{Plan, Scene, draft::Draft, ids, none_or_invalid, planned};
 use crate::{
     catalog::{
         change::{Binding, Effect, Naming, References},
@@ -82,18 +82,26 @@ pub(super) fn put(
     Ok(replace(scene, before, upstream))
 }
 
-fn replace(scene: &Scene<'_>, before: &UpstreamRecord, mut upstream: Upstream) -> Plan {
+fn replace(scene: &Scene<'_>, before: &UpstreamRecord, upstream: Upstream) -> Plan {
     let id = before.spec.id.as_str();
+    let mut draft = scene.draft();
+    revise(&mut draft, before, upstream);
+    if draft.is_untouched() {
+        return scene.unchanged(id, Vec::new());
+    }
+    planned(draft, Effect::Changed, id, Vec::new())
+}
+
+/// Makes the upstream `before` equal to `upstream`, servers included. Touches nothing when it is.
+pub(super) fn revise(draft: &mut Draft, before: &UpstreamRecord, mut upstream: Upstream) {
     let servers = std::mem::take(&mut upstream.servers);
     let same_servers = servers.len() == before.servers.len()
         && servers.iter().zip(&before.servers).all(|(server, record)| *server == record.server);
     if upstream == before.spec && same_servers {
-        return scene.unchanged(id, Vec::new());
+        return;
     }
-    let mut draft = scene.draft();
     let servers = if same_servers { before.servers.clone() } else { draft.servers_like(before, servers) };
     draft.change_upstream(before, upstream, servers);
-    planned(draft, Effect::Changed, id, Vec::new())
 }
 
 pub(super) fn patch(scene: &Scene<'_>, id: &str, patch: &Value) -> Result<Plan, CatalogError> {

@@ -1,0 +1,236 @@
+//! The whole configuration as one document: put, kept, guarded.
+
+use serde_json::{Value, json};
+
+use super::harness::{Answer, Harness};
+
+const CONFIG: &str = "/v1/config";
+
+async fn put(api: &Harness, query: &str, body: &Value) -> Answer {
+    api.json("PUT", &format!("{CONFIG}{query}"), body).await
+}
+
+fn paths(answer: &Answer) -> Vec<String> {
+    let json = answer.json();
+    let word = |difference: &Value, name: &str| difference[name].as_str().unwrap().to_owned();
+    let line = |difference: &Value| format!("{} {}", word(difference, "op"), word(difference, "path"));
+    json["diff"].as_array().unwrap().iter().map(line).collect()
+}
+
+fn servers(names: std::ops::Range<u32>) -> Vec<String> {
+    names.map(|name| format!("s{name}:80")).collect()
+}
+
+#[tokio::test]
+async fn what_was_read_can_be_put_back_and_changes_nothing() {
+    let api = Harness::new().await.with_web().await;
+    let patch = json!({"zone": "z", "labels": {"a": "b"}, "weight": 0});
+    api.json("PATCH", "/v1/upstreams/web/servers/a-1", &patch).await;
+    let read = api.get(CONFIG).await;
+    let answer = put(&api, "", &read.json()).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json(), json!({"revision": 2, "unchanged": true, "diff": [], "warnings": []}));
+    assert_eq!((answer.header("etag"), answer.revision()), (read.header("etag"), 2));
+    assert_eq!(api.get(CONFIG).await.text, read.text);
+}
+
+#[tokio::test]
+async fn everything_is_replaced_at_once() {
+    let api = Harness::new().await.with_web().await;
+    let kept = api.reader.snapshot().upstream("web").unwrap().servers[0].state.clone();
+    let body = json!({
+        "routes": [{"id": "default", "action": {"upstreams": [{"upstream": "api"}]}}],
+        "upstreams": [
+            {"id": "api", "servers": ["c:1"]},
+            {"id": "web", "algorithm": "random", "servers": [{"address": "a:1", "weight": 3}]},
+        ],
+    });
+    let answer = put(&api, "?message=new+world", &body).await;
+    assert_eq!((answer.status.as_u16(), answer.revision()), (200, 2));
+    assert_eq!((&answer.json()["revision"], &answer.json()["unchanged"]), (&json!(2), &json!(false)));
+    assert_eq!(
+        paths(&answer),
+        [
+            "replace /routes/default/action/upstreams",
+            "replace /upstreams/web/algorithm",
+            "replace /upstreams/web/servers/a-1/weight",
+            "remove /upstreams/web/servers/b-1",
+            "add /upstreams/api",
+        ]
+    );
+    let table = api.reader.snapshot();
+    let web = table.upstream("web").unwrap();
+    assert_eq!((web.servers.len(), web.servers[0].weight), (1, 3));
+    assert!(std::sync::Arc::ptr_eq(&web.servers[0].state, &kept), "the state is that of before");
+    assert_eq!(table.route().upstream.as_ref().unwrap().id.as_str(), "api");
+    assert_eq!(api.get("/v1/revisions/2").await.json()["message"], "new world");
+}
+
+#[tokio::test]
+async fn what_is_not_named_is_deleted_or_kept() {
+    let api = Harness::new().await.with_web().await;
+    let body = json!({"upstreams": [{"id": "api", "servers": ["c:1"]}]});
+    let kept = put(&api, "?prune=false", &body).await;
+    assert_eq!(paths(&kept), ["add /upstreams/api"]);
+    let pruned = put(&api, "", &body).await;
+    assert_eq!(paths(&pruned), ["replace /routes/default/action/upstreams", "remove /upstreams/web"]);
+    let warning = &pruned.json()["warnings"][0];
+    assert_eq!(warning["path"], "/routes/default", "nothing was new that it could be bound to");
+}
+
+#[tokio::test]
+async fn without_routes_the_first_new_upstream_gets_the_requests() {
+    let api = Harness::new().await;
+    let body = json!({"upstreams": [{"id": "web", "servers": ["a:1"]}, {"id": "api", "servers": ["b:1"]}]});
+    let answer = put(&api, "", &body).await;
+    assert_eq!(paths(&answer)[0], "replace /routes/default/action/upstreams");
+    assert!(answer.json()["warnings"][0]["detail"].as_str().unwrap().contains("\"web\""), "{answer:?}");
+    assert_eq!(put(&api, "", &body).await.json()["unchanged"], true, "put twice is put once");
+    let unbound = json!({"routes": [], "upstreams": body["upstreams"]});
+    assert_eq!(paths(&put(&api, "", &unbound).await), ["replace /routes/default/action/upstreams"]);
+    assert_eq!(put(&api, "", &body).await.json()["unchanged"], true, "none is new");
+}
+
+#[tokio::test]
+async fn a_trial_shows_what_would_be_and_changes_nothing() {
+    let api = Harness::new().await.with_web().await;
+    let body = json!({"upstreams": [{"id": "web", "servers": ["a:1", "b:1", "c:1"]}]});
+    let tried = put(&api, "?dry_run=true", &body).await;
+    assert_eq!((tried.header("weir-dry-run"), tried.header("etag"), tried.revision()), ("true", "", 1));
+    let done = put(&api, "", &body).await;
+    assert_eq!(tried.json(), done.json());
+}
+
+#[tokio::test]
+async fn the_state_can_be_demanded() {
+    let api = Harness::new().await.with_web().await;
+    let body = json!({"upstreams": [{"id": "web", "servers": ["a:1"]}]});
+    let tag = api.get(CONFIG).await.header("etag").to_owned();
+    let send = async |tag: &str| {
+        let fields = [("content-type", "application/json"), ("if-match", tag)];
+        api.send("PUT", CONFIG, &fields, body.to_string()).await
+    };
+    assert_eq!(send(&tag).await.status, 200);
+    let stale = send(&tag).await;
+    stale.problem(412, "etag_mismatch");
+    assert_eq!(stale.json()["current_etag"], api.get(CONFIG).await.header("etag"));
+}
+
+#[tokio::test]
+async fn a_wiped_template_empties_nothing() {
+    let api = Harness::new().await;
+    let all = json!({"upstreams": [{"id": "big", "servers": servers(0..5)}, {"id": "small", "servers": servers(0..3)}]});
+    put(&api, "", &all).await;
+    let upstreams = |big: Value, small: Value| json!({"upstreams": [big, small]});
+    let big = |servers: Vec<String>| json!({"id": "big", "servers": servers});
+    let small = |servers: Vec<String>| json!({"id": "small", "servers": servers});
+    for (name, body) in [
+        ("nothing at all", json!({})),
+        ("most servers of one", upstreams(big(servers(0..2)), small(servers(0..3)))),
+        ("others at their addresses", upstreams(big(servers(3..8)), small(servers(0..3)))),
+        ("a large upstream", json!({"upstreams": [small(servers(0..3))]})),
+        ("every upstream", json!({"upstreams": [{"id": "other", "servers": ["x:1"]}]})),
+    ] {
+        let refused = put(&api, "", &body).await;
+        refused.problem(409, "large_change");
+        assert_eq!(refused.json()["losses"][0]["upstream"], "big", "{name}");
+        assert_eq!(refused.json()["confirm"], 1, "{name}");
+        put(&api, "?confirm=7", &body).await.problem(409, "large_change");
+        put(&api, "?dry_run=true", &body).await.problem(409, "large_change");
+        assert_eq!(put(&api, "?dry_run=true&confirm=1", &body).await.status, 200, "{name}");
+        assert_eq!(put(&api, "?prune=false&dry_run=true", &json!({})).await.json()["unchanged"], true);
+    }
+    let half = upstreams(big(servers(0..3)), small(servers(0..1)));
+    assert_eq!(put(&api, "", &half).await.status, 200, "two of five, and most of a small group");
+    assert_eq!(put(&api, "?confirm=2", &json!({})).await.json()["diff"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn small_upstreams_go_without_a_word_but_not_all_of_them() {
+    let api = Harness::new().await;
+    let body = json!({"upstreams": [{"id": "a", "servers": ["a:1"]}, {"id": "b", "servers": ["b:1"]}]});
+    put(&api, "", &body).await;
+    let one = json!({"upstreams": [{"id": "a", "servers": ["a:1"]}]});
+    assert_eq!(put(&api, "", &one).await.status, 200);
+    put(&api, "", &json!({})).await.problem(409, "large_change");
+    assert_eq!(put(&api, "?confirm=2", &json!({})).await.status, 200);
+    put(&api, "", &json!({"upstreams": [{"id": "empty"}]})).await;
+    assert_eq!(put(&api, "", &json!({})).await.status, 200, "an empty upstream is no loss");
+}
+
+#[tokio::test]
+async fn every_fault_is_named_with_its_place() {
+    let api = Harness::new().await.with_web().await;
+    let body = json!({
+        "api_version": "v2",
+        "upstream": [],
+        "listeners": [{"address": "0.0.0.0:1", "idle_timeout": "75s", "hader_timeout": "1s"}],
+        "routes": [
+            {"id": "default", "match": {"path": "/"}, "action": {"upstreams": [{"upstream": "a", "weight": 0}]}},
+            {"id": "other"}, {"id": "default"}
+        ],
+        "upstreams": [
+            {"servers": ["a"]},
+            {"id": "a", "servers": [{"address": "b:1", "wieght": 1}, "b:2"]},
+            {"id": "b", "servers": ["b:2", "b:2"], "revision": 7},
+            {"id": "c"}, {"id": "c"}
+        ],
+    });
+    let refused = put(&api, "", &body).await;
+    assert_eq!(
+        refused.problem(422, "validation"),
+        [
+            "#/api_version invalid_value",
+            "#/listeners/0/address read_only",
+            "#/listeners/0/hader_timeout unknown_field",
+            "#/routes/0/action/upstreams/0/weight out_of_range",
+            "#/routes/0/match/path unknown_field",
+            "#/routes/1/id invalid_id",
+            "#/routes/2/id duplicate",
+            "#/upstream unknown_field",
+            "#/upstreams/0/id required",
+            "#/upstreams/0/servers/0/address invalid_address",
+            "#/upstreams/1/servers/0/wieght unknown_field",
+            "#/upstreams/2/servers/1/address duplicate",
+            "#/upstreams/4/id duplicate",
+        ]
+    );
+    assert_eq!(api.get(CONFIG).await.revision(), 1);
+}
+
+#[tokio::test]
+async fn what_only_weir_sets_is_taken_when_true() {
+    let api = Harness::new().await.with_web().await;
+    let mut web = api.get("/v1/upstreams/web").await.json();
+    let body = |web: &Value| json!({"upstreams": [web]});
+    assert_eq!(put(&api, "", &body(&web)).await.json()["unchanged"], true);
+    web["servers"][1]["revision"] = json!(9);
+    let refused = put(&api, "", &body(&web)).await;
+    assert_eq!(refused.problem(422, "validation"), ["#/upstreams/0/servers/1/revision read_only"]);
+    let routes = json!([{"id": "default", "action": {"upstreams": [{"upstream": "gone"}]}}]);
+    let refused = put(&api, "?prune=false", &json!({"routes": routes})).await;
+    let place = "#/routes/0/action/upstreams/0/upstream unknown_reference";
+    assert_eq!(refused.problem(422, "validation"), [place]);
+    for (listener, fault) in [
+        (json!({"address": "0.0.0.0:1"}), "#/listeners/0/address read_only"),
+        (json!({"id": "tls"}), "#/listeners/0/id read_only"),
+        (json!("default"), "#/listeners/0 invalid_type"),
+    ] {
+        let refused = put(&api, "?prune=false", &json!({"listeners": [listener]})).await;
+        assert_eq!(refused.problem(422, "validation"), [fault]);
+    }
+    let equal = json!({"listeners": [{"address": "0.0.0.0:8080", "idle_timeout": "75s", "status": {"bound": false}}]});
+    assert_eq!(put(&api, "?prune=false", &equal).await.json()["unchanged"], true);
+}
+
+#[tokio::test]
+async fn ten_thousand_servers_are_put_at_once() {
+    let api = Harness::new().await;
+    let upstreams: Vec<Value> = (0..100)
+        .map(|n| json!({"id": format!("u{n}"), "servers": (0..100).map(|m| format!("s{n}-{m}:80")).collect::<Vec<_>>()}))
+        .collect();
+    let body = json!({"upstreams": upstreams});
+    assert_eq!(put(&api, "", &body).await.json()["diff"].as_array().unwrap().len(), 101);
+    let again = put(&api, "", &body).await;
+    assert_eq!(again.json()["unchanged"], true);
+}

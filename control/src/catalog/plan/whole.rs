@@ -1,0 +1,216 @@
+//! Plans that replace everything: a whole configuration that was submitted, or one from the history.
+
+use std::collections::{HashMap, HashSet};
+
+use weir_shared::{
+    error::{FieldErrorCode, Pointer},
+    id::Revision,
+    model::{Config, Route, Upstream, UpstreamRecord, check},
+};
+
+use super::{Plan, Scene, draft::Draft, ids, none_or_invalid, planned, upstreams};
+use crate::{
+    catalog::{
+        change::{Effect, Unnamed},
+        document::Whole,
+    },
+    error::{CatalogError, Loss, Target},
+};
+
+/// Groups smaller than this may lose any number of servers: a small group changes by halves every day.
+const GUARDED_SERVERS: usize = 4;
+
+/// What shall be there.
+struct Wanted {
+    upstreams: Vec<Upstream>,
+    /// `None`: nothing was said of routes.
+    routes: Option<Vec<Route>>,
+}
+
+/// Replaces everything by `whole`.
+pub(super) fn put(
+    scene: &Scene<'_>,
+    whole: &Whole,
+    unnamed: Unnamed,
+    confirmed: Option<Revision>,
+) -> Result<Plan, CatalogError> {
+    scene.demand(Target::Config, Some(scene.config.revision))?;
+    let mut errors = Vec::new();
+    let mut wanted = Vec::with_capacity(whole.upstreams.len());
+    for submitted in &whole.upstreams {
+        let mut upstream = submitted.value.clone();
+        let before = scene.config.upstreams.get(upstream.id.as_str());
+        ids::fill(&mut upstream.servers, before.map_or(&[], |before| &before.servers));
+        if !submitted.claims.is_empty() {
+            let by_id: HashMap<&str, _> = before
+                .iter()
+                .flat_map(|before| &before.servers)
+                .map(|record| (record.server.id.as_str(), &record.meta))
+                .collect();
+            let meta = |server: Option<usize>| match server {
+                None => before.map(|before| &before.meta),
+                Some(place) => by_id.get(upstream.servers.get(place)?.id.as_str()).copied(),
+            };
+            submitted.claims.check(meta, &scene.config.routes_to(&upstream.id), &mut errors);
+        }
+        wanted.push(upstream);
+    }
+    let names: HashSet<&str> = wanted.iter().map(|upstream| upstream.id.as_str()).collect();
+    let root = Pointer::root();
+    for (index, route) in whole.routes.iter().flatten().enumerate() {
+        let known = |id: &str| {
+            names.contains(id) || (unnamed == Unnamed::Keep && scene.config.upstreams.contains_key(id))
+        };
+        check::route_references(route, known, &root.at("routes").at(index), &mut errors);
+    }
+    if unnamed == Unnamed::Keep {
+        let kept = scene.config.upstreams.values().filter(|record| !names.contains(record.spec.id.as_str()));
+        let (upstreams, servers) = kept
+            .fold((wanted.len(), servers(&wanted)), |(upstreams, servers), record| {
+                (upstreams + 1, servers + record.servers.len())
+            });
+        if upstreams > check::MAX_UPSTREAMS || servers > check::MAX_SERVERS {
+            let detail = format!(
+                "with what is there and not named this makes {upstreams} upstreams and {servers} servers; at most {} \
+                 and {} are held",
+                check::MAX_UPSTREAMS,
+                check::MAX_SERVERS
+            );
+            errors.push(root.at("upstreams").error(FieldErrorCode::TooMany, detail));
+        }
+    }
+    none_or_invalid(errors)?;
+    carry_out(scene, Wanted { upstreams: wanted, routes: whole.routes.clone() }, unnamed, confirmed)
+}
+
+fn servers(upstreams: &[Upstream]) -> usize {
+    upstreams.iter().map(|upstream| upstream.servers.len()).sum()
+}
+
+/// Replaces everything by what `target` holds, which is from the history.
+pub(super) fn roll_back(
+    scene: &Scene<'_>,
+    target: &Config,
+    confirmed: Option<Revision>,
+) -> Result<Plan, CatalogError> {
+    scene.demand(Target::Config, Some(scene.config.revision))?;
+    let upstreams = target.upstreams.values().map(|record| record.to_model()).collect();
+    let routes = target.routes.values().map(|route| Route::clone(route)).collect();
+    carry_out(scene, Wanted { upstreams, routes: Some(routes) }, Unnamed::Delete, confirmed)
+}
+
+fn carry_out(
+    scene: &Scene<'_>,
+    wanted: Wanted,
+    unnamed: Unnamed,
+    confirmed: Option<Revision>,
+) -> Result<Plan, CatalogError> {
+    let before = scene.config;
+    let mut draft = scene.draft();
+    let names: HashSet<String> = wanted.upstreams.iter().map(|upstream| upstream.id.clone()).collect();
+    if unnamed == Unnamed::Delete {
+        for record in before.upstreams.values().filter(|record| !names.contains(&record.spec.id)) {
+            draft.delete_upstream(record);
+        }
+    }
+    let mut first_new = None;
+    for upstream in wanted.upstreams {
+        match before.upstreams.get(upstream.id.as_str()) {
+            Some(record) => upstreams::revise(&mut draft, record, upstream),
+            None => {
+                first_new.get_or_insert_with(|| upstream.id.clone());
+                draft.create_upstream(upstream);
+            }
+        }
+    }
+    let bound_routes = match wanted.routes {
+        Some(routes) => {
+            set_routes(&mut draft, before, routes, unnamed);
+            Vec::new()
+        }
+        None => keep_routes(&mut draft, before, first_new.as_deref()),
+    };
+    if draft.is_untouched() {
+        return Ok(scene.unchanged("", Vec::new()));
+    }
+    let mut plan = planned(draft, Effect::Changed, "", Vec::new());
+    plan.outcome.bound_routes = bound_routes;
+    if confirmed != Some(before.revision) {
+        refuse_large(before, &plan.next)?;
+    }
+    Ok(plan)
+}
+
+/// Makes the routes those that are wanted. The one that takes every request is always there.
+fn set_routes(draft: &mut Draft, before: &Config, routes: Vec<Route>, unnamed: Unnamed) {
+    let names: HashSet<String> = routes.iter().map(|route| route.id.clone()).collect();
+    for route in routes {
+        draft.set_route(route);
+    }
+    if unnamed == Unnamed::Keep {
+        return;
+    }
+    for id in before.routes.keys().filter(|id| !names.contains(id.as_str())) {
+        if id.as_str() == Route::DEFAULT_ID {
+            draft.set_route(Route::catch_all(None));
+        } else {
+            draft.delete_route(id.as_str());
+        }
+    }
+}
+
+/// Leaves the routes as they are, apart from upstreams that are gone, and binds the catch-all route to the first upstream
+/// that is new if it is bound to nothing, as creating that upstream would. Answers the routes bound.
+fn keep_routes(draft: &mut Draft, before: &Config, first_new: Option<&str>) -> Vec<String> {
+    for route in before.routes.values() {
+        for target in &route.action.upstreams {
+            if !draft.has_upstream(&target.upstream) {
+                draft.unbind(&route.id, &target.upstream);
+            }
+        }
+    }
+    first_new.map(|id| draft.bind_default(id)).unwrap_or_default()
+}
+
+/// Refuses what looks like a wiped template: an upstream that loses more than half of its servers, or every upstream gone.
+/// A server at another address is another one.
+fn refuse_large(before: &Config, after: &Config) -> Result<(), CatalogError> {
+    let mut losses = Vec::new();
+    let mut is_any_kept = false;
+    for (id, record) in &before.upstreams {
+        let next = after.upstreams.get(id);
+        is_any_kept |= next.is_some();
+        let removed = removed(record, next.map(AsRef::as_ref));
+        let of = record.servers.len();
+        if of >= GUARDED_SERVERS && removed * 2 > of {
+            losses.push(Loss { upstream: id.to_string(), removed, of });
+        }
+    }
+    if !is_any_kept && losses.is_empty() {
+        let had_servers = before.upstreams.iter().filter(|(_, record)| !record.servers.is_empty());
+        losses.extend(had_servers.map(|(id, record)| {
+            let of = record.servers.len();
+            Loss { upstream: id.to_string(), removed: of, of }
+        }));
+    }
+    if losses.is_empty() {
+        Ok(())
+    } else {
+        Err(CatalogError::LargeChange { revision: before.revision, losses })
+    }
+}
+
+fn removed(before: &UpstreamRecord, after: Option<&UpstreamRecord>) -> usize {
+    let Some(after) = after else { return before.servers.len() };
+    if std::ptr::eq(before, after) || before.servers.len() < GUARDED_SERVERS {
+        return 0;
+    }
+    let kept: HashMap<&str, &str> = after
+        .servers
+        .iter()
+        .map(|record| (record.server.id.as_str(), record.server.address.as_str()))
+        .collect();
+    let is_kept = |id: &str, address: &str| kept.get(id) == Some(&address);
+    let servers = before.servers.iter().map(|record| &record.server);
+    servers.filter(|server| !is_kept(&server.id, &server.address)).count()
+}

@@ -1,0 +1,49 @@
+//! What is allowed and probably not meant.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use weir_shared::model::{AdminState, Config, UpstreamRecord};
+
+/// Something that is allowed and probably not meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ConfigWarning, example = json!({
+    "path": "/routes/default", "detail": "it sends to no upstream: its requests are answered 503"
+}))]
+pub struct Warning {
+    /// The place, as in a diff.
+    pub path: String,
+    /// What will come of it.
+    pub detail: String,
+}
+
+/// What is probably not meant in `config`. `bound` are routes that were bound because nothing was said of them.
+#[must_use]
+pub fn warnings(config: &Config, bound: &[String]) -> Vec<Warning> {
+    let mut found = Vec::new();
+    for route in config.routes.values() {
+        let path = format!("/routes/{}", route.id);
+        let Some(target) = route.action.upstreams.first() else {
+            let detail = "it sends to no upstream: its requests are answered 503".to_owned();
+            found.push(Warning { path, detail });
+            continue;
+        };
+        if bound.contains(&route.id) {
+            let detail =
+                format!("nothing was said of routes: it sends to \"{}\" now, which is new", target.upstream);
+            found.push(Warning { path, detail });
+        }
+        let upstream = config.upstreams.get(target.upstream.as_str());
+        if upstream.is_some_and(|upstream| !takes_requests(upstream)) {
+            let path = format!("/upstreams/{}", target.upstream);
+            let detail =
+                format!("no server takes requests: those of the route \"{}\" are answered 503", route.id);
+            found.push(Warning { path, detail });
+        }
+    }
+    found
+}
+
+fn takes_requests(upstream: &UpstreamRecord) -> bool {
+    let servers = upstream.servers.iter().map(|record| &record.server);
+    servers.into_iter().any(|server| server.weight > 0 && server.admin_state == AdminState::Ready)
+}
