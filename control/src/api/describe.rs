@@ -35,6 +35,11 @@ pub(super) fn is_change(operation: &Operation) -> bool {
     parameters.into_iter().any(|parameter| matches!(parameter, RefOr::T(it) if it.name == "dry_run"))
 }
 
+/// Whether `parameter` is part of the query, which is read strictly.
+pub(super) fn is_query(parameter: &RefOr<Parameter>) -> bool {
+    matches!(parameter, RefOr::T(it) if it.parameter_in == ParameterIn::Query)
+}
+
 fn describe_change(operation: &mut Operation) {
     add(operation, idempotency_key());
     add(operation, prefer());

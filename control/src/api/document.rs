@@ -30,7 +30,9 @@ use super::{
     describe::{self, Common},
     drains, health, info, probes,
     problem::{self, Code, Problem},
-    revisions, routes, servers, tokens,
+    revisions, routes,
+    schemas::Completed,
+    servers, tokens,
     trial::Trial,
     trial_document::Trials,
     upstreams,
@@ -46,6 +48,8 @@ use super::{
         contact()
     ),
     servers((url = "http://127.0.0.1:9900", description = "The default admin address")),
+    // Whoever reaches the admin address may call.
+    security(()),
     tags(
         (name = "upstreams", description = "Named groups of servers and how they are used"),
         (name = "servers", description = "The servers of an upstream"),
@@ -69,7 +73,7 @@ use super::{
         info::read, probes::livez, probes::readyz, probes::healthz, probes::metrics, document, explain,
     ),
     components(schemas(problem::Document, Trial)),
-    modifiers(&Common, &Problems, &Trials)
+    modifiers(&Common, &Problems, &Trials, &Completed)
 )]
 struct ApiDocument;
 
@@ -119,7 +123,7 @@ fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
         Code::RateLimited,
         Code::Internal,
     ];
-    if path.starts_with("/v1/") {
+    if path.starts_with("/v1/") || operation.parameters.iter().flatten().any(describe::is_query) {
         codes.push(Code::Validation);
     }
     if path.contains('{') {

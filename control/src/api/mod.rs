@@ -28,6 +28,7 @@ mod reply;
 pub mod retry;
 mod revisions;
 mod routes;
+mod schemas;
 pub(crate) mod serve;
 mod servers;
 #[cfg(test)]
@@ -110,12 +111,23 @@ pub struct Api {
 
 /// Serves the whole API.
 pub fn router(api: Arc<Api>) -> Router {
-    let upstreams = get(upstreams::list).post(upstreams::create);
-    let upstream =
-        get(upstreams::read).put(upstreams::replace).patch(upstreams::change).delete(upstreams::delete);
-    let servers = get(servers::list).post(servers::create);
-    let server = get(servers::read).put(servers::replace).patch(servers::change).delete(servers::delete);
-    let drain = get(drains::read).post(drains::start).delete(drains::cancel);
+    // A change is answered once; a method that is not allowed is no change.
+    let once = middleware::from_fn_with_state(Arc::clone(&api), retry::wrap);
+    let upstreams = get(upstreams::list).post(upstreams::create).route_layer(once.clone());
+    let upstream = get(upstreams::read)
+        .put(upstreams::replace)
+        .patch(upstreams::change)
+        .delete(upstreams::delete)
+        .route_layer(once.clone());
+    let servers = get(servers::list).post(servers::create).route_layer(once.clone());
+    let server = get(servers::read)
+        .put(servers::replace)
+        .patch(servers::change)
+        .delete(servers::delete)
+        .route_layer(once.clone());
+    let drain = get(drains::read).post(drains::start).delete(drains::cancel).route_layer(once.clone());
+    let config = get(config::read).put(config::replace).route_layer(once.clone());
+    let rollback = post(config::roll_back).route_layer(once);
     Router::new()
         .route("/v1/drains", get(drains::list))
         .route("/v1/upstreams/{upstream}/servers/{server}/drain", drain)
@@ -127,8 +139,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/upstreams/{upstream}/servers/{server}/health", get(health::server))
         .route("/v1/routes", get(routes::list))
         .route("/v1/routes/{route}", get(routes::read))
-        .route("/v1/config", get(config::read).put(config::replace))
-        .route("/v1/config/rollback", post(config::roll_back))
+        .route("/v1/config", config)
+        .route("/v1/config/rollback", rollback)
         .route("/v1/revisions", get(revisions::list))
         .route("/v1/revisions/{revision}", get(revisions::read))
         .route("/v1/revisions/{revision}/config", get(revisions::read_config))
@@ -143,7 +155,6 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/healthz", get(probes::healthz))
         .route("/metrics", get(probes::metrics))
         .merge(document::router())
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), retry::wrap))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), envelope::wrap))
         .with_state(api)
 }

@@ -26,6 +26,7 @@ use weir_shared::{error::FieldErrorCode, time::Timestamp};
 
 use super::{
     Api,
+    access::Caller,
     answer::Answer,
     behind, body,
     prefer::Preferences,
@@ -213,7 +214,7 @@ fn bare(text: &str) -> Option<String> {
 async fn fingerprint(parts: &Parts, body: Bytes) -> Result<String, Problem> {
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     let mut hash = Sha256::new();
-    for part in [principal(parts), parts.method.as_str(), target] {
+    for part in [principal(parts).as_str(), parts.method.as_str(), target] {
         hash.update(part.len().to_le_bytes());
         hash.update(part);
     }
@@ -223,8 +224,8 @@ async fn fingerprint(parts: &Parts, body: Bytes) -> Result<String, Problem> {
 }
 
 /// Who asks.
-fn principal(_: &Parts) -> &str {
-    "api"
+fn principal(parts: &Parts) -> String {
+    parts.extensions.get::<Caller>().map(|caller| caller.0.who.to_string()).unwrap_or_default()
 }
 
 fn hex(bytes: &[u8]) -> String {

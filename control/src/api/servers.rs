@@ -13,7 +13,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use weir_shared::{
     id::Revision,
-    model::{Server, ServerRecord},
+    model::{Server, ServerOrAddress, ServerRecord},
     units::Span,
 };
 
@@ -65,15 +65,16 @@ pub(super) enum ToAdd {
     Many(Vec<ServerOrAddress>),
 }
 
-/// A server: an object or a plain `"host:port"` string.
+/// What was added: the one server, or a page of several.
 #[derive(Debug, ToSchema)]
+#[schema(as = ServersAdded)]
 #[expect(dead_code, reason = "only its schema is used")]
 #[serde(untagged)]
-pub(super) enum ServerOrAddress {
-    /// As an object.
-    Server(Server),
-    /// By its address.
-    Address(String),
+pub(super) enum Added {
+    /// The server, when one was sent by itself.
+    One(ServerView),
+    /// The servers, when an array was sent.
+    Many(Page),
 }
 
 /// Lists the servers of an upstream
@@ -128,8 +129,8 @@ pub(super) async fn list(
         ("Several" = (value = json!(["10.0.0.9:8080", {"address": "10.0.0.10:8080", "priority": 1}]))),
     )),
     responses(
-        (status = 200, description = "All were there already. An array is answered as a page.", body = ServerView),
-        (status = 201, description = "Added. An array is answered as a page.", body = ServerView, headers(("Location" = String, description = "Where the one server is"), ("ETag" = String, description = "Its state"))),
+        (status = 200, description = "All were there already. An array is answered as a page.", body = Added),
+        (status = 201, description = "Added. An array is answered as a page.", body = Added, headers(("Location" = String, description = "Where the one server is"), ("ETag" = String, description = "Its state"))),
     )
 )]
 pub(super) async fn create(

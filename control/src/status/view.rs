@@ -147,7 +147,6 @@ pub struct UpstreamHealth {
     #[schema(example = "web")]
     pub id: String,
     /// Its state, from its servers.
-    #[schema(inline)]
     pub state: UpstreamCondition,
     /// Whether verdicts are distrusted because too few servers are left, so that all are used.
     pub panic: bool,

@@ -21,6 +21,6 @@ pub use listener::{Listener, ListenerStatus};
 pub use outlier_detection::OutlierDetection;
 pub use retries::{Retries, RetryOn};
 pub use route::{Route, RouteAction, RouteMatch, UpstreamRef};
-pub use server::{AdminState, Server};
+pub use server::{AdminState, Server, ServerOrAddress};
 pub use status_range::StatusRange;
 pub use upstream::{Algorithm, Upstream};

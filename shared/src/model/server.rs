@@ -52,6 +52,16 @@ pub struct Server {
     pub labels: BTreeMap<String, String>,
 }
 
+/// A server: an object or a plain `"host:port"` string. Only its schema is used; [`Server`] is read from both.
+#[derive(Debug, ToSchema)]
+#[serde(untagged)]
+pub enum ServerOrAddress {
+    /// As an object.
+    Server(Server),
+    /// By its address.
+    Address(String),
+}
+
 impl Default for Server {
     fn default() -> Self {
         Self {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{HealthCheck, OutlierDetection, Retries, Server};
+use super::{HealthCheck, OutlierDetection, Retries, Server, ServerOrAddress};
 use crate::units::Span;
 
 /// How a server is picked for each request.
@@ -27,7 +27,12 @@ pub enum Algorithm {
 #[schema(example = json!({"id": "web", "servers": ["127.0.0.1:3001", "127.0.0.1:3002"]}))]
 pub struct Upstream {
     /// Unique name, immutable. Left out on creation: `default` if that is free.
-    #[schema(pattern = "^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$", min_length = 1, max_length = 63)]
+    #[schema(
+        pattern = "^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$",
+        min_length = 1,
+        max_length = 63,
+        default = "default"
+    )]
     pub id: String,
     /// Free text, at most 1024 characters.
     #[schema(max_length = 1024)]
@@ -62,7 +67,7 @@ pub struct Upstream {
     /// How long a drain of a server waits for requests under way unless it says otherwise, 0s to 1h. Default 30s.
     pub drain_timeout: Span,
     /// The servers: objects, or plain `"host:port"` strings. At most 10 000.
-    #[schema(max_items = 10000)]
+    #[schema(max_items = 10000, value_type = Vec<ServerOrAddress>)]
     pub servers: Vec<Server>,
 }
 

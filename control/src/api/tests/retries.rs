@@ -73,6 +73,26 @@ async fn every_kind_of_change_can_be_repeated() {
 }
 
 #[tokio::test]
+async fn every_change_that_is_described_minds_its_key() {
+    let api = Harness::new().await.with_web().await;
+    let document = api.get("/openapi.json").await.json();
+    let mut minded = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in ["post", "put", "patch", "delete"] {
+            let described = item[method]["parameters"].as_array().into_iter().flatten();
+            if described.into_iter().any(|parameter| parameter["name"] == "Idempotency-Key") {
+                let path = path.replace("{upstream}", "web").replace("{server}", "a-1");
+                let answer = keyed(&api, &method.to_uppercase(), &path, "two words", &json!({})).await;
+                assert_eq!(answer.problem(422, "validation"), ["idempotency-key invalid_value"], "{path}");
+                minded += 1;
+            }
+        }
+    }
+    assert!(minded >= 8, "{minded}");
+    keyed(&api, "PATCH", "/v1/upstreams", "two words", &json!({})).await.problem(405, "method_not_allowed");
+}
+
+#[tokio::test]
 async fn a_key_belongs_to_one_request() {
     let api = Harness::new().await.with_web().await;
     let path = "/v1/upstreams/web/servers";
@@ -81,7 +101,7 @@ async fn a_key_belongs_to_one_request() {
         ("POST", path, json!("d:1")),
         ("POST", "/v1/upstreams", json!("c:1")),
         ("POST", "/v1/upstreams/web/servers?dry_run", json!("c:1")),
-        ("PUT", path, json!("c:1")),
+        ("PUT", "/v1/upstreams/web", json!("c:1")),
     ] {
         keyed(&api, method, path, "k", &body).await.problem(422, "idempotency_mismatch");
     }
