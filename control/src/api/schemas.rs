@@ -114,7 +114,9 @@ fn demanding(schema: &Value) -> Option<Value> {
     if found.is_empty() {
         return None;
     }
-    found.extend(schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default());
+    let stated = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    let others: Vec<Value> = stated.filter(|name| !found.contains(name)).cloned().collect();
+    found.extend(others);
     set(&mut demanding, "required", json!(found));
     Some(demanding)
 }
