@@ -15,7 +15,7 @@ mod connection;
 mod exchange;
 mod pipeline;
 
-mod balance;
+pub mod balance;
 mod body;
 mod forward;
 mod header;

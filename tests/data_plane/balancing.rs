@@ -67,6 +67,52 @@ fn every_algorithm_spreads() {
     }
 }
 
+/// One request at a time leaves nothing to balance; but whatever the algorithm, each is answered, and what it goes by
+/// can be changed while requests come.
+#[test]
+fn every_algorithm_answers_and_is_changed_at_run_time() {
+    let origins: Vec<Origin> = (0..3).map(|n| Origin::named(&n.to_string())).collect();
+    let addresses: Vec<_> = origins.iter().map(Origin::address).collect();
+    let weir = Weir::start();
+    weir.api().set_default(&config::bare(&addresses));
+    let mut client = weir.client();
+    for algorithm in ["least_time", "peak_ewma", "prequal", "ring_hash", "maglev"] {
+        let changed = weir.api().patch("/v1/upstreams/default", &json!({ "algorithm": algorithm }));
+        assert_eq!(changed.status(), 200, "{algorithm}: {changed:?}");
+        for _ in 0..20 {
+            assert_eq!(client.get("/").status, 200, "{algorithm}");
+        }
+    }
+}
+
+#[test]
+fn a_key_keeps_its_server() {
+    let origins: Vec<Origin> = (0..4).map(|n| Origin::named(&n.to_string())).collect();
+    let addresses: Vec<_> = origins.iter().map(Origin::address).collect();
+    let weir = Weir::start();
+    let mut client = weir.client();
+    let cases = [
+        (json!({ "on": "header", "name": "X-User" }), "/", "X-User: @\r\n"),
+        (json!({ "on": "cookie", "name": "sid" }), "/", "Cookie: other=1; sid=@\r\n"),
+        (json!({ "on": "query", "name": "user" }), "/?page=2&user=@", ""),
+        (json!({ "on": "path" }), "/users/@", ""),
+    ];
+    for (hash, target, field) in cases {
+        let more = json!({ "algorithm": "ring_hash", "hash": hash });
+        weir.api().set_default(&config::with(&addresses, &more));
+        let mut ask = |user: usize| {
+            let (target, field) =
+                (target.replace('@', &user.to_string()), field.replace('@', &user.to_string()));
+            client.exchange(format!("GET {target} HTTP/1.1\r\nHost: weir.test\r\n{field}\r\n")).text()
+        };
+        let homes: Vec<String> = (0..40).map(&mut ask).collect();
+        let again: Vec<String> = (0..40).map(&mut ask).collect();
+        assert_eq!(homes, again, "{hash}");
+        let used: std::collections::HashSet<&String> = homes.iter().collect();
+        assert_eq!(used.len(), 4, "{hash}: {homes:?}");
+    }
+}
+
 #[test]
 fn random_follows_weights() {
     let (one, two) = (Origin::named("one"), Origin::named("two"));

@@ -74,6 +74,9 @@ impl Serialize for UpstreamView {
             description,
             labels,
             algorithm,
+            comparison,
+            latency,
+            hash,
             health_check,
             outlier_detection,
             panic_threshold_percent,
@@ -93,6 +96,9 @@ impl Serialize for UpstreamView {
         map.serialize_entry("description", description)?;
         map.serialize_entry("labels", labels)?;
         map.serialize_entry("algorithm", algorithm)?;
+        map.serialize_entry("comparison", comparison)?;
+        map.serialize_entry("latency", latency)?;
+        map.serialize_entry("hash", hash)?;
         map.serialize_entry("health_check", health_check)?;
         map.serialize_entry("outlier_detection", outlier_detection)?;
         map.serialize_entry("panic_threshold_percent", panic_threshold_percent)?;

@@ -1,50 +1,76 @@
 //! Picks a server for an attempt. One file per algorithm; this one says which is used and what a retry avoids.
 //!
-//! Hot path: no allocation, no lock.
+//! Hot path: no allocation, no lock. Pure: what is random, what time it is and which worker asks come from the caller, so
+//! that the same code is measured, simulated and run.
 
+mod hash;
+mod key;
+mod latency;
 mod least_request;
+mod prequal;
 mod round_robin;
+mod sample;
 
+pub(crate) use key::key_of;
+use sample::Sample;
 use weir_shared::{
     model::Algorithm,
-    table::{Eligible, Server, Upstream},
+    state::WorkerId,
+    table::{Eligible, Key, Server, Upstream},
+    time::Moment,
 };
-
-use crate::worker::Worker;
 
 /// Most attempts of one request: the first and five retries.
 const MOST_TRIED: usize = 6;
 
 /// The servers a request was sent to already, by address of their state.
 #[derive(Debug, Default)]
-pub(crate) struct Tried {
+pub struct Tried {
     servers: [usize; MOST_TRIED],
     count: usize,
 }
 
 impl Tried {
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    pub(crate) fn count(&self) -> usize {
+    /// How many attempts there were.
+    #[must_use]
+    pub fn count(&self) -> usize {
         self.count
     }
 
-    pub(crate) fn add(&mut self, server: &Server) {
+    /// Notes an attempt at `server`.
+    pub fn add(&mut self, server: &Server) {
         if let Some(slot) = self.servers.get_mut(self.count) {
-            *slot = key(server);
+            *slot = identity(server);
         }
         self.count += 1;
     }
 
     fn contains(&self, server: &Server) -> bool {
-        self.servers.iter().take(self.count).any(|tried| *tried == key(server))
+        self.servers.iter().take(self.count).any(|tried| *tried == identity(server))
     }
 }
 
-fn key(server: &Server) -> usize {
+fn identity(server: &Server) -> usize {
     std::sync::Arc::as_ptr(&server.state).addr()
+}
+
+/// Who picks, when, and for which key.
+#[derive(Debug)]
+pub struct Request<R> {
+    /// The worker that picks.
+    pub worker: WorkerId,
+    /// When. A few milliseconds late does no harm.
+    pub now: Moment,
+    /// The key of the request, if it has one that counts.
+    pub key: Option<Key>,
+    /// Gives 64 random bits.
+    pub random: R,
 }
 
 /// The servers to pick from.
@@ -74,16 +100,16 @@ impl<'u> Candidates<'u, '_> {
 
 /// A server for the next attempt; `None` when none is eligible. A server tried already comes up again only when there is
 /// no other. One that was taken out of use since the request began gets no attempt after the first.
-pub(crate) fn pick<'u>(worker: &Worker, upstream: &'u Upstream, tried: &Tried) -> Option<&'u Server> {
+#[must_use]
+pub fn pick<'u>(
+    upstream: &'u Upstream,
+    tried: &Tried,
+    request: &Request<impl Fn() -> u64>,
+) -> Option<&'u Server> {
     // To within a sweep: an ejection that ends is not that urgent.
-    let eligible = upstream.eligible(worker.coarse_moment());
+    let eligible = upstream.eligible(request.now);
     let candidates = Candidates { upstream, eligible: &eligible };
-    let random = || worker.random();
-    let picked = match upstream.algorithm {
-        Algorithm::LeastRequest => least_request::pick(&candidates, random),
-        Algorithm::RoundRobin => round_robin::pick(&candidates, upstream.state.cursors.of(worker.id), random),
-        Algorithm::Random => candidates.draw(random()),
-    };
+    let picked = choose(&candidates, tried, request);
     if tried.is_empty() {
         return picked;
     }
@@ -92,7 +118,34 @@ pub(crate) fn pick<'u>(worker: &Worker, upstream: &'u Upstream, tried: &Tried) -
         return picked;
     }
     let in_use = || candidates.iter().find(|server| !server.state.is_withdrawn());
-    another(&candidates, tried, random()).or(picked).or_else(in_use)
+    another(&candidates, tried, (request.random)()).or(picked).or_else(in_use)
+}
+
+fn choose<'u>(
+    candidates: &Candidates<'u, '_>,
+    tried: &Tried,
+    request: &Request<impl Fn() -> u64>,
+) -> Option<&'u Server> {
+    let upstream = candidates.upstream;
+    let random = &request.random;
+    let sample = || Sample::take(candidates, upstream.comparison.choice_count, random);
+    match upstream.algorithm {
+        Algorithm::LeastRequest => {
+            least_request::pick(sample(), upstream.comparison.active_request_bias, random())
+        }
+        Algorithm::RoundRobin => {
+            round_robin::pick(candidates, upstream.state.cursors.of(request.worker), random)
+        }
+        Algorithm::Random => candidates.draw(random()),
+        Algorithm::LeastTime | Algorithm::PeakEwma => {
+            latency::pick(sample(), upstream, request.now, random())
+        }
+        Algorithm::Prequal => prequal::pick(sample(), upstream, request.now, random()),
+        Algorithm::RingHash | Algorithm::Maglev => match request.key.zip(upstream.hash.as_ref()) {
+            Some((key, table)) => hash::pick(candidates, table, key, tried),
+            None => candidates.draw(random()),
+        },
+    }
 }
 
 /// A server not tried yet, one that is healthy if there is any: after a failure, distrust of the verdicts (panic) has to

@@ -1,10 +1,10 @@
 //! An attempt's hold on a server: counted as in flight until dropped.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use http::Method;
 use weir_shared::{
-    state::{ServerCounters, ServerFault},
+    state::{ServerCounters, ServerFault, UpstreamState},
     table::{Server, Upstream},
     time::Moment,
 };
@@ -22,22 +22,34 @@ pub(crate) struct Lease {
     worker: Rc<Worker>,
     pool: Rc<ServerPool>,
     began: Moment,
+    /// Requests the server was working on when this one came.
+    met: u32,
+    /// Where the upstream's requests in flight are counted, if they are.
+    bounded: Option<Arc<UpstreamState>>,
 }
 
 impl Lease {
     /// Begins an attempt at `began`.
     pub(super) fn begin(worker: &Rc<Worker>, upstream: &Upstream, server: &Server, began: Moment) -> Self {
         let pool = worker.pools.of(upstream, server);
-        pool.state.in_flight.start();
-        let lease = Self { worker: Rc::clone(worker), pool, began };
+        let met = pool.state.in_flight.start();
+        let bounded = (upstream.balance_percent != 0).then(|| Arc::clone(&upstream.state));
+        if let Some(state) = &bounded {
+            state.in_flight.of(worker.id).add(1);
+        }
+        let lease = Self { worker: Rc::clone(worker), pool, began, met, bounded };
         lease.counters().requests.add(1);
         lease.counters().connections_active.add(1);
         lease
     }
 
-    /// When the attempt began.
-    pub(super) fn began(&self) -> Moment {
-        self.began
+    /// Takes in that the head of the response had arrived `now`.
+    pub(super) fn answered(&self, upstream: &Upstream, now: Moment) {
+        let took = now.since(self.began);
+        self.counters().latency.record(took);
+        if let Some(policy) = upstream.latency {
+            self.pool.state.latency.record(took, self.met, now, policy.decay);
+        }
     }
 
     /// Notes that the server answered well, to the end.
@@ -89,7 +101,7 @@ impl Lease {
         let table = self.worker.table();
         // Found again by name, because the table may have changed since the pick; failures are rare enough for that.
         let Some(upstream) = table.0.upstream(self.pool.upstream.as_str()) else { return };
-        let same = |server: &&Server| std::sync::Arc::ptr_eq(&server.state, &self.pool.state);
+        let same = |server: &&Server| Arc::ptr_eq(&server.state, &self.pool.state);
         if let Some(server) = upstream.servers.iter().find(same) {
             crate::retry::server_failed(
                 &self.worker,
@@ -105,6 +117,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.pool.state.in_flight.end();
+        if let Some(state) = &self.bounded {
+            state.in_flight.of(self.worker.id).sub(1);
+        }
         self.counters().connections_active.sub(1);
     }
 }

@@ -229,9 +229,8 @@ impl Call {
     fn respond(self, exchange: &Exchange, upstream: &Upstream, head: ResponseHead) -> Answer {
         let Self { lease, mut connection, upload } = self;
         let now = exchange.worker().clock.moment();
-        let counters = lease.counters();
-        counters.latency.record(now.since(lease.began()));
-        counters.count_response(head.status.as_u16());
+        lease.answered(upstream, now);
+        lease.counters().count_response(head.status.as_u16());
         connection.may_be_reused &= head.may_be_reused;
         let (upload, rest) = if upload.is_done() {
             let (rest, outgoing) = upload.into_parts();

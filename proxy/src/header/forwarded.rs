@@ -63,6 +63,30 @@ pub(crate) fn write(out: &mut Vec<u8>, exchange: &Exchange, headers: &HeaderMap,
     }
 }
 
+/// The address of the client itself: the nearest one in the chain of `X-Forwarded-For` that is not trusted to speak for
+/// others, or the furthest when all are.
+pub(crate) fn client_address(exchange: &Exchange, headers: &HeaderMap) -> IpAddr {
+    let client = exchange.client();
+    if !client.is_trusted {
+        return client.peer;
+    }
+    let mut furthest = client.peer;
+    for line in headers.get_all(FOR).into_iter().rev() {
+        for entry in line.as_bytes().rsplit(|byte| *byte == b',') {
+            let Some(address) = std::str::from_utf8(entry).ok().and_then(|entry| entry.trim().parse().ok())
+            else {
+                // What comes before something unreadable may be anybody's.
+                return furthest;
+            };
+            furthest = address;
+            if !exchange.worker().config.trusts(address) {
+                return address;
+            }
+        }
+    }
+    furthest
+}
+
 fn write_address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         // By hand, because it is done for every request and formatting costs several times as much.

@@ -7,6 +7,7 @@ mod target;
 mod trailers;
 
 pub(crate) use connection_options::{ConnectionOptions, is_hop_by_hop, is_rewritten};
+pub(crate) use forwarded::client_address;
 pub(crate) use framing::Expectation;
 pub(crate) use target::{origin_form, write_target};
 pub(crate) use trailers::{accepts_trailers, is_forbidden_trailer, write_trailers};

@@ -39,8 +39,14 @@ pub(crate) async fn run(
     counters.requests.add(1);
     upstream.state.retry_budgets.of(worker.id).deposit(upstream.retries.budget_percent);
     let mut tried = Tried::default();
+    let choice = balance::Request {
+        worker: worker.id,
+        now: worker.coarse_moment(),
+        key: balance::key_of(upstream, request),
+        random: || worker.random(),
+    };
     loop {
-        let Some(server) = balance::pick(worker, upstream, &tried) else {
+        let Some(server) = balance::pick(upstream, &tried, &choice) else {
             counters.no_server.add(1);
             return Err(ProxyError::NoEligibleServer);
         };

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     Config, HealthCheck, HealthCheckType, OutlierDetection, Retries, Route, Server, Upstream,
-    address::Address,
+    address::Address, balancing,
 };
 use crate::{
     error::{FieldError, FieldErrorCode, Pointer},
@@ -42,6 +42,7 @@ pub fn upstream_spec(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldEr
     check_id(&upstream.id, &at.at("id"), errors);
     description(&upstream.description, &at.at("description"), errors);
     labels(&upstream.labels, &at.at("labels"), errors);
+    balancing::check(upstream, at, errors);
     health_check(&upstream.health_check, &at.at("health_check"), errors);
     outlier_detection(&upstream.outlier_detection, &at.at("outlier_detection"), errors);
     retries(&upstream.retries, &at.at("retries"), errors);
@@ -319,7 +320,7 @@ fn statuses(count: usize, least: usize, at: &Pointer, errors: &mut Vec<FieldErro
     }
 }
 
-fn number<N: PartialOrd + Display + Copy + Into<Value>>(
+pub(super) fn number<N: PartialOrd + Display + Copy + Into<Value>>(
     value: N,
     range: RangeInclusive<N>,
     at: &Pointer,
@@ -333,7 +334,7 @@ fn number<N: PartialOrd + Display + Copy + Into<Value>>(
     }
 }
 
-fn span(value: Span, range: RangeInclusive<Span>, at: &Pointer, errors: &mut Vec<FieldError>) {
+pub(super) fn span(value: Span, range: RangeInclusive<Span>, at: &Pointer, errors: &mut Vec<FieldError>) {
     if !range.contains(&value) {
         let error =
             at.error(FieldErrorCode::OutOfRange, format!("must be {} to {}", range.start(), range.end()));

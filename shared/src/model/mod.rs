@@ -4,6 +4,7 @@
 //! unknown fields itself. Values are checked by [`check`].
 
 pub mod address;
+mod balancing;
 pub mod check;
 mod config;
 mod health_check;
@@ -15,6 +16,7 @@ mod server;
 mod status_range;
 mod upstream;
 
+pub use balancing::{Algorithm, Comparison, Hash, HashOn, Latency};
 pub use config::{Config, Document, Meta, ServerRecord, UpstreamRecord};
 pub use health_check::{HealthCheck, HealthCheckType};
 pub use listener::{Listener, ListenerStatus};
@@ -23,4 +25,4 @@ pub use retries::{Retries, RetryOn};
 pub use route::{Route, RouteAction, RouteMatch, UpstreamRef};
 pub use server::{AdminState, Server, ServerOrAddress};
 pub use status_range::StatusRange;
-pub use upstream::{Algorithm, Upstream};
+pub use upstream::Upstream;

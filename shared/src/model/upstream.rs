@@ -5,21 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{HealthCheck, OutlierDetection, Retries, Server, ServerOrAddress};
+use super::{
+    Algorithm, Comparison, Hash, HealthCheck, Latency, OutlierDetection, Retries, Server, ServerOrAddress,
+};
 use crate::units::Span;
-
-/// How a server is picked for each request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Algorithm {
-    /// Fewest requests in flight per weight: two drawn at random are compared, or all in a small group.
-    #[default]
-    LeastRequest,
-    /// In turn, interleaved smoothly by weight.
-    RoundRobin,
-    /// At random, by weight.
-    Random,
-}
 
 /// A named group of servers and the policies for using them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -41,6 +30,12 @@ pub struct Upstream {
     pub labels: BTreeMap<String, String>,
     /// How a server is picked. Default `least_request`: unlike turns, it sends a slow server less.
     pub algorithm: Algorithm,
+    /// How servers are compared.
+    pub comparison: Comparison,
+    /// What is taken for a server's latency.
+    pub latency: Latency,
+    /// The key of a request, and what is made of it.
+    pub hash: Hash,
     /// Active checks of each server.
     pub health_check: HealthCheck,
     /// Ejection of servers by the outcome of real requests.
@@ -78,6 +73,9 @@ impl Default for Upstream {
             description: String::new(),
             labels: BTreeMap::new(),
             algorithm: Algorithm::default(),
+            comparison: Comparison::default(),
+            latency: Latency::default(),
+            hash: Hash::default(),
             health_check: HealthCheck::default(),
             outlier_detection: OutlierDetection::default(),
             panic_threshold_percent: 50,

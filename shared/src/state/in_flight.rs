@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub struct InFlight(AtomicU32);
 
 impl InFlight {
-    /// Counts one request more. Whoever calls this calls [`Self::end`] exactly once, from a `Drop`.
-    pub fn start(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    /// Counts one request more, and answers how many there were. Whoever calls this calls [`Self::end`] exactly once, from
+    /// a `Drop`.
+    pub fn start(&self) -> u32 {
+        self.0.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Counts one request less.

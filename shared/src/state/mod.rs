@@ -5,6 +5,7 @@ mod counters;
 mod health;
 mod histogram;
 mod in_flight;
+mod latency;
 mod listener;
 mod outlier;
 mod per_worker;
@@ -18,6 +19,7 @@ pub use counters::{Counter, ServerCounters, ServerTotals, UpstreamCounters, Upst
 pub use health::{Health, HealthRecord, HealthState, HealthThresholds, Reason, Recheck, Transition};
 pub use histogram::{Histogram, HistogramCounts};
 pub use in_flight::InFlight;
+pub use latency::Latency;
 pub use listener::{ListenerCounters, ListenerState, ListenerTotals};
 pub use outlier::{EjectionPolicy, Outlier, OutlierRecord, ServerFault};
 pub use per_worker::{PerWorker, WorkerId};

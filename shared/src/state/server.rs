@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use super::{Health, InFlight, Outlier, PerWorker, Resolved, ServerCounters};
+use super::{Health, InFlight, Latency, Outlier, PerWorker, Resolved, ServerCounters};
 use crate::time::{Moment, Now, Timestamp};
 
 /// What is observed of one server, from its addition until its removal, over any number of tables.
@@ -10,6 +10,8 @@ use crate::time::{Moment, Now, Timestamp};
 pub struct ServerState {
     /// Requests under way.
     pub in_flight: InFlight,
+    /// How fast it answers, where its upstream's algorithm asks for it.
+    pub latency: Latency,
     /// What active checks say.
     pub health: Health,
     /// What real requests say.
@@ -35,6 +37,7 @@ impl ServerState {
     pub fn new(workers: usize, now: Now) -> Self {
         Self {
             in_flight: InFlight::default(),
+            latency: Latency::default(),
             health: Health::new(now),
             outlier: Outlier::default(),
             resolved: Resolved::default(),

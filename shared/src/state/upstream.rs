@@ -17,6 +17,8 @@ pub struct UpstreamState {
     pub retry_budgets: PerWorker<RetryBudget>,
     /// Positions in the round-robin schedule, by worker.
     pub cursors: PerWorker<Counter>,
+    /// Requests under way, by worker; kept only where loads are bounded.
+    pub in_flight: PerWorker<Counter>,
     /// Since when the numbers count.
     pub counters_since: Timestamp,
     generation: AtomicU64,
@@ -32,6 +34,7 @@ impl UpstreamState {
             counters: PerWorker::new(workers),
             retry_budgets: PerWorker::new(workers),
             cursors: PerWorker::new(workers),
+            in_flight: PerWorker::new(workers),
             counters_since: now,
             generation: AtomicU64::new(0),
             ejecting: Mutex::new(()),

@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 
-use super::{Eligible, RetryPolicy, Route, Server, Table, Upstream};
+use super::{Eligible, HashTable, LatencyPolicy, RetryPolicy, Route, Server, Table, Upstream};
 use crate::{
     error::{FieldErrorCode, Invalid, Pointer},
     id::{RouteId, ServerId, UpstreamId},
@@ -93,6 +93,13 @@ impl Compiler {
         Some(Upstream {
             id: id.clone(),
             algorithm: spec.algorithm,
+            comparison: spec.comparison.clone(),
+            latency: spec.algorithm.uses_latency().then_some(LatencyPolicy {
+                decay: spec.latency.decay_time.duration(),
+                hot_quantile: spec.latency.hot_quantile,
+            }),
+            hash: HashTable::build(spec.algorithm, &spec.hash, &servers),
+            balance_percent: if spec.algorithm.uses_key() { spec.hash.balance_percent } else { 0 },
             connect_timeout: spec.connect_timeout.duration(),
             response_timeout: Some(spec.response_timeout.duration()).filter(|timeout| !timeout.is_zero()),
             stream_idle_timeout: spec.stream_idle_timeout.duration(),

@@ -19,6 +19,10 @@ pub struct Eligible {
     pub sampler: Sampler,
     /// Positions in `members` in smoothly weighted turns; empty when all weights are equal or turns are not used.
     pub turns: Box<[u32]>,
+    /// One bit per server of the upstream, set for those in `members`; empty unless keys are used.
+    pub set: Box<[u64]>,
+    /// Sum of the members' weights.
+    pub weight: u64,
     /// Whether verdicts are distrusted because too few servers are left.
     pub panic: bool,
     /// Servers that are wanted, healthy and not ejected, of any priority.
@@ -71,7 +75,16 @@ impl Eligible {
         let sampler = Sampler::new(&weights);
         let in_turns = algorithm == Algorithm::RoundRobin && matches!(sampler, Sampler::Alias(_));
         let turns = if in_turns { turns(&weights) } else { Box::default() };
-        Self { members: members.into_boxed_slice(), sampler, turns, panic, healthy, generation, expires }
+        let set = if algorithm.uses_key() { set(&members, servers.len()) } else { Box::default() };
+        let weight = weights.iter().map(|weight| u64::from(*weight)).sum();
+        let members = members.into_boxed_slice();
+        Self { members, sampler, turns, set, weight, panic, healthy, generation, expires }
+    }
+
+    /// Whether the server at `index` may be picked. Only where keys are used.
+    #[must_use]
+    pub fn contains(&self, index: u32) -> bool {
+        self.set.get(index as usize / 64).is_some_and(|bits| bits >> (index % 64) & 1 == 1)
     }
 
     /// Whether the set still holds at `now` for an upstream at `generation`.
@@ -79,6 +92,16 @@ impl Eligible {
     pub(super) fn is_current(&self, generation: u64, now: Moment) -> bool {
         self.generation == generation && self.expires.is_none_or(|expires| now < expires)
     }
+}
+
+fn set(members: &[u32], servers: usize) -> Box<[u64]> {
+    let mut set = vec![0_u64; servers.div_ceil(64)];
+    for index in members {
+        if let Some(bits) = set.get_mut(*index as usize / 64) {
+            *bits |= 1 << (index % 64);
+        }
+    }
+    set.into_boxed_slice()
 }
 
 #[derive(Default)]

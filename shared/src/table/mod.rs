@@ -3,6 +3,7 @@
 mod channel;
 mod compile;
 mod eligible;
+mod hash;
 mod route;
 mod sampler;
 mod server;
@@ -14,11 +15,12 @@ use std::{collections::BTreeMap, sync::Arc};
 pub use channel::{CachedReader, TableReader, TableWriter, channel};
 pub use compile::Compiler;
 pub use eligible::Eligible;
+pub use hash::{HashTable, Key};
 pub use route::Route;
 pub use sampler::Sampler;
 pub use server::Server;
 pub use status::{ServerStatus, UpstreamState as UpstreamCondition, UpstreamStatus};
-pub use upstream::{RetryPolicy, Upstream};
+pub use upstream::{LatencyPolicy, RetryPolicy, Upstream};
 
 use crate::{
     id::{Revision, UpstreamId},

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::{Eligible, Server};
+use super::{Eligible, HashTable, Server};
 use crate::{
     id::UpstreamId,
-    model::{Algorithm, RetryOn, StatusRange, UpstreamRecord},
+    model::{Algorithm, Comparison, RetryOn, StatusRange, UpstreamRecord},
     state::{EjectionPolicy, HealthThresholds, ServerFault, UpstreamState},
     time::{Moment, Now},
 };
@@ -31,6 +31,15 @@ impl RetryPolicy {
     }
 }
 
+/// What is taken for a server's latency.
+#[derive(Clone, Copy, Debug)]
+pub struct LatencyPolicy {
+    /// Time after which an answer counts a third (1/e) of what it did.
+    pub decay: Duration,
+    /// Quantile of requests in flight above which a server is hot.
+    pub hot_quantile: f64,
+}
+
 /// A compiled upstream. Reused as it is by every table until its own configuration changes.
 #[derive(Debug)]
 pub struct Upstream {
@@ -38,6 +47,14 @@ pub struct Upstream {
     pub id: UpstreamId,
     /// How a server is picked.
     pub algorithm: Algorithm,
+    /// How servers are compared.
+    pub comparison: Comparison,
+    /// What is taken for a server's latency; `None`: it is not measured.
+    pub latency: Option<LatencyPolicy>,
+    /// Which server a request's key belongs to; `None`: keys are not used.
+    pub hash: Option<HashTable>,
+    /// Bounded loads: the most a server may have of what would be its own, in percent; 0 = no bound.
+    pub balance_percent: u16,
     /// Time to open a connection.
     pub connect_timeout: Duration,
     /// Time until the first byte of a response; `None` = no limit.

@@ -1,0 +1,62 @@
+//! The server a request's key belongs to, or the next one the key prefers.
+//!
+//! Bounded loads: a server that has its share of the requests in flight, times a factor, is passed over, so that a key that
+//! everybody asks for does not drown its server. Source: Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with
+//! Bounded Loads" (SODA 2018).
+
+use weir_shared::table::{HashTable, Key, Server};
+
+use super::{Candidates, Tried};
+
+/// The pick; `None` when there is no candidate.
+pub(super) fn pick<'u>(
+    candidates: &Candidates<'u, '_>,
+    table: &HashTable,
+    key: Key,
+    tried: &Tried,
+) -> Option<&'u Server> {
+    let eligible = candidates.eligible;
+    let bound = Bound::of(candidates);
+    let mut first = None;
+    for index in table.preferred(key) {
+        if !eligible.contains(index) {
+            continue;
+        }
+        let Some(server) = candidates.upstream.servers.get(index as usize) else { continue };
+        if tried.contains(server) {
+            continue;
+        }
+        if bound.as_ref().is_none_or(|bound| bound.has_room(server)) {
+            return Some(server);
+        }
+        first = first.or(Some(server));
+    }
+    // All that were looked at are full, or gone: the key's own, or else the same one each time.
+    first.or_else(|| candidates.draw(key.bits()))
+}
+
+/// How many requests in flight a server may have.
+struct Bound {
+    /// Per weight.
+    per_weight: f64,
+}
+
+impl Bound {
+    #[expect(clippy::cast_precision_loss, reason = "exact for any number of requests in flight")]
+    fn of(candidates: &Candidates<'_, '_>) -> Option<Self> {
+        let percent = candidates.upstream.balance_percent;
+        if percent == 0 {
+            return None;
+        }
+        // Workers count down what they counted up, so that only the sum is a number of requests.
+        let counts = candidates.upstream.state.in_flight.iter().map(weir_shared::state::Counter::value);
+        let in_flight = counts.fold(0, u64::wrapping_add) as f64;
+        let share = (in_flight + 1.0) / candidates.eligible.weight.max(1) as f64;
+        Some(Self { per_weight: share * f64::from(percent) / 100.0 })
+    }
+
+    fn has_room(&self, server: &Server) -> bool {
+        let most = (self.per_weight * f64::from(server.weight)).ceil();
+        f64::from(server.state.in_flight.count()) < most
+    }
+}

@@ -1,0 +1,100 @@
+//! The servers that are compared for one pick: all of a small group, some drawn by weight of a large one.
+//!
+//! Drawing two bounds the worst server's excess load to ln ln n with two reads, where looking at all would cost n of them
+//! and send every worker to the same idle server.
+//!
+//! Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (IEEE TPDS 12, 2001). With two servers,
+//! two draws pick the busier one a quarter of the time, hence all of a small group.
+
+use weir_shared::table::Server;
+
+use super::Candidates;
+
+/// Largest group of which all servers are compared: as many cache lines as a pick may reasonably touch.
+pub(super) const MOST: usize = 16;
+
+/// Draws per server wanted before the sample is taken as it is.
+const DRAWS: usize = 3;
+
+/// At most 16 different servers.
+pub(super) struct Sample<'u> {
+    servers: [Option<&'u Server>; MOST],
+    len: usize,
+    /// Whether the servers came up in proportion to their weights already.
+    pub(super) is_drawn: bool,
+}
+
+impl<'u> Sample<'u> {
+    /// All candidates if there are few, else `choices` of them.
+    pub(super) fn take(candidates: &Candidates<'u, '_>, choices: u8, random: &impl Fn() -> u64) -> Self {
+        let is_drawn = candidates.len() > MOST;
+        let mut sample = Self { servers: [None; MOST], len: 0, is_drawn };
+        if !is_drawn {
+            (0..candidates.len())
+                .filter_map(|position| candidates.get(position))
+                .for_each(|server| sample.add(server));
+            return sample;
+        }
+        let wanted = usize::from(choices).min(MOST);
+        for _ in 0..wanted * DRAWS {
+            if sample.len == wanted {
+                break;
+            }
+            if let Some(server) = candidates.draw(random())
+                && !sample.iter().any(|other| std::ptr::eq(other, server))
+            {
+                sample.add(server);
+            }
+        }
+        sample
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'u Server> + '_ {
+        self.servers.iter().take(self.len).flatten().copied()
+    }
+
+    /// The weight to divide a server's load by: that of a drawn one has had its say.
+    pub(super) fn weight(&self, server: &Server) -> f32 {
+        if self.is_drawn { 1.0 } else { f32::from(server.weight) }
+    }
+
+    /// The server with the least `cost`; among equals one is taken by weight, so that an idle group is used evenly.
+    pub(super) fn least(&self, random: u64, cost: impl Fn(&Server) -> f32) -> Option<&'u Server> {
+        let mut best: Option<(&Server, f32)> = None;
+        let mut weights = 0.0;
+        let mut bits = random;
+        for server in self.iter() {
+            let (cost, weight) = (cost(server), self.weight(server));
+            match best {
+                Some((_, least)) if cost > least => {}
+                Some((_, least)) if cost >= least => {
+                    weights += weight;
+                    // Replaces with probability weight / weights: in the end each of the equals has its share.
+                    bits =
+                        bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    if unit(bits) * weights < weight {
+                        best = Some((server, cost));
+                    }
+                }
+                Some(_) | None => {
+                    best = Some((server, cost));
+                    weights = weight;
+                }
+            }
+        }
+        best.map(|(server, _)| server)
+    }
+
+    fn add(&mut self, server: &'u Server) {
+        if let Some(slot) = self.servers.get_mut(self.len) {
+            *slot = Some(server);
+            self.len += 1;
+        }
+    }
+}
+
+/// The upper bits of `random` as a number from 0 to 1.
+#[expect(clippy::cast_precision_loss, reason = "24 bits fit a float's mantissa")]
+fn unit(random: u64) -> f32 {
+    (random >> 40) as f32 / (1 << 24) as f32
+}

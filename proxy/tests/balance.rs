@@ -1,0 +1,253 @@
+//! Which server is picked, with servers in given states and nothing running.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    reason = "a failed helper fails its test"
+)]
+
+use std::{cell::Cell, collections::HashMap, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use weir_proxy::balance::{self, Request, Tried};
+use weir_shared::{
+    id::{Epoch, Revision},
+    model::{Document, Meta},
+    state::{CheckOutcome, HealthThresholds, Reason, WorkerId},
+    table::{Compiler, Key, Server, Table, Upstream},
+    time::{Moment, Now, Timestamp},
+};
+
+const NOW: Now = Now { moment: Moment(1_000_000), wall: Timestamp(0) };
+
+/// An upstream whose servers are all healthy, and a stream of random numbers.
+struct Subject {
+    table: Table,
+    random: Cell<u64>,
+}
+
+impl Subject {
+    /// Servers `s0`, `s1`, … with these weights.
+    fn new(settings: Value, weights: &[u16]) -> Self {
+        let servers: Vec<Value> = (0..)
+            .zip(weights)
+            .map(|(n, weight)| json!({"id": format!("s{n}"), "address": format!("10.0.{}.{}:80", n / 250, n % 250), "weight": weight}))
+            .collect();
+        let mut upstream = json!({"id": "web", "servers": servers});
+        upstream.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        let document: Document = serde_json::from_value(json!({"upstreams": [upstream]})).unwrap();
+        let config = document.into_config(Revision(1), Epoch("abc123".into()), Meta::default());
+        let table = Compiler { workers: 1 }.compile(Arc::new(config), None, NOW).unwrap();
+        let subject = Self { table, random: Cell::new(1) };
+        for server in &subject.upstream().servers {
+            server.state.health.assume_healthy(NOW);
+        }
+        subject.upstream().state.eligibility_changed();
+        subject
+    }
+
+    fn upstream(&self) -> &Upstream {
+        self.table.upstream("web").unwrap()
+    }
+
+    fn server(&self, n: usize) -> &Server {
+        &self.upstream().servers[n]
+    }
+
+    /// Gives a server answers that took so long, having met none to seven others.
+    fn answers(&self, n: usize, ms: u64) {
+        for met in 0..8 {
+            let latency = &self.server(n).state.latency;
+            latency.record(Duration::from_millis(ms), met, NOW.moment, Duration::from_secs(10));
+        }
+    }
+
+    fn work(&self, n: usize, in_flight: u32) {
+        for _ in 0..in_flight {
+            self.server(n).state.in_flight.start();
+        }
+    }
+
+    fn bits(&self) -> u64 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    fn pick_for(&self, key: Option<Key>, tried: &Tried) -> &Server {
+        let request = Request { worker: WorkerId(0), now: NOW.moment, key, random: || self.bits() };
+        balance::pick(self.upstream(), tried, &request).unwrap()
+    }
+
+    fn key(&self, text: &str) -> Option<Key> {
+        Some(self.upstream().hash.as_ref().unwrap().key(text.as_bytes()))
+    }
+
+    fn pick(&self) -> &str {
+        self.pick_for(None, &Tried::default()).id.as_str()
+    }
+
+    /// Shares of many picks, none of which stays in flight.
+    fn shares(&self) -> HashMap<String, f64> {
+        const PICKS: u32 = 20_000;
+        let mut shares = HashMap::new();
+        for _ in 0..PICKS {
+            *shares.entry(self.pick().to_owned()).or_insert(0.0) += 1.0 / f64::from(PICKS);
+        }
+        shares
+    }
+}
+
+/// Five standard deviations of a share over as many picks as [`Subject::shares`] makes.
+fn bound(share: f64) -> f64 {
+    5.0 * (share * (1.0 - share) / 20_000.0).sqrt()
+}
+
+#[test]
+fn an_idle_group_is_used_by_weight_whatever_the_algorithm() {
+    for algorithm in ["least_request", "random", "round_robin", "ring_hash", "maglev"] {
+        let subject = Subject::new(json!({"algorithm": algorithm}), &[1, 3, 4]);
+        let shares = subject.shares();
+        for (id, share) in [("s0", 0.125), ("s1", 0.375), ("s2", 0.5)] {
+            assert!((shares[id] - share).abs() <= bound(share), "{algorithm} {id}: {shares:?}");
+        }
+    }
+}
+
+#[test]
+fn servers_nobody_has_heard_from_are_used_evenly() {
+    for algorithm in ["least_time", "peak_ewma", "prequal"] {
+        let subject = Subject::new(json!({"algorithm": algorithm}), &[1, 1]);
+        let shares = subject.shares();
+        assert!((shares["s0"] - 0.5).abs() <= bound(0.5), "{algorithm}: {shares:?}");
+    }
+}
+
+#[test]
+fn the_fewest_requests_for_the_weight_win() {
+    let subject = Subject::new(json!({"algorithm": "least_request"}), &[1, 4]);
+    subject.work(0, 1);
+    subject.work(1, 3);
+    assert_eq!(subject.pick(), "s1");
+    subject.work(1, 2);
+    assert_eq!(subject.pick(), "s0");
+}
+
+#[test]
+fn a_bias_of_nothing_leaves_the_weight_alone() {
+    let settings = json!({"algorithm": "least_request", "comparison": {"active_request_bias": 0.0}});
+    let subject = Subject::new(settings, &[1, 4]);
+    subject.work(1, 100);
+    assert_eq!(subject.pick(), "s1");
+}
+
+#[test]
+fn time_counts_with_what_is_before_in_the_queue() {
+    for algorithm in ["least_time", "peak_ewma"] {
+        let subject = Subject::new(json!({"algorithm": algorithm}), &[1, 1]);
+        subject.answers(0, 10);
+        subject.answers(1, 50);
+        assert_eq!(subject.pick(), "s0", "{algorithm}");
+        subject.work(0, 5);
+        assert_eq!(subject.pick(), "s1", "{algorithm}");
+    }
+}
+
+#[test]
+fn a_new_server_gets_its_share_and_no_flood() {
+    let subject = Subject::new(json!({"algorithm": "least_time"}), &[1, 1, 1]);
+    subject.answers(0, 10);
+    subject.answers(1, 10);
+    subject.work(0, 2);
+    subject.work(1, 2);
+    subject.work(2, 1);
+    assert_eq!(subject.pick(), "s2");
+    subject.work(2, 2);
+    assert_ne!(subject.pick(), "s2");
+}
+
+#[test]
+fn prequal_avoids_the_hot_and_takes_the_fastest_of_the_rest() {
+    let subject = Subject::new(json!({"algorithm": "prequal"}), &[1, 1, 1]);
+    subject.answers(0, 1);
+    subject.answers(1, 30);
+    subject.answers(2, 20);
+    assert_eq!(subject.pick(), "s0");
+    subject.work(0, 6);
+    assert_eq!(subject.pick(), "s2");
+}
+
+#[test]
+fn large_groups_are_sampled_and_still_fair() {
+    let weights = vec![1; 100];
+    for algorithm in ["least_request", "least_time", "peak_ewma", "prequal"] {
+        let subject = Subject::new(json!({"algorithm": algorithm}), &weights);
+        let shares = subject.shares();
+        assert_eq!(shares.len(), 100, "{algorithm}");
+        let most = shares.values().copied().fold(0.0, f64::max);
+        assert!(most <= 0.01 + bound(0.01), "{algorithm}: {most}");
+        // With more choices a loaded server is met less often as the only one.
+        subject.work(7, 1000);
+        let shares = subject.shares();
+        assert!(shares.get("s7").copied().unwrap_or(0.0) < 0.001, "{algorithm}: {shares:?}");
+    }
+}
+
+#[test]
+fn a_key_stays_with_its_server_and_comes_back_to_it() {
+    for algorithm in ["ring_hash", "maglev"] {
+        let subject = Subject::new(json!({"algorithm": algorithm}), &[1; 5]);
+        let home = |name: &str| subject.pick_for(subject.key(name), &Tried::default()).id.clone();
+        let before: Vec<_> = (0..200).map(|n| home(&format!("user-{n}"))).collect();
+        assert_eq!(before, (0..200).map(|n| home(&format!("user-{n}"))).collect::<Vec<_>>(), "{algorithm}");
+        let ill = subject.server(2);
+        let refused = CheckOutcome {
+            failure: Some(Reason::ConnectRefused),
+            detail: String::new(),
+            status: None,
+            duration: Duration::ZERO,
+        };
+        let once = HealthThresholds { healthy: 1, unhealthy: 1 };
+        ill.state.health.observe(&refused, once, NOW);
+        subject.upstream().state.eligibility_changed();
+        for (n, before) in before.iter().enumerate() {
+            let now = home(&format!("user-{n}"));
+            assert_eq!(now == *before, *before != ill.id, "{algorithm} user-{n}: {before} {now}");
+        }
+        ill.state.health.assume_healthy(NOW);
+        subject.upstream().state.eligibility_changed();
+        assert_eq!(before, (0..200).map(|n| home(&format!("user-{n}"))).collect::<Vec<_>>(), "{algorithm}");
+    }
+}
+
+#[test]
+fn a_retry_of_a_key_goes_to_the_same_second_server() {
+    let subject = Subject::new(json!({"algorithm": "ring_hash"}), &[1; 5]);
+    let mut tried = Tried::default();
+    let key = subject.key("user");
+    let first = subject.pick_for(key, &tried);
+    tried.add(first);
+    let second = subject.pick_for(key, &tried);
+    assert_ne!(first.id, second.id);
+    for _ in 0..20 {
+        assert_eq!(subject.pick_for(key, &tried).id, second.id);
+    }
+}
+
+#[test]
+fn bounded_loads_send_the_surplus_of_a_hot_key_elsewhere() {
+    for algorithm in ["ring_hash", "maglev"] {
+        let settings = json!({"algorithm": algorithm, "hash": {"balance_percent": 125}});
+        let subject = Subject::new(settings, &[1; 10]);
+        for request in 0..1000_u32 {
+            let picked = subject.pick_for(subject.key("the only key"), &Tried::default());
+            picked.state.in_flight.start();
+            subject.upstream().state.in_flight.of(WorkerId(0)).add(1);
+            let most = (f64::from(request + 1) / 10.0 * 1.25).ceil();
+            let count = picked.state.in_flight.count();
+            assert!(f64::from(count) <= most, "{algorithm}: {count} of {request}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The Maglev table: servers take turns at filling it, each in an order of its own, so that all have nearly equal parts.
+//!
+//! Source: Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer" (NSDI 2016), §3.4. Weights by
+//! skipping turns, as Envoy has it. Hashes are XXH64 of the address, with seed 0 for the offset and 1 for the skip.
+//!
+//! Evenness has a price: when a server is taken out of the configuration, some keys of others move too. In units of the
+//! keys that had to move: 1.02 with 10 servers and 65 537 slots, 1.57 with 100; 1.16 with 100 and 655 373 slots. A ring
+//! moves none but those.
+
+use twox_hash::XxHash64;
+
+use super::Entry;
+
+/// Slots per server below which parts differ by more than a hundredth (§5.3 of the paper).
+const SLOTS_PER_SERVER: u64 = 100;
+
+/// Largest table; the next prime after a million.
+const MAX_SLOTS: u64 = 1_000_003;
+
+const EMPTY: u32 = u32::MAX;
+
+/// A server's index per slot.
+#[derive(Debug)]
+pub(super) struct Maglev {
+    slots: Box<[u32]>,
+}
+
+/// A server while the table is being filled.
+struct Filling {
+    index: u32,
+    weight: u64,
+    /// The slot to ask for next.
+    next: u64,
+    skip: u64,
+    /// Turns taken, in units of the largest weight.
+    taken: u64,
+}
+
+impl Maglev {
+    pub(super) fn build(entries: &[Entry], size: u32) -> Self {
+        let size = u64::from(size).max(SLOTS_PER_SERVER * entries.len() as u64).min(MAX_SLOTS);
+        let size = next_prime(size);
+        let heaviest = entries.iter().map(|entry| u64::from(entry.weight)).max().unwrap_or(1);
+        let mut servers: Vec<Filling> = entries
+            .iter()
+            .map(|entry| {
+                let name = entry.name.as_bytes();
+                Filling {
+                    index: entry.index,
+                    weight: entry.weight.into(),
+                    next: XxHash64::oneshot(0, name) % size,
+                    skip: XxHash64::oneshot(1, name) % (size - 1) + 1,
+                    taken: 0,
+                }
+            })
+            .collect();
+        let mut slots = vec![EMPTY; usize::try_from(size).unwrap_or(0)].into_boxed_slice();
+        let mut left = slots.len();
+        let mut round = 0;
+        while left > 0 {
+            round += 1;
+            for server in &mut servers {
+                if left == 0 || server.weight * round < server.taken + heaviest {
+                    continue;
+                }
+                server.taken += heaviest;
+                left -= usize::from(server.fill_one(&mut slots, size));
+            }
+        }
+        Self { slots }
+    }
+
+    /// The server of `key`, or the one it is sent to at the `look`th attempt.
+    pub(super) fn at(&self, key: u64, look: usize) -> Option<u32> {
+        let key = if look == 0 { key } else { XxHash64::oneshot(look as u64, &key.to_le_bytes()) };
+        let slot = usize::try_from(key.checked_rem(self.slots.len() as u64)?).ok()?;
+        self.slots.get(slot).copied().filter(|server| *server != EMPTY)
+    }
+}
+
+impl Filling {
+    /// Takes the next free slot of its order. Answers whether there was one.
+    fn fill_one(&mut self, slots: &mut [u32], size: u64) -> bool {
+        for _ in 0..slots.len() {
+            let slot = usize::try_from(self.next).ok().and_then(|slot| slots.get_mut(slot));
+            self.next = (self.next + self.skip) % size;
+            if let Some(slot) = slot
+                && *slot == EMPTY
+            {
+                *slot = self.index;
+                return true;
+            }
+        }
+        false
+    }
+}
+
+fn next_prime(from: u64) -> u64 {
+    let is_prime = |n: &u64| (2..).take_while(|d| d * d <= *n).all(|d| !n.is_multiple_of(d));
+    (from.max(2)..).find(is_prime).unwrap_or(MAX_SLOTS)
+}

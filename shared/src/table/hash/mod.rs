@@ -1,0 +1,128 @@
+//! From a key of a request to a server, the same one as long as it is there.
+//!
+//! Built from all servers an operator wants, not from those eligible at the moment: when a server falls ill only its own
+//! keys go elsewhere, and come back with it. What is looked up is an order of preference; the caller takes the first that
+//! is eligible.
+
+mod maglev;
+mod ring;
+#[cfg(test)]
+mod tests;
+
+use std::{hash::Hasher as _, net::IpAddr};
+
+use maglev::Maglev;
+use ring::Ring;
+use twox_hash::XxHash64;
+
+use super::Server;
+use crate::model::{self, Algorithm};
+
+/// Looks at one key before it is given up: with so many in a row not to be had, any server will do.
+const MAX_LOOKS: usize = 64;
+
+/// Which server a key belongs to.
+#[derive(Debug)]
+pub struct HashTable {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Ring(Ring),
+    Maglev(Maglev),
+}
+
+/// A request's key, hashed. Which hash depends on the table it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key(u64);
+
+impl HashTable {
+    /// The table of `algorithm` over `servers`; `None` for an algorithm that needs none, or when no server is wanted.
+    #[must_use]
+    pub fn build(algorithm: Algorithm, settings: &model::Hash, servers: &[Server]) -> Option<Self> {
+        if !algorithm.uses_key() {
+            return None;
+        }
+        let entries: Vec<Entry> = (0_u32..)
+            .zip(servers)
+            .filter(|(_, server)| server.is_wanted())
+            .map(|(index, server)| Entry {
+                index,
+                name: server.record.server.address.clone(),
+                weight: server.weight,
+            })
+            .collect();
+        if entries.is_empty() {
+            return None;
+        }
+        let kind = match algorithm {
+            Algorithm::RingHash => Kind::Ring(Ring::build(&entries)),
+            _ => Kind::Maglev(Maglev::build(&entries, settings.table_size)),
+        };
+        Some(Self { kind })
+    }
+
+    /// The hash of a key made of `bytes`.
+    #[must_use]
+    pub fn key(&self, bytes: &[u8]) -> Key {
+        match &self.kind {
+            Kind::Ring(_) => Key(u64::from(ring::hash(bytes))),
+            Kind::Maglev(_) => Key(XxHash64::oneshot(0, bytes)),
+        }
+    }
+
+    /// Indexes of servers in the order in which `key` prefers them: the first is its own. A server may come up again.
+    pub fn preferred(&self, key: Key) -> impl Iterator<Item = u32> {
+        let mut look = 0;
+        std::iter::from_fn(move || {
+            let server = match &self.kind {
+                Kind::Ring(ring) => ring.at(key.0, look),
+                Kind::Maglev(table) => table.at(key.0, look),
+            };
+            look += 1;
+            server.filter(|_| look <= MAX_LOOKS)
+        })
+    }
+}
+
+impl Key {
+    /// Random bits that are the same for the same key.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        let mut hasher = XxHash64::with_seed(1);
+        hasher.write_u64(self.0);
+        hasher.finish()
+    }
+
+    /// The bytes of the network `address` is in, of as many leading bits as `settings` say.
+    #[must_use]
+    pub fn network(address: IpAddr, settings: &model::Hash) -> ([u8; 16], usize) {
+        let mut bytes = [0; 16];
+        let (len, bits) = match address.to_canonical() {
+            IpAddr::V4(address) => {
+                bytes[..4].copy_from_slice(&address.octets());
+                (4, settings.ipv4_prefix)
+            }
+            IpAddr::V6(address) => {
+                bytes.copy_from_slice(&address.octets());
+                (16, settings.ipv6_prefix)
+            }
+        };
+        let mut left = u32::from(bits);
+        for byte in &mut bytes {
+            let kept = left.min(8);
+            *byte &= u8::MAX.checked_shl(8 - kept).unwrap_or(0);
+            left -= kept;
+        }
+        (bytes, len)
+    }
+}
+
+/// A server to be built in.
+struct Entry {
+    index: u32,
+    /// What is hashed: the address, so that several balancers agree whatever they call the server.
+    name: String,
+    weight: u16,
+}
