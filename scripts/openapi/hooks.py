@@ -33,10 +33,19 @@ def before_call(context, case, kwargs):
     case.body = _everywhere(case.body)
     if case.path_parameters and isinstance(case.path_parameters.get("server"), str):
         case.path_parameters["server"] = _at_home(case.path_parameters["server"])
+    _lasting(case)
     _impatient(case)
     _wordy(case)
     _sent(case)
     _earnest(case)
+
+
+def _lasting(case):
+    """Leaves the fuzzer's own token alone, and puts no secret where its name belongs: a `token` of an answer is a secret,
+    that of a path a name."""
+    name = str((case.path_parameters or {}).get("token"))
+    if name == "fuzzer" or name.startswith("weir_"):
+        case.path_parameters["token"] = "another"
 
 
 def _impatient(case):

@@ -110,8 +110,9 @@ impl Params {
     pub(super) fn revision(&mut self, name: &'static str) -> Option<Revision> {
         let value = self.text(name)?;
         match value.parse() {
-            Ok(number) => Some(Revision(number)),
-            Err(_) => {
+            // The description calls it an int64, as JSON readers of most languages have it.
+            Ok(number) if i64::try_from(number).is_ok() => Some(Revision(number)),
+            Ok(_) | Err(_) => {
                 let detail = "must be the number of a revision".to_owned();
                 self.fault(name, FieldErrorCode::InvalidValue, detail, Some(value), None);
                 None
