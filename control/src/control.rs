@@ -32,6 +32,7 @@ use crate::{
     catalog::{Catalog, Writer, precondition::IfMatch},
     clock::Clock,
     drains,
+    events::{Bus, Observer, tickets::Tickets},
     health::{CheckerStats, HealthChecker},
     last_good::Keeper,
     startup::{self, Source, StartError, Started, data_dir::DataDir},
@@ -146,6 +147,7 @@ struct Parts {
 pub struct Control {
     parts: Parts,
     stop: watch::Sender<bool>,
+    events: Bus,
     admin: SocketAddr,
 }
 
@@ -172,6 +174,8 @@ impl Control {
         let (table, reader) = channel(table);
         let (writer, catalog) =
             Writer::new(store, report, config.compiler, (table, reader.clone()), config.clock);
+        // Before anything is checked, so that the first verdicts are told.
+        let observer = Observer::new(reader.clone(), catalog.events().clone(), config.clock, &config.node);
         let checker = HealthChecker::start(reader.clone(), writer.published(), config.clock)?;
         let mut following = JoinSet::new();
         if let Some(folder) = &data_dir {
@@ -192,6 +196,7 @@ impl Control {
         runtime.block_on(catalog.load_drains(&config.clock));
         sampling.spawn_on(drains::Runner::new(catalog.clone(), config.clock).run(), runtime.handle());
         sampling.spawn_on(Arc::clone(&status).run_sampler(), runtime.handle());
+        sampling.spawn_on(observer.run(), runtime.handle());
         let stats = checker.stats();
         let serving = JoinSet::new();
         let parts = Parts { checker, runtime, serving, following, sampling, data_dir };
@@ -236,7 +241,9 @@ impl Prepared {
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
             under_way: UnderWay::default(),
             if_match: config.if_match,
+            tickets: Tickets::new(config.clock),
         };
+        let events = api.catalog.events().clone();
         let (stop, stopped) = watch::channel(false);
         let listener = {
             let _context = parts.runtime.enter();
@@ -244,7 +251,7 @@ impl Prepared {
         };
         let serving = api::serve::run(listener, api::router(Arc::new(api)), stopped);
         parts.serving.spawn_on(serving, parts.runtime.handle());
-        Ok(Control { parts, stop, admin: address })
+        Ok(Control { parts, stop, events, admin: address })
     }
 }
 
@@ -259,6 +266,7 @@ impl Control {
     /// within `deadline`.
     pub fn shutdown(self, deadline: Duration) {
         self.stop.send_replace(true);
+        self.events.close();
         let Parts { checker, runtime, mut serving, mut following, sampling, data_dir } = self.parts;
         drop(checker);
         let finished = runtime.block_on(async {

@@ -11,6 +11,7 @@
 mod bad_input;
 mod ctl;
 mod drain;
+mod events;
 mod guards;
 mod openapi;
 mod preconditions;

@@ -259,6 +259,22 @@ impl Wire {
         self.buffer.is_empty() && seen.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 
+    /// A connection made elsewhere.
+    pub fn of(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { stream, buffer: Vec::new() }
+    }
+
+    /// The next bytes, as they come.
+    pub fn some(&mut self) -> Result<Vec<u8>, WireError> {
+        if self.buffer.is_empty() && self.fill()? == 0 {
+            return Err(WireError::Closed);
+        }
+        Ok(std::mem::take(&mut self.buffer))
+    }
+
     /// Everything that comes until the peer closes.
     pub fn rest(&mut self) -> Result<Vec<u8>, WireError> {
         while self.fill()? > 0 {}

@@ -19,6 +19,7 @@ pub mod api;
 pub mod client;
 pub mod config;
 pub mod ctl;
+pub mod events;
 pub mod eventually;
 pub mod load;
 pub mod logs;

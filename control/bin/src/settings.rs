@@ -22,8 +22,8 @@ pub(crate) fn workers(args: &Cli) -> usize {
     }
 }
 
-/// Files kept back from connections: the store, logs, the admin API and its callers, health checks.
-const OTHER_FILES: u64 = 1280;
+/// Files kept back from connections: the store, logs, the admin API, its callers and listeners, health checks.
+const OTHER_FILES: u64 = 2280;
 
 /// How many clients may be connected: as said, or half of what `open_files` leaves, because each request needs a
 /// connection to a server as well. Clients could otherwise take every file, and healthy servers would be out of reach.
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn clients_leave_files_for_servers() {
-        assert_eq!(connections(&args(&[]), Some(21_280)), 10_000);
+        assert_eq!(connections(&args(&[]), Some(22_280)), 10_000);
         assert_eq!(connections(&args(&[]), Some(1024)), 128);
         assert_eq!(connections(&args(&[]), None), 0);
         assert_eq!(connections(&args(&["--max-connections", "7"]), Some(1024)), 7);

@@ -28,7 +28,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::{
     Api, config,
     describe::{self, Common},
-    drains, health, info, probes,
+    drains, events, health, info, probes,
     problem::{self, Code, Problem},
     revisions, routes,
     schemas::Completed,
@@ -59,6 +59,7 @@ use super::{
         (name = "config", description = "Everything as one document"),
         (name = "access", description = "Who may call the API"),
         (name = "history", description = "What was changed, when, by whom and why"),
+        (name = "events", description = "What happens, as it happens"),
         (name = "operations", description = "For the machines that watch the process"),
     ),
     paths(
@@ -70,6 +71,7 @@ use super::{
         revisions::list, revisions::read, revisions::read_config, revisions::compare,
         health::read, health::upstream, health::server,
         tokens::list, tokens::create, tokens::read, tokens::rotate, tokens::revoke,
+        events::stream, events::ticket,
         info::read, probes::livez, probes::readyz, probes::healthz, probes::metrics, document, explain,
     ),
     components(schemas(problem::Document, Trial)),
@@ -161,7 +163,9 @@ fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
     codes.extend(of_history(path, method));
     if path.starts_with("/v1/config") && is_change {
         codes.push(Code::LargeChange);
-    } else if *method == HttpMethod::Post || (*method == HttpMethod::Put && path.contains("{server}")) {
+    } else if (*method == HttpMethod::Post && is_change)
+        || (*method == HttpMethod::Put && path.contains("{server}"))
+    {
         codes.push(Code::Exists);
     }
     if *method == HttpMethod::Delete && path.ends_with("{upstream}") {

@@ -108,3 +108,24 @@ pub(super) fn config() -> Value {
         "upstreams": [record().to_model()]
     })
 }
+
+/// Events as they are written for a browser.
+pub(super) const EVENT_STREAM: &str = "\
+    retry: 1000\nid: 7f3a9c.42.1795383600123455\n\n\
+    id: 7f3a9c.43.1795383600123455\nevent: config\ndata: {\"revision\":43,\"at\":\"2026-11-22T21:40:00.123Z\",\
+    \"actor\":\"api\",\"message\":\"put upstream api\",\"request_id\":\"4f1c0e6a9b3d4c7e8a5f2b1d0c9e8f7a\",\
+    \"changes\":[{\"op\":\"add\",\"path\":\"/upstreams/api\"}],\"total\":1}\n\n\
+    id: 7f3a9c.43.1795383600123456\nevent: health\ndata: {\"upstream\":\"web\",\"server\":\"10.0.0.7-8080\",\
+    \"from\":\"healthy\",\"to\":\"unhealthy\",\"reason\":\"connect_refused\",\"detail\":\"connection refused\",\
+    \"at\":\"2026-11-22T21:40:00.123Z\",\"node\":\"weir\"}\n\n\
+    : hb\nid: 7f3a9c.43.1795383600123456\n\n";
+
+/// An event as a line.
+pub(super) fn event_line() -> Value {
+    json!({
+        "id": "7f3a9c.43.1795383600123456", "event": "health",
+        "data": {
+            "upstream": "web", "from": "degraded", "to": "healthy", "at": AT, "node": "weir"
+        }
+    })
+}

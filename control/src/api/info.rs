@@ -13,7 +13,7 @@ use weir_shared::{
 };
 
 use super::{Api, body::MAX_BODY_BYTES, envelope::MAX_IN_FLIGHT, params::Params, problem::Problem, reply};
-use crate::{catalog::submitted::MAX_ADDED, startup::Source, status::StoreView};
+use crate::{catalog::submitted::MAX_ADDED, events::MAX_CONSUMERS, startup::Source, status::StoreView};
 
 /// The program and the process.
 #[derive(Debug, Serialize, ToSchema)]
@@ -78,6 +78,8 @@ pub(super) struct Limits {
     max_body_bytes: usize,
     /// Requests to the API at once.
     max_requests_in_flight: usize,
+    /// Event streams at once.
+    max_event_streams: usize,
 }
 
 /// Reads what program this is
@@ -111,7 +113,7 @@ pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) ->
             epoch: config.epoch.to_string(),
             reason: store.read_only().map(|reason| reason.to_string()),
         },
-        features: vec!["dry_run", "idempotency_key", "if_match", "merge_patch"],
+        features: vec!["dry_run", "events", "idempotency_key", "if_match", "merge_patch"],
         limits: Limits {
             max_upstreams: check::MAX_UPSTREAMS,
             max_servers_per_upstream: check::MAX_SERVERS_PER_UPSTREAM,
@@ -120,6 +122,7 @@ pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) ->
             max_id_bytes: id::MAX_ID_BYTES,
             max_body_bytes: MAX_BODY_BYTES,
             max_requests_in_flight: MAX_IN_FLIGHT,
+            max_event_streams: MAX_CONSUMERS,
         },
     };
     Ok(reply::json(StatusCode::OK, &info))

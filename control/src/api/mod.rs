@@ -13,6 +13,7 @@ mod describe;
 pub mod document;
 mod drains;
 pub mod envelope;
+mod events;
 mod examples;
 pub mod guard;
 mod health;
@@ -31,6 +32,7 @@ mod routes;
 mod schemas;
 pub(crate) mod serve;
 mod servers;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -56,6 +58,7 @@ use crate::{
     access::{Access, limit::Limiter},
     catalog::{Catalog, precondition::IfMatch},
     clock::Clock,
+    events::tickets::Tickets,
     health::CheckerStats,
     startup::Source,
     status::Status,
@@ -107,6 +110,8 @@ pub struct Api {
     pub under_way: UnderWay,
     /// Whether what is there may be changed without naming its state.
     pub if_match: IfMatch,
+    /// Tickets for the event stream, each for the name of a caller.
+    pub tickets: Tickets<String>,
 }
 
 /// Serves the whole API.
@@ -146,6 +151,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/revisions/{revision}/config", get(revisions::read_config))
         .route("/v1/revisions/{revision}/diff", get(revisions::compare))
         .route("/v1/health", get(health::read))
+        .route("/v1/events", get(events::stream))
+        .route("/v1/events/ticket", post(events::ticket))
         .route("/v1/info", get(info::read))
         .route("/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/v1/tokens/{token}", get(tokens::read).delete(tokens::revoke))

@@ -122,6 +122,7 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
         table: &api.catalog.reader().snapshot(),
         listener: &api.listener_state,
         checker: &api.checker,
+        events: api.catalog.events().counts(),
         store: &api.catalog.report().view(),
         drains: api.catalog.drains().count(),
         servers: ServerSeries::Auto,

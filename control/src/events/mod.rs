@@ -5,16 +5,22 @@
 //! missed is read from memory or, for the configuration, from the store; what cannot be read any more is never
 //! passed over in silence, but told as a reset.
 //!
-//! Reading order: `event` (what is told), `position` (its id), `bus`, `consumer`.
+//! Reading order: `event` (what is told), `position` (its id), `bus`, `consumer`, `observer` (health), [`tickets`].
 
 mod bus;
 mod consumer;
 mod event;
+mod observer;
+#[cfg(test)]
+mod observer_tests;
 mod position;
 #[cfg(test)]
 mod tests;
+pub mod tickets;
 
 pub use bus::{Bus, Counts, MAX_CONSUMERS, Observed};
 pub use consumer::{Consumer, Filter, Full, Item, Reset, ResetReason, Start};
 pub use event::{ConfigEvent, Event, Topic};
+pub(crate) use observer::Observer;
+pub use observer::{HealthEvent, ServerTurn, UpstreamTurn};
 pub use position::{EventId, Position};

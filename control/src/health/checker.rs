@@ -132,7 +132,7 @@ impl<P: Prober> Checker<P> {
         let Some(probe) = &group.probe else { return };
         self.stats.started(at.saturating_duration_since(due), self.clock.now().moment);
         if Targets::is_late(group, due, at) {
-            target.state.health.freeze();
+            freeze(target, group);
         }
         if self.running.is_empty() {
             self.stall.resume(at);
@@ -178,7 +178,7 @@ impl<P: Prober> Checker<P> {
                 duration: Duration::ZERO,
             });
             if let Err(cause) = conclude(target, group, done, stalled, now) {
-                target.state.health.freeze();
+                freeze(target, group);
                 self.stats.discard();
                 if self.complained_at.is_none_or(|last| at - last >= COMPLAINT) {
                     self.complained_at = Some(at);
@@ -193,6 +193,13 @@ impl<P: Prober> Checker<P> {
         }
         let mut timing = Timing { at, now, draw: &mut rand::random };
         self.targets.reschedule(running.target, running.started, &mut timing);
+    }
+}
+
+/// Marks the verdict on a server as old.
+pub(super) fn freeze(target: &Target, group: &Group) {
+    if target.state.health.freeze() {
+        group.upstream.state.verdict_aged();
     }
 }
 
@@ -218,9 +225,12 @@ fn conclude(target: &Target, group: &Group, done: Done, stalled: Duration, now: 
         }
     };
     let is_vouched = outcome.failure.is_none() && vouches(target, group, now);
+    let was_late = target.state.health.is_late();
     if let Some(transition) = target.state.health.observe(&outcome, group.upstream.thresholds, now) {
         group.upstream.state.eligibility_changed();
         log(target, transition, &outcome.detail);
+    } else if was_late {
+        group.upstream.state.verdict_aged();
     }
     if is_vouched && target.state.outlier.uneject() {
         group.upstream.state.eligibility_changed();

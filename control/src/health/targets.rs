@@ -219,8 +219,8 @@ impl Targets {
     pub(super) fn freeze_overdue(&self, at: Instant) {
         let overdue = self.queue.overdue(at.checked_sub(MIN_LATENESS).unwrap_or(at));
         for (due, id) in overdue {
-            if let Some((target, _)) = self.get(id).filter(|(_, group)| Self::is_late(group, due, at)) {
-                target.state.health.freeze();
+            if let Some((target, group)) = self.get(id).filter(|(_, group)| Self::is_late(group, due, at)) {
+                super::checker::freeze(target, group);
             }
         }
     }

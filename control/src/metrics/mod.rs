@@ -13,7 +13,7 @@ mod writer;
 
 use weir_shared::{state::ListenerState, table::Table, time::Now};
 
-use crate::{health::CheckerStats, status::StoreView};
+use crate::{events::Counts, health::CheckerStats, status::StoreView};
 
 /// The media type of what [`render`] answers.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -54,6 +54,8 @@ pub struct Sources<'a> {
     pub listener: &'a ListenerState,
     /// How the checker is doing.
     pub checker: &'a CheckerStats,
+    /// What listeners were told.
+    pub events: &'a Counts,
     /// How the configuration is kept.
     pub store: &'a StoreView,
     /// Drains under way.

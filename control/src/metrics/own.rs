@@ -10,6 +10,7 @@ use super::{
     writer::{Kind, Writer},
 };
 use crate::{
+    events::{Counts, Topic},
     health::CheckerStats,
     status::{StoreState, StoreView},
 };
@@ -24,6 +25,7 @@ pub(super) fn write(sources: &Sources<'_>, text: &mut Writer) {
     text.single("weir_drains_active", Kind::Gauge, "Servers being drained.", sources.drains);
     store(sources.store, text);
     checker(sources.checker, sources.now.moment, text);
+    events(sources.events, text);
     listener(sources.listener, text);
 }
 
@@ -52,6 +54,20 @@ fn checker(checker: &CheckerStats, now: Moment, text: &mut Writer) {
         Kind::Counter,
         "Health checks that said nothing because Weir itself was starved or out of files or ports.",
         checker.discarded(),
+    );
+}
+
+fn events(counts: &Counts, text: &mut Writer) {
+    text.single("weir_events_subscribers", Kind::Gauge, "Event streams open.", counts.consumers());
+    let mut published = text.family("weir_events_published_total", Kind::Counter, "Events told, by topic.");
+    for topic in Topic::ALL {
+        published.sample(&[("topic", topic.as_str())], counts.published(topic));
+    }
+    text.single(
+        "weir_events_resets_total",
+        Kind::Counter,
+        "Times a listener was told that something is missing.",
+        counts.resets(),
     );
 }
 

@@ -32,6 +32,7 @@ fn text(fixture: &Fixture, servers: ServerSeries) -> String {
     render(&Sources {
         table: &fixture.reader.snapshot(),
         listener: &listener,
+        events: &crate::events::Counts::default(),
         checker: &CheckerStats::default(),
         store: &store,
         drains: 2,

@@ -237,9 +237,15 @@ impl Health {
         self.lock().next_at = Some(next_at);
     }
 
-    /// Notes that the checker could not keep its time. The verdict stays in force.
-    pub fn freeze(&self) {
-        self.lock().late = true;
+    /// Notes that the checker could not keep its time. The verdict stays in force. Answers whether that is news.
+    pub fn freeze(&self) -> bool {
+        !std::mem::replace(&mut self.lock().late, true)
+    }
+
+    /// Whether the checker could not keep its time.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.lock().late
     }
 
     /// Takes the server as healthy because nothing checks it. Answers whether that changed anything.

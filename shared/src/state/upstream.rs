@@ -22,6 +22,8 @@ pub struct UpstreamState {
     /// Since when the numbers count.
     pub counters_since: Timestamp,
     generation: AtomicU64,
+    /// How often the verdict on a server began or ceased to be old.
+    aged: AtomicU64,
     /// Held while one server is weighed against the others and ejected; never for a request that succeeds.
     ejecting: Mutex<()>,
 }
@@ -37,6 +39,7 @@ impl UpstreamState {
             in_flight: PerWorker::new(workers),
             counters_since: now,
             generation: AtomicU64::new(0),
+            aged: AtomicU64::new(0),
             ejecting: Mutex::new(()),
         }
     }
@@ -45,6 +48,18 @@ impl UpstreamState {
     /// generation then sees the change.
     pub fn eligibility_changed(&self) {
         self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Notes that the verdict on some server began or ceased to be old, which makes none more or less eligible. Call it
+    /// after the change itself.
+    pub fn verdict_aged(&self) {
+        self.aged.fetch_add(1, Ordering::Release);
+    }
+
+    /// Number of the last change that shows in the state of a server, but for what time alone changes.
+    #[must_use]
+    pub fn shown(&self) -> u64 {
+        self.generation().wrapping_add(self.aged.load(Ordering::Acquire))
     }
 
     /// Until dropped, nobody else decides about an ejection.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use axum::{Router, body::Body};
+use axum::{Router, body::Body, response::Response};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -22,6 +22,7 @@ use crate::{
     catalog::{StoreReport, Writer, precondition::IfMatch},
     clock::Clock,
     drains::Runner,
+    events::{Bus, tickets::Tickets},
     health::CheckerStats,
     startup::Source,
     status::Status,
@@ -33,6 +34,7 @@ pub(super) struct Harness {
     router: Router,
     pub(super) reader: TableReader,
     pub(super) store: Arc<dyn Store>,
+    pub(super) events: Bus,
     _writer: JoinSet<()>,
 }
 
@@ -42,6 +44,23 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) text: String,
+}
+
+/// An answer of which the body may be still to come.
+#[derive(Debug)]
+pub(super) struct Open(Response);
+
+impl Open {
+    pub(super) fn status(&self) -> StatusCode {
+        self.0.status()
+    }
+
+    /// The answer with all of its body.
+    pub(super) async fn whole(self) -> Answer {
+        let (parts, body) = self.0.into_parts();
+        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        Answer { status: parts.status, headers: parts.headers, text }
+    }
 }
 
 impl Answer {
@@ -148,8 +167,10 @@ impl Harness {
             in_flight: Semaphore::new(api::envelope::MAX_IN_FLIGHT),
             under_way: UnderWay::default(),
             if_match,
+            tickets: Tickets::new(clock),
         };
-        Self { router: api::router(Arc::new(api)), reader, store: kept, _writer: task }
+        let events = api.catalog.events().clone();
+        Self { router: api::router(Arc::new(api)), reader, store: kept, events, _writer: task }
     }
 
     /// Sends a request with the header fields `fields`.
@@ -160,6 +181,17 @@ impl Harness {
         fields: &[(&str, &str)],
         body: impl Into<Body>,
     ) -> Answer {
+        self.open(method, path, fields, body).await.whole().await
+    }
+
+    /// The same, answering as soon as there is a status.
+    pub(super) async fn open(
+        &self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Open {
         let mut request = Request::builder().method(method).uri(path);
         if !fields.iter().any(|(name, _)| *name == "host") {
             request = request.header("host", "localhost:9900");
@@ -167,10 +199,7 @@ impl Harness {
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        let response = self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
-        Answer { status: parts.status, headers: parts.headers, text }
+        Open(self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap())
     }
 
     pub(super) async fn get(&self, path: &str) -> Answer {

@@ -4,6 +4,7 @@ mod bad_input;
 mod conditions;
 mod config;
 mod drains;
+mod events;
 mod harness;
 mod history;
 mod operations;

@@ -1,0 +1,235 @@
+//! Notices when a server or an upstream changes its state, and tells it.
+//!
+//! The state is what `GET /v1/health` shows, which nobody sets: it follows from checks, ejections that end by themselves,
+//! and the operator's wishes. So it is looked at ten times a second, off the request path. A look costs one counter per
+//! upstream; the servers of an upstream are looked at only after the counter moved, an ejection ended, or a change of
+//! the configuration.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+use tokio::time::MissedTickBehavior;
+use utoipa::ToSchema;
+use weir_shared::{
+    state::{HealthState, Reason, UpstreamState},
+    table::{ServerStatus, Table, TableReader, Upstream, UpstreamCondition, UpstreamStatus},
+    time::{Moment, Now, Timestamp},
+};
+
+use super::{Bus, Observed};
+use crate::clock::Clock;
+
+/// Time between two looks. A state that does not last as long may go untold.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// Events told in one go; then others get the thread.
+const BURST: usize = 500;
+
+/// A change of state, as told: of a server when it names one, else of the upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum HealthEvent {
+    /// A server turned.
+    Server(ServerTurn),
+    /// An upstream turned.
+    Upstream(UpstreamTurn),
+}
+
+/// A server's change of state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ServerTurn {
+    /// The upstream.
+    #[schema(example = "web")]
+    pub upstream: String,
+    /// The server.
+    #[schema(example = "10.0.0.7-8080")]
+    pub server: String,
+    /// State before.
+    pub from: HealthState,
+    /// State now.
+    pub to: HealthState,
+    /// Why, unless simply healthy.
+    pub reason: Option<Reason>,
+    /// The same for a person.
+    pub detail: String,
+    /// When it was noticed.
+    pub at: Timestamp,
+    /// The process that noticed it.
+    #[schema(value_type = String, example = "lb-1")]
+    pub node: Arc<str>,
+}
+
+/// An upstream's change of state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct UpstreamTurn {
+    /// The upstream.
+    #[schema(example = "web")]
+    pub upstream: String,
+    /// State before.
+    pub from: UpstreamCondition,
+    /// State now.
+    pub to: UpstreamCondition,
+    /// When it was noticed.
+    pub at: Timestamp,
+    /// The process that noticed it.
+    #[schema(value_type = String, example = "lb-1")]
+    pub node: Arc<str>,
+}
+
+/// Looks at every server and tells the bus what turned.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    reader: TableReader,
+    bus: Bus,
+    clock: Clock,
+    node: Arc<str>,
+    table: Arc<Table>,
+    /// By id, as in the table.
+    watched: Vec<Watched>,
+}
+
+/// An upstream as it was when last looked at.
+#[derive(Debug)]
+struct Watched {
+    upstream: Arc<Upstream>,
+    /// The upstream's own, one pointer nearer.
+    observed: Arc<UpstreamState>,
+    /// Number of the last change that was looked at; `None` when another look is due in any case.
+    seen: Option<u64>,
+    /// When the first ejection ends.
+    expires: Option<Moment>,
+    state: UpstreamCondition,
+    /// By position in the upstream.
+    servers: Box<[HealthState]>,
+}
+
+impl Observer {
+    /// Takes the present state as known, and tells `bus` of what differs from now on. `node` is this process.
+    #[must_use]
+    pub(crate) fn new(reader: TableReader, bus: Bus, clock: Clock, node: &str) -> Self {
+        let table = reader.snapshot();
+        let now = clock.now();
+        let node: Arc<str> = node.into();
+        let mut watched: Vec<Watched> = table.upstreams().map(Watched::new).collect();
+        for watched in &mut watched {
+            watched.look(now, &node);
+        }
+        Self { reader, bus, clock, node, table, watched }
+    }
+
+    /// Looks for ever. Run it on the control plane's runtime.
+    pub(crate) async fn run(mut self) {
+        let mut ticks = tokio::time::interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.look().await;
+        }
+    }
+
+    /// Looks once.
+    pub(super) async fn look(&mut self) {
+        let table = self.reader.snapshot();
+        if !Arc::ptr_eq(&table, &self.table) {
+            self.follow(table);
+        }
+        let now = self.clock.now();
+        let mut told = 0;
+        for watched in &mut self.watched {
+            if !watched.is_due(now.moment) {
+                continue;
+            }
+            let turns = watched.look(now, &self.node);
+            told += turns.len();
+            self.bus.publish_all(Observed::Health, watched.upstream.id.as_str(), &turns);
+            if told >= BURST {
+                told = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Takes over the upstreams of another table; those that are still the same are recognised by pointer.
+    fn follow(&mut self, table: Arc<Table>) {
+        let mut before = std::mem::take(&mut self.watched).into_iter().peekable();
+        let follow = |upstream: &Arc<Upstream>| {
+            while before.next_if(|known| known.upstream.id < upstream.id).is_some() {}
+            match before.next_if(|known| known.upstream.id == upstream.id) {
+                Some(same) if Arc::ptr_eq(&same.upstream, upstream) => same,
+                Some(known) => known.changed_to(upstream),
+                None => Watched::new(upstream),
+            }
+        };
+        self.watched = table.upstreams().map(follow).collect();
+        self.table = table;
+    }
+}
+
+impl Watched {
+    /// A new upstream, of which nothing is known but that its servers were not checked yet.
+    fn new(upstream: &Arc<Upstream>) -> Self {
+        Self {
+            upstream: Arc::clone(upstream),
+            observed: Arc::clone(&upstream.state),
+            seen: None,
+            expires: None,
+            state: UpstreamCondition::Empty,
+            servers: vec![HealthState::Initial; upstream.servers.len()].into(),
+        }
+    }
+
+    /// The same upstream after a change of its configuration.
+    fn changed_to(&self, upstream: &Arc<Upstream>) -> Self {
+        let known: std::collections::HashMap<&str, HealthState> = self
+            .upstream
+            .servers
+            .iter()
+            .map(|server| server.id.as_str())
+            .zip(self.servers.iter().copied())
+            .collect();
+        let state = |id: &str| known.get(id).copied().unwrap_or_default();
+        let servers = upstream.servers.iter().map(|server| state(server.id.as_str())).collect();
+        Self { state: self.state, servers, ..Self::new(upstream) }
+    }
+
+    fn is_due(&self, now: Moment) -> bool {
+        self.seen != Some(self.observed.shown()) || self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// Looks at every server. Answers what turned.
+    fn look(&mut self, now: Now, node: &Arc<str>) -> Vec<HealthEvent> {
+        // Read first: what changes during the look is looked at again.
+        self.seen = Some(self.observed.shown());
+        self.expires = None;
+        let mut turns = Vec::new();
+        for (server, known) in self.upstream.servers.iter().zip(&mut self.servers) {
+            let end = server.state.outlier.ejected_until().filter(|end| *end > now.moment);
+            self.expires = self.expires.into_iter().chain(end).min();
+            let status = ServerStatus::of(server, now.moment);
+            if status.state == *known {
+                continue;
+            }
+            turns.push(HealthEvent::Server(ServerTurn {
+                upstream: self.upstream.id.as_str().to_owned(),
+                server: server.id.as_str().to_owned(),
+                from: std::mem::replace(known, status.state),
+                to: status.state,
+                reason: status.reason,
+                detail: status.detail,
+                at: now.wall,
+                node: Arc::clone(node),
+            }));
+        }
+        let state = UpstreamStatus::of(&self.upstream, now.moment).state;
+        if state != self.state {
+            turns.push(HealthEvent::Upstream(UpstreamTurn {
+                upstream: self.upstream.id.as_str().to_owned(),
+                from: std::mem::replace(&mut self.state, state),
+                to: state,
+                at: now.wall,
+                node: Arc::clone(node),
+            }));
+        }
+        turns
+    }
+}

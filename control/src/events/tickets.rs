@@ -1,0 +1,123 @@
+//! Tickets: how a browser's `EventSource`, which cannot send an `Authorization` field, shows who it is.
+//!
+//! A caller who has shown who it is gets a text that stands for it once, for a minute, and may therefore be part of a
+//! URL. Only hashes are kept and compared, so that neither memory nor the time of an answer tells a ticket.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rand::RngExt;
+use sha2::{Digest, Sha256};
+use weir_shared::time::{Moment, Timestamp};
+
+use crate::clock::Clock;
+
+/// How long a ticket can be used.
+pub const LIFETIME: Duration = Duration::from_secs(60);
+
+/// Tickets that wait to be used. Further ones are refused until one is used or too old.
+pub const MAX_TICKETS: usize = 4096;
+
+/// Issues and takes tickets that stand for a `P`.
+#[derive(Debug)]
+pub struct Tickets<P> {
+    clock: Clock,
+    /// By hash. Held for a look-up, and for a sweep when full.
+    held: Mutex<HashMap<[u8; 32], Held<P>>>,
+}
+
+#[derive(Debug)]
+struct Held<P> {
+    principal: P,
+    until: Moment,
+}
+
+/// A ticket just issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// The ticket itself.
+    pub text: String,
+    /// When it can no longer be used.
+    pub expires_at: Timestamp,
+}
+
+/// Too many tickets wait to be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{MAX_TICKETS} tickets wait to be used already")]
+pub struct TooMany;
+
+impl<P> Tickets<P> {
+    /// No tickets yet.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, held: Mutex::default() }
+    }
+
+    /// Issues a ticket that stands for `principal`.
+    ///
+    /// # Errors
+    /// When too many wait to be used.
+    pub fn issue(&self, principal: P) -> Result<Ticket, TooMany> {
+        let now = self.clock.now();
+        let text = format!("{:032x}", rand::rng().random::<u128>());
+        let held = Held { principal, until: now.moment.plus(LIFETIME) };
+        let mut all = self.lock();
+        if all.len() >= MAX_TICKETS {
+            all.retain(|_, held| held.until > now.moment);
+        }
+        if all.len() >= MAX_TICKETS {
+            return Err(TooMany);
+        }
+        all.insert(hash(&text), held);
+        Ok(Ticket { text, expires_at: now.wall.plus(LIFETIME) })
+    }
+
+    /// Takes the ticket `text`: whom it stands for, the first time and in time.
+    #[must_use]
+    pub fn redeem(&self, text: &str) -> Option<P> {
+        let held = self.lock().remove(&hash(text))?;
+        (held.until > self.clock.now().moment).then_some(held.principal)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Held<P>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn hash(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, advance};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ticket_stands_for_its_holder_once_and_for_a_minute() {
+        let tickets = Tickets::new(Clock::new(Instant::now()));
+        let (first, second) = (tickets.issue("ann").unwrap(), tickets.issue("bob").unwrap());
+        assert_ne!(first.text, second.text);
+        assert_eq!(tickets.redeem(&first.text), Some("ann"));
+        assert_eq!(tickets.redeem(&first.text), None);
+        assert_eq!(tickets.redeem("0"), None);
+        advance(LIFETIME).await;
+        assert_eq!(tickets.redeem(&second.text), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tickets_are_bounded_and_old_ones_make_room() {
+        let tickets = Tickets::new(Clock::new(Instant::now()));
+        for number in 0..MAX_TICKETS {
+            assert!(tickets.issue(number).is_ok());
+        }
+        assert_eq!(tickets.issue(0), Err(TooMany));
+        advance(LIFETIME).await;
+        assert!(tickets.issue(1).is_ok());
+        assert_eq!(tickets.lock().len(), 1);
+    }
+}
