@@ -218,6 +218,25 @@ fn who_does_not_read_is_told_a_reset_costs_no_memory_and_delays_nobody() {
 }
 
 #[test]
+fn a_listener_that_hangs_delays_no_change_and_misses_none() {
+    const WRITES: usize = 500;
+    let weir = Weir::start();
+    let mut hanging = EventStream::try_open(narrow(weir.admin()), "/v1/events?topics=config", None).unwrap();
+    // Each is told at some length, so that all of them are more than the connection holds.
+    for weight in 1..=WRITES {
+        let servers: Vec<Value> = (1..=100)
+            .map(|n| json!({"address": format!("127.9.0.{n}:80"), "weight": weight % 2 + 1}))
+            .collect();
+        let body = json!({"servers": servers, "health_check": {"enabled": false}});
+        assert!(matches!(weir.api().put("/v1/upstreams/many", &body).status(), 200 | 201));
+    }
+    for expected in 1..=WRITES as u64 {
+        assert_eq!(revision(&hanging.read().unwrap()), expected);
+    }
+    weir.assert_no_errors();
+}
+
+#[test]
 fn a_thousand_listeners_leave_the_api_alone_and_one_more_is_refused() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -257,10 +276,91 @@ fn open_streams_do_not_hold_up_a_stop() {
         while stream.read().is_some() {}
     }
     assert!(weir.wait(Duration::from_secs(10)).success());
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     assert!(weir.logs().event("the control plane did not finish in time").is_none());
     // What it was sent before is still there; then the connection ends.
     let mut rest = Vec::new();
     let _ = stuck.stream().read_to_end(&mut rest);
+    weir.assert_no_errors();
+}
+
+/// Makes a token for `scopes`, as `by`; answers its text.
+fn token(weir: &Weir, by: Option<&str>, id: &str, scopes: &[&str]) -> String {
+    let call = weir.api().call("POST", "/v1/tokens").json(&json!({"id": id, "scopes": scopes}));
+    let call = match by {
+        Some(by) => call.field("Authorization", &format!("Bearer {by}")),
+        None => call,
+    };
+    call.send().expect(201).json()["token"].as_str().unwrap().to_owned()
+}
+
+/// The event stream for `query`, with a ticket for the holder of `token`.
+fn with_ticket(weir: &Weir, token: &str, query: &str) -> String {
+    let call =
+        weir.api().call("POST", "/v1/events/ticket").field("Authorization", &format!("Bearer {token}"));
+    let answer = call.send().expect(200).json();
+    assert!(answer["expires_at"].is_string(), "{answer}");
+    format!("/v1/events?{query}ticket={}", answer["ticket"].as_str().unwrap())
+}
+
+/// Makes an upstream with one server, as the holder of `token`.
+fn make(weir: &Weir, token: &str, id: &str) {
+    let body = json!({"servers": ["127.0.0.1:9"], "health_check": {"enabled": false}});
+    let call = weir.api().call("PUT", &format!("/v1/upstreams/{id}")).json(&body);
+    call.field("Authorization", &format!("Bearer {token}")).send().expect(201);
+}
+
+#[test]
+fn where_callers_must_be_known_a_ticket_opens_one_stream() {
+    let weir = Weir::start();
+    let root = token(&weir, None, "root", &["admin"]);
+    let status = |target: &str| EventStream::try_open(Wire::connect(weir.admin()), target, None).err();
+    for target in ["/v1/events", "/v1/events?ticket=0", "/v1/events?ticket="] {
+        assert_eq!(status(target), Some(401), "{target}");
+    }
+    assert_eq!(weir.api().call("POST", "/v1/events/ticket").send().status(), 401);
+    let target = with_ticket(&weir, &root, "topics=config&");
+    let mut stream = EventStream::open(weir.admin(), &target);
+    assert_eq!(status(&target), Some(401), "used already");
+    assert_eq!(status(&with_ticket(&weir, &root, "").replace("/events", "/health")), Some(401));
+    make(&weir, &root, "web");
+    let told = stream.read().unwrap();
+    assert_eq!((revision(&told), &told.data["actor"]), (1, &json!("token:root")));
+    let revoked = weir.api().call("DELETE", "/v1/tokens/root?open=true");
+    revoked.field("Authorization", &format!("Bearer {root}")).send().expect(204);
+    put(&weir, "web", 1);
+    assert_eq!(stream.read(), None, "the caller is nobody any more");
+    weir.assert_no_errors();
+}
+
+#[test]
+fn changes_are_told_to_those_who_may_read_them_and_health_to_the_others() {
+    let weir = Weir::start();
+    let root = token(&weir, None, "root", &["admin"]);
+    let watcher = token(&weir, Some(&root), "watcher", &["health:read"]);
+    let reader = token(&weir, Some(&root), "reader", &["health:read", "config:read"]);
+    let scaler = token(&weir, Some(&root), "scaler", &["servers:write:web"]);
+    let open = |token: &str, query: &str| {
+        EventStream::try_open(Wire::connect(weir.admin()), &with_ticket(&weir, token, query), None)
+    };
+    for (token, query) in [
+        (&watcher, "topics=config&"),
+        (&scaler, ""),
+        (&scaler, "upstream=other&"),
+        (&scaler, "topics=config&upstream=web&"),
+    ] {
+        assert_eq!(open(token, query).err(), Some(403), "{query}");
+    }
+    let mut watching = open(&watcher, "").unwrap();
+    let mut reading = open(&reader, "").unwrap();
+    let mut scaling = open(&scaler, "upstream=web&").unwrap();
+    make(&weir, &root, "other");
+    make(&weir, &root, "web");
+    assert_eq!(revision(&reading.read().unwrap()), 1);
+    // A change is told before what comes of it.
+    let told = watching.read().unwrap();
+    assert_eq!((told.kind.as_str(), &told.data["upstream"]), ("health", &json!("other")));
+    let told = scaling.read().unwrap();
+    assert_eq!((told.kind.as_str(), &told.data["upstream"]), ("health", &json!("web")));
     weir.assert_no_errors();
 }

@@ -44,6 +44,8 @@ pub enum Stranger {
     Unknown,
     /// The token has expired.
     Expired,
+    /// There is no such ticket, it was used, it is too old, or whom it stood for is not known any more.
+    Ticket,
 }
 
 impl Stranger {
@@ -55,6 +57,7 @@ impl Stranger {
             Self::Malformed => "token_malformed",
             Self::Unknown => "token_unknown",
             Self::Expired => "token_expired",
+            Self::Ticket => "ticket_invalid",
         }
     }
 }
@@ -139,6 +142,17 @@ impl Access {
                 let who = if is_local { Who::Local } else { Who::Anybody };
                 Ok(Principal::new(who, vec![Scope::Admin]))
             }
+        }
+    }
+
+    /// Whether `principal`, who was known once, would still be taken for the same and may do the same.
+    #[must_use]
+    pub fn still_knows(&self, principal: &Principal, now: Timestamp) -> bool {
+        match &principal.who {
+            Who::Token(id) => self.tokens.holder(id, now).as_ref() == Some(principal),
+            Who::Local | Who::Anybody => !self.is_required(),
+            // What these may do is decided at the start.
+            Who::User(_) | Who::Certificate(_) => true,
         }
     }
 

@@ -145,7 +145,7 @@ impl Tokens {
         }
         let is_file = self.file.is_some_and(|file| file.matches(&shown));
         match found {
-            _ if is_file => Ok(Principal::new(Who::Token(FILE_TOKEN.to_owned()), vec![Scope::Admin])),
+            _ if is_file => Ok(of_file()),
             None if token::is_well_formed(text) => Err(Stranger::Unknown),
             None => Err(Stranger::Malformed),
             Some((token, key))
@@ -153,8 +153,17 @@ impl Tokens {
             {
                 Err(Stranger::Expired)
             }
-            Some((token, _)) => Ok(Principal::new(Who::Token(token.id.clone()), token.scopes.clone())),
+            Some((token, _)) => Ok(of_token(token)),
         }
+    }
+
+    /// Who shows the token `id`, unless there is none of that name any more or it has expired.
+    #[must_use]
+    pub fn holder(&self, id: &str, now: Timestamp) -> Option<Principal> {
+        if id == FILE_TOKEN {
+            return self.file.map(|_| of_file());
+        }
+        self.get(id).filter(|token| !token.has_expired(now)).map(|token| of_token(&token))
     }
 
     /// Makes a token, with `beside` in the same transaction. `token` has no keys yet. Answers its text, which is known to
@@ -263,4 +272,12 @@ impl Tokens {
         ops.extend(beside);
         Ok(store.record(ops).await?)
     }
+}
+
+fn of_file() -> Principal {
+    Principal::new(Who::Token(FILE_TOKEN.to_owned()), vec![Scope::Admin])
+}
+
+fn of_token(token: &Token) -> Principal {
+    Principal::new(Who::Token(token.id.clone()), token.scopes.clone())
 }

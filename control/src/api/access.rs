@@ -8,22 +8,26 @@ use axum::{
     RequestExt,
     extract::{MatchedPath, RawPathParams, Request},
 };
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, Method, Uri, header};
 
 use super::{
     Api,
+    params::Params,
     permissions::{self, Demand},
     problem::{Code, Problem},
 };
 use crate::{
     access::{
-        Shown,
+        Shown, Stranger,
         limit::Rate,
         principal::{Peer, Principal},
         token,
     },
     strict,
 };
+
+/// The one path that is about an upstream named by a parameter, and takes tickets.
+const EVENTS: &str = "/v1/events";
 
 /// Query parameters that other APIs take tokens in.
 const TOKEN_PARAMETERS: [&str; 4] = ["token", "access_token", "api_key", "apikey"];
@@ -58,7 +62,7 @@ pub(super) async fn admit(api: &Api, request: &mut Request) -> Result<(), Proble
     if demand == Demand::Public {
         return Ok(());
     }
-    let principal = match api.access.identify(&peer, shown(request.headers()), now.wall) {
+    let principal = match identify(api, &peer, request, route.as_deref()) {
         Ok(principal) => principal,
         Err(stranger) => {
             tracing::debug!(%peer, reason = stranger.as_str(), "a call without a valid token");
@@ -69,7 +73,7 @@ pub(super) async fn admit(api: &Api, request: &mut Request) -> Result<(), Proble
         }
     };
     if let Demand::Needs(need) = demand {
-        let upstream = upstream(request).await;
+        let upstream = upstream(request, route.as_deref()).await;
         if !principal.may(need, upstream.as_deref()) {
             let about =
                 upstream.map(|id| format!(" for the upstream \"{}\"", strict::echo(&id))).unwrap_or_default();
@@ -79,6 +83,21 @@ pub(super) async fn admit(api: &Api, request: &mut Request) -> Result<(), Proble
     }
     request.extensions_mut().insert(Caller(principal));
     Ok(())
+}
+
+/// Who makes `request`, by a ticket where those are taken, or else as everywhere.
+fn identify(api: &Api, peer: &Peer, request: &Request, route: Option<&str>) -> Result<Principal, Stranger> {
+    let now = api.clock.now().wall;
+    let takes_tickets = request.method() == Method::GET && route == Some(EVENTS);
+    match (takes_tickets.then(|| parameter(request.uri(), "ticket")).flatten(), shown(request.headers())) {
+        (None, shown) => api.access.identify(peer, shown, now),
+        (Some(ticket), Shown::Nothing) => {
+            let principal = api.tickets.redeem(&ticket);
+            principal.filter(|principal| api.access.still_knows(principal, now)).ok_or(Stranger::Ticket)
+        }
+        // Two answers to one question, as with two tokens.
+        (Some(_), Shown::Token(_) | Shown::Malformed) => Err(Stranger::Malformed),
+    }
 }
 
 /// The other end of the request's connection.
@@ -127,10 +146,17 @@ fn carries_secret(uri: &Uri) -> bool {
     })
 }
 
-/// The upstream that the request's path names, decoded as its handler will have it.
-async fn upstream(request: &mut Request) -> Option<String> {
+/// The upstream that the request is about, decoded as its handler will have it.
+async fn upstream(request: &mut Request, route: Option<&str>) -> Option<String> {
+    if route == Some(EVENTS) {
+        return parameter(request.uri(), "upstream");
+    }
     let params = request.extract_parts::<RawPathParams>().await.ok()?;
     params.iter().find(|(name, _)| *name == "upstream").map(|(_, value)| value.to_owned())
+}
+
+fn parameter(uri: &Uri, name: &'static str) -> Option<String> {
+    Params::of(uri).ok()?.text(name)
 }
 
 fn unauthenticated() -> Problem {

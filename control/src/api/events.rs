@@ -9,7 +9,9 @@ use utoipa::ToSchema;
 use weir_shared::{id::Revision, time::Timestamp};
 
 use super::{
-    Api, examples,
+    Api,
+    access::Caller,
+    examples,
     params::Params,
     problem::{Code, Problem, sentence},
     reply,
@@ -17,6 +19,7 @@ use super::{
     stream::{Chunks, Format, OnReset, Stream},
 };
 use crate::{
+    access::{principal::Principal, scope::Need},
     drains::DrainEvent,
     events::{ConfigEvent, Filter, HealthEvent, Reset, Start, Topic},
     status::HealthPage,
@@ -75,15 +78,17 @@ pub(super) struct TicketView {
 /// `last_event_id`, misses nothing: changes are read from the history, across restarts, the rest from the last 10 000
 /// events of the process. What cannot be told any more is told as one `reset` with the topics it is about: read the state
 /// anew. A heartbeat comes every 15 seconds without an event. With `Accept: application/x-ndjson` each event is a line
-/// of JSON. A browser's `EventSource` identifies itself with a ticket.
+/// of JSON. A browser's `EventSource` identifies itself with a ticket. Changes are told to those who may read the whole
+/// configuration; who may see one upstream only names it. A stream ends when its caller's token is revoked, changed or
+/// too old.
 #[utoipa::path(
     get, path = "/v1/events", tag = "events", operation_id = "streamEvents",
     params(
-        ("topics" = Option<String>, Query, description = "Comma-separated: `config`, `health`, `drain`; all when absent.", example = "config,health"),
+        ("topics" = Option<String>, Query, description = "Comma-separated: `config`, `health`, `drain`; when absent, all that the caller may hear. `config` needs the scope `config:read`.", example = "config,health"),
         ("upstream" = Option<String>, Query, description = "Only what concerns this upstream.", example = "web"),
         ("since" = Option<u32>, Query, description = "Begins with the change after this revision.", example = 42),
         ("last_event_id" = Option<String>, Query, description = "Begins after this event; for callers who cannot set the field.", example = "7f3a9c.42.1795383600123455"),
-        ("snapshot" = Option<bool>, Query, description = "Begins with the health of everything, as pages in `snapshot` events; also after a reset. With `upstream` the servers are included."),
+        ("snapshot" = Option<bool>, Query, description = "Begins with the health of everything, as pages in `snapshot` events; also after a reset. With `upstream` the servers are included. Needs the scope `health:read` for all upstreams."),
         ("ticket" = Option<String>, Query, description = "From `POST /v1/events/ticket`; for callers who cannot set fields."),
         ("Last-Event-ID" = Option<String>, Header, description = "Begins after this event.", example = "7f3a9c.42.1795383600123455"),
     ),
@@ -95,8 +100,9 @@ pub(super) struct TicketView {
     )
 )]
 pub(super) async fn stream(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
+    let caller = caller(&request)?;
     let mut params = Params::of(request.uri())?;
-    let topics = params.words("topics", &Topic::ALL.map(Topic::as_str));
+    let named = params.words("topics", &Topic::ALL.map(Topic::as_str));
     let upstream = params.text("upstream");
     let since = params.number("since", 0..=u32::MAX);
     let last = params.text("last_event_id");
@@ -104,14 +110,13 @@ pub(super) async fn stream(State(api): State<Arc<Api>>, request: Request<Body>) 
         Some(true) => OnReset::TellState,
         Some(false) | None => OnReset::GoOn,
     };
-    let ticket = params.text("ticket");
+    // It was taken when it was decided who calls.
+    let _ = params.text("ticket");
     params.finish()?;
-    if let Some(ticket) = ticket {
-        let detail = "The ticket is unknown, used or too old: ask for another one.";
-        api.tickets.redeem(&ticket).ok_or_else(|| Problem::new(Code::Forbidden, detail))?;
+    if on_reset == OnReset::TellState && !caller.may(Need::HealthRead, None) {
+        return Err(forbidden("The state of everything", Need::HealthRead));
     }
-    let topics = Topic::ALL.into_iter().filter(|topic| topics.iter().any(|word| word == topic.as_str()));
-    let filter = Filter { topics: topics.collect(), upstream };
+    let filter = Filter { topics: topics(&named, &caller)?, upstream };
     let start = start(request.headers(), last, since);
     let store = api.catalog.store().ok().cloned();
     let consumer = api.catalog.events().listen(filter.clone(), start.clone(), store);
@@ -123,13 +128,35 @@ pub(super) async fn stream(State(api): State<Arc<Api>>, request: Request<Body>) 
         lasting.set();
     }
     let format = Format::of(request.headers());
-    let stream = Stream::new(Arc::clone(&api), consumer, format, on_reset, &start, filter.upstream);
+    let stream = Stream::new(Arc::clone(&api), caller, consumer, format, on_reset, &start, filter.upstream);
     let mut response = Response::new(Body::new(Chunks::new(stream)));
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     // Proxies in between that would collect an answer before they pass it on (NGINX's name for it).
     fields.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     Ok(response)
+}
+
+/// Who listens, and may therefore ask for a ticket.
+fn caller(request: &Request<Body>) -> Result<Principal, Problem> {
+    let caller = request.extensions().get::<Caller>().map(|caller| caller.0.clone());
+    caller.ok_or_else(|| Problem::new(Code::Internal, "It was not decided who calls."))
+}
+
+/// What `caller` is told of: the topics `named`, or all it may hear. That it may hear of health was decided before. A
+/// change may be of anything, whatever upstream is asked for.
+fn topics(named: &[String], caller: &Principal) -> Result<Vec<Topic>, Problem> {
+    let is_named = |topic: &Topic| named.iter().any(|word| word == topic.as_str());
+    let hears_changes = caller.may(Need::ConfigRead, None);
+    if is_named(&Topic::Config) && !hears_changes {
+        return Err(forbidden("The topic \"config\"", Need::ConfigRead));
+    }
+    let all = Topic::ALL.into_iter().filter(|topic| *topic != Topic::Config || hears_changes);
+    Ok(all.filter(|topic| named.is_empty() || is_named(topic)).collect())
+}
+
+fn forbidden(what: &str, need: Need) -> Problem {
+    Problem::new(Code::Forbidden, format!("{what} needs the scope {}.", need.as_str()))
 }
 
 /// Where to begin. The field counts most: `EventSource` sets it when it repeats a request of which all else is old.
@@ -144,14 +171,14 @@ fn start(headers: &HeaderMap, last: Option<String>, since: Option<u32>) -> Start
 /// Issues a ticket for the event stream
 ///
 /// For a browser's `EventSource`, which cannot send an `Authorization` field: it stands for the caller once, within a minute,
-/// as `GET /v1/events?ticket=`.
+/// as `GET /v1/events?ticket=`. It is worth what the caller may hear.
 #[utoipa::path(
     post, path = "/v1/events/ticket", tag = "events", operation_id = "createEventTicket",
     responses((status = 200, description = "The ticket", body = TicketView))
 )]
 pub(super) async fn ticket(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
-    let ticket = api.tickets.issue("api".to_owned()).map_err(|error| {
+    let ticket = api.tickets.issue(caller(&request)?).map_err(|error| {
         Problem::new(Code::RateLimited, sentence(&error.to_string())).field(header::RETRY_AFTER, "10")
     })?;
     let view = TicketView { ticket: ticket.text, expires_at: ticket.expires_at };

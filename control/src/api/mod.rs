@@ -55,7 +55,7 @@ use weir_shared::{
 
 use self::{guard::Guard, retry::UnderWay};
 use crate::{
-    access::{Access, limit::Limiter},
+    access::{Access, limit::Limiter, principal::Principal},
     catalog::{Catalog, precondition::IfMatch},
     clock::Clock,
     events::tickets::Tickets,
@@ -110,8 +110,8 @@ pub struct Api {
     pub under_way: UnderWay,
     /// Whether what is there may be changed without naming its state.
     pub if_match: IfMatch,
-    /// Tickets for the event stream, each for the name of a caller.
-    pub tickets: Tickets<String>,
+    /// Tickets for the event stream.
+    pub tickets: Tickets<Principal>,
 }
 
 /// Serves the whole API.

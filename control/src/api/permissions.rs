@@ -13,6 +13,9 @@ const PROBES: [&str; 2] = ["/healthz", "/metrics"];
 /// The documentation and what belongs to it.
 const DOCS: &str = "/docs";
 
+/// Operations for everybody who is known: what they give is worth what their caller may.
+const KNOWN: [(&str, &str); 1] = [("POST", "/v1/events/ticket")];
+
 #[rustfmt::skip]
 const NEEDS: &[(&str, &str, Need)] = &[
     ("GET", "/v1/upstreams", Need::ConfigRead),
@@ -45,7 +48,6 @@ const NEEDS: &[(&str, &str, Need)] = &[
     ("GET", "/v1/revisions/{revision}/config", Need::ConfigRead),
     ("GET", "/v1/revisions/{revision}/diff", Need::ConfigRead),
     ("GET", "/v1/events", Need::HealthRead),
-    ("POST", "/v1/events/ticket", Need::HealthRead),
     ("GET", "/v1/health", Need::HealthRead),
     ("GET", "/v1/info", Need::HealthRead),
     ("GET", "/v1/tokens", Need::Admin),
@@ -63,7 +65,7 @@ const NEEDS: &[(&str, &str, Need)] = &[
 pub(super) enum Demand {
     /// Nothing.
     Public,
-    /// Who it is: there is nothing at that path.
+    /// Who it is: there is nothing at that path, or nothing that only some may have.
     Anybody,
     /// That it may do this.
     Needs(Need),
@@ -75,6 +77,9 @@ pub(super) fn of(method: &Method, route: Option<&str>, probes: Probes) -> Demand
     let is_docs = route == DOCS || route.strip_prefix(DOCS).is_some_and(|rest| rest.starts_with('/'));
     if is_docs || PUBLIC.contains(&route) || (probes == Probes::Open && PROBES.contains(&route)) {
         return Demand::Public;
+    }
+    if KNOWN.contains(&(method.as_str(), route)) {
+        return Demand::Anybody;
     }
     Demand::Needs(listed(method, route).unwrap_or(Need::Admin))
 }
@@ -101,8 +106,9 @@ mod tests {
                 }
                 seen += 1;
                 let method = Method::from_bytes(method.as_bytes()).unwrap();
-                let is_public = of(&method, Some(path), Probes::Guarded) == Demand::Public;
-                assert!(is_public != listed(&method, path).is_some(), "{method} {path}: list what it needs");
+                let is_free =
+                    matches!(of(&method, Some(path), Probes::Guarded), Demand::Public | Demand::Anybody);
+                assert!(is_free != listed(&method, path).is_some(), "{method} {path}: list what it needs");
             }
         }
         assert!(seen > 25, "{seen}");
@@ -117,5 +123,7 @@ mod tests {
         assert_eq!(of(Method::GET, Some("/docs/{*rest}")), Demand::Public);
         assert_eq!(of(Method::GET, Some("/docsy")), Demand::Needs(Need::Admin));
         assert_eq!(of(Method::GET, None), Demand::Anybody);
+        assert_eq!(of(Method::POST, Some("/v1/events/ticket")), Demand::Anybody);
+        assert_eq!(of(Method::GET, Some("/v1/events/ticket")), Demand::Needs(Need::Admin));
     }
 }

@@ -15,6 +15,7 @@ use hyper::body::Frame;
 
 use super::Api;
 use crate::{
+    access::principal::Principal,
     events::{Consumer, EventId, Item, Start},
     status::{HealthFormat, HealthQuery},
 };
@@ -93,6 +94,7 @@ pub(super) enum OnReset {
 #[derive(Debug)]
 pub(super) struct Stream {
     api: Arc<Api>,
+    caller: Principal,
     consumer: Consumer,
     format: Format,
     on_reset: OnReset,
@@ -104,9 +106,10 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// A stream that begins at `start`. Of the state, the caller wants to see `upstream` or everything.
+    /// A stream for `caller` that begins at `start`. Of the state, the caller wants to see `upstream` or everything.
     pub(super) fn new(
         api: Arc<Api>,
+        caller: Principal,
         consumer: Consumer,
         format: Format,
         on_reset: OnReset,
@@ -118,7 +121,7 @@ impl Stream {
         let is_fresh = on_reset == OnReset::TellState && *start == Start::Present;
         let page = is_fresh.then(|| whole.clone());
         let opening = Some(format.opening(&consumer.position()));
-        Self { api, consumer, format, on_reset, whole, opening, page }
+        Self { api, caller, consumer, format, on_reset, whole, opening, page }
     }
 
     /// What is to be written next; `None` at the end.
@@ -129,7 +132,12 @@ impl Stream {
         if let Some(page) = self.page.take() {
             return Some(self.tell_state(page));
         }
-        match tokio::time::timeout(HEARTBEAT, self.consumer.next()).await {
+        let told = tokio::time::timeout(HEARTBEAT, self.consumer.next()).await;
+        // Nothing is told to somebody who would not be let in any more.
+        if !self.api.access.still_knows(&self.caller, self.api.clock.now().wall) {
+            return None;
+        }
+        match told {
             Err(_) => Some(self.format.heartbeat(&self.consumer.position())),
             Ok(items) if items.is_empty() => None,
             Ok(items) => Some(self.tell(&items)),

@@ -172,19 +172,6 @@ async fn unknown_parameters_and_topics_are_refused() {
 }
 
 #[tokio::test]
-async fn a_ticket_opens_one_stream() {
-    let api = Harness::new().await;
-    let ticket = api.post("/v1/events/ticket", Value::Null).await;
-    assert_eq!(ticket.status, 200, "{ticket:?}");
-    let path = format!("/v1/events?ticket={}", ticket.json()["ticket"].as_str().unwrap());
-    let open = api.open("GET", &path, &[], Body::empty()).await;
-    assert!(api.get(&path).await.problem(403, "forbidden").is_empty(), "used already");
-    api.events.close();
-    assert_eq!(open.whole().await.status, 200);
-    assert!(api.get("/v1/events?ticket=0").await.problem(403, "forbidden").is_empty());
-}
-
-#[tokio::test]
 async fn a_thousand_streams_take_no_places_of_requests_and_one_more_is_refused() {
     let api = Harness::new().await;
     let mut streams = Vec::new();

@@ -5,6 +5,7 @@ mod conditions;
 mod config;
 mod drains;
 mod events;
+mod events_access;
 mod harness;
 mod history;
 mod operations;
