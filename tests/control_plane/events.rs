@@ -307,7 +307,7 @@ fn with_ticket(weir: &Weir, token: &str, query: &str) -> String {
 fn make(weir: &Weir, token: &str, id: &str) {
     let body = json!({"servers": ["127.0.0.1:9"], "health_check": {"enabled": false}});
     let call = weir.api().call("PUT", &format!("/v1/upstreams/{id}")).json(&body);
-    call.field("Authorization", &format!("Bearer {token}")).send().expect(201);
+    call.field("Authorization", &format!("Bearer {token}")).send().assert(201);
 }
 
 #[test]
@@ -327,7 +327,7 @@ fn where_callers_must_be_known_a_ticket_opens_one_stream() {
     let told = stream.read().unwrap();
     assert_eq!((revision(&told), &told.data["actor"]), (1, &json!("token:root")));
     let revoked = weir.api().call("DELETE", "/v1/tokens/root?open=true");
-    revoked.field("Authorization", &format!("Bearer {root}")).send().expect(204);
+    revoked.field("Authorization", &format!("Bearer {root}")).send().assert(204);
     put(&weir, "web", 1);
     assert_eq!(stream.read(), None, "the caller is nobody any more");
     weir.assert_no_errors();

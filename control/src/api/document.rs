@@ -155,12 +155,26 @@ fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
             Code::UnsupportedMediaType,
         ]);
     }
+    codes.extend(of_history(path, method));
+    codes.extend(of_conflicts(path, method, operation));
+    codes.extend(of_tokens(path, method));
+    let mut by_status = BTreeMap::<u16, Vec<Code>>::new();
+    codes.into_iter().for_each(|code| by_status.entry(code.status().as_u16()).or_default().push(code));
+    for (status, codes) in by_status {
+        let response = || RefOr::T(response(path, &codes));
+        operation.responses.responses.entry(status.to_string()).or_insert_with(response);
+    }
+}
+
+/// What changes are answered with when something that is there stands against them.
+fn of_conflicts(path: &str, method: &HttpMethod, operation: &Operation) -> Vec<Code> {
+    let mut codes = Vec::new();
     let begins_drain = (*method == HttpMethod::Post && path.ends_with("/drain"))
         || (*method == HttpMethod::Delete && path.ends_with("{server}"));
     if begins_drain {
         codes.push(Code::DrainUnderWay);
     }
-    codes.extend(of_history(path, method));
+    let is_change = describe::is_change(operation);
     if path.starts_with("/v1/config") && is_change {
         codes.push(Code::LargeChange);
     } else if (*method == HttpMethod::Post && is_change)
@@ -171,13 +185,7 @@ fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
     if *method == HttpMethod::Delete && path.ends_with("{upstream}") {
         codes.push(Code::InUse);
     }
-    codes.extend(of_tokens(path, method));
-    let mut by_status = BTreeMap::<u16, Vec<Code>>::new();
-    codes.into_iter().for_each(|code| by_status.entry(code.status().as_u16()).or_default().push(code));
-    for (status, codes) in by_status {
-        let response = || RefOr::T(response(path, &codes));
-        operation.responses.responses.entry(status.to_string()).or_insert_with(response);
-    }
+    codes
 }
 
 /// What changes of tokens may be answered with, which are no changes of the configuration.
@@ -186,6 +194,7 @@ fn of_tokens(path: &str, method: &HttpMethod) -> Vec<Code> {
         HttpMethod::Get => Vec::new(),
         _ if !path.starts_with("/v1/tokens") => Vec::new(),
         HttpMethod::Delete => vec![Code::StoreUnavailable, Code::CommitUnknown, Code::LastToken],
+        _ if path == "/v1/tokens" => vec![Code::StoreUnavailable, Code::CommitUnknown, Code::Exists],
         _ => vec![Code::StoreUnavailable, Code::CommitUnknown],
     }
 }

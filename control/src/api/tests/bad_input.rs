@@ -189,7 +189,6 @@ async fn unknown_places_methods_and_parameters_are_problems_too() {
         "/v1/upstreams/nope/health",
         "/v1/upstreams/web/servers/nope/health",
         "/v1/routes/nope",
-        "/v1/events",
         "/v1/revision",
         "/docs/problems/nope",
         "/docs/nope.js",
