@@ -63,7 +63,9 @@ fn every_documented_path_answers() {
         assert!(paths.contains_key(path), "{path} is not documented: {:?}", paths.keys());
     }
     for (path, item) in paths {
-        if item["get"].is_null() || path.contains('{') {
+        // A stream has no end to wait for.
+        let is_stream = !item["get"]["responses"]["200"]["content"]["text/event-stream"].is_null();
+        if item["get"].is_null() || path.contains('{') || is_stream {
             continue;
         }
         let answer = weir.api().get(path);
