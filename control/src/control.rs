@@ -32,9 +32,11 @@ use crate::{
     catalog::{Catalog, Writer, precondition::IfMatch},
     clock::Clock,
     drains,
+    error::CatalogError,
     events::{Bus, Observer, tickets::Tickets},
     health::{CheckerStats, HealthChecker},
     last_good::Keeper,
+    seed::{self, Seed, SeedError},
     startup::{self, Source, StartError, Started, data_dir::DataDir},
     status::Status,
     store::{Store, StoreError},
@@ -60,6 +62,8 @@ pub enum StoreChoice {
 pub struct ControlConfig {
     /// Where the configuration is kept.
     pub store: StoreChoice,
+    /// What is put in force when nothing ever was.
+    pub seed: Option<Result<Seed, SeedError>>,
     /// Compiles for the number of workers the data plane has.
     pub compiler: Compiler,
     /// The data port, as configured.
@@ -111,6 +115,12 @@ pub enum ControlError {
     /// No configuration could be set up.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The file with the first configuration cannot be used.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    /// The first configuration could not be put in force.
+    #[error("cannot put the first configuration in force: {0}")]
+    Planting(#[from] CatalogError),
     /// The system gives no threads or sockets.
     #[error("cannot start the control plane: {0}")]
     System(#[from] io::Error),
@@ -156,7 +166,7 @@ impl Control {
     ///
     /// # Errors
     /// When the folder cannot be used, is in use, or the system gives no threads. A damaged store is no error.
-    pub fn prepare(config: ControlConfig) -> Result<(Prepared, TableReader), ControlError> {
+    pub fn prepare(mut config: ControlConfig) -> Result<(Prepared, TableReader), ControlError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
             .max_blocking_threads(BLOCKING_THREADS)
@@ -183,6 +193,9 @@ impl Control {
             following.spawn_on(keeper.run(writer.published()), runtime.handle());
         }
         following.spawn_on(writer.run(), runtime.handle());
+        if let Some(seed) = config.seed.take() {
+            runtime.block_on(seed::plant(seed, &catalog))?;
+        }
         let status = Arc::new(
             Status::new(
                 reader.clone(),

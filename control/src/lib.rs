@@ -12,9 +12,11 @@ pub mod events;
 pub mod health;
 pub mod last_good;
 pub mod metrics;
+pub mod seed;
 pub mod startup;
 pub mod status;
 pub mod store;
 pub mod strict;
+pub mod yaml;
 
 pub use control::{AccessConfig, Control, ControlConfig, ControlError, Prepared, StoreChoice};

@@ -44,6 +44,7 @@ fn config(folder: &Path) -> ControlConfig {
         listener: Listener::default(),
         listener_state: Arc::new(ListenerState::new(1)),
         clock: Clock::new(Instant::now()),
+        seed: None,
         allowed_hosts: Vec::new(),
         if_match: IfMatch::Optional,
         node: "test".to_owned(),

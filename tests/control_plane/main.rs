@@ -17,6 +17,8 @@ mod openapi;
 mod preconditions;
 mod problem;
 mod retries;
+mod seed;
 mod servers;
 mod status;
 mod upstreams;
+mod validate;

@@ -13,6 +13,7 @@ use weir_shared::units::Span;
 const FIRST_STEPS: &str = "\
 Commands (each has a --help of its own):
   weir ctl …                    # asks and changes a running Weir through its API
+  weir validate FILE            # checks a configuration file
   weir completion SHELL         # prints a completion script for bash, zsh or fish
 
 First five minutes:
@@ -40,6 +41,11 @@ pub(crate) struct Cli {
     /// Where the configuration is kept; made if missing.
     #[arg(long, env = "WEIR_DATA_DIR", value_name = "DIR", default_value = "./weir-data")]
     pub(crate) data_dir: PathBuf,
+
+    /// The configuration to begin with, JSON or YAML: put in force at the first start, when nothing is kept yet, and
+    /// ignored afterwards. `weir validate FILE` checks one.
+    #[arg(long, env = "WEIR_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 
     /// sqlite, in a file, or memory, until the process ends [default: sqlite; memory with --demo].
     #[arg(long, env = "WEIR_STORE", value_name = "KIND", hide_possible_values = true)]

@@ -8,6 +8,7 @@ use clap_complete::Shell as Dialect;
 use crate::{
     cli::Cli,
     ctl::{CtlArgs, Shell},
+    validate::ValidateArgs,
 };
 
 /// Prints a completion script.
@@ -38,6 +39,7 @@ fn script(shell: Shell) -> Vec<u8> {
     };
     let mut command = Cli::command()
         .subcommand(CtlArgs::command().name("ctl"))
+        .subcommand(ValidateArgs::command().name("validate"))
         .subcommand(CompletionArgs::command().name("completion"));
     let mut script = Vec::new();
     clap_complete::generate(dialect, &mut command, "weir", &mut script);
@@ -52,7 +54,7 @@ mod tests {
     fn every_shell_learns_the_commands() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             let script = String::from_utf8(script(shell)).unwrap();
-            for word in ["ctl", "completion", "apply", "max-header-bytes", "upstreams"] {
+            for word in ["ctl", "validate", "completion", "apply", "max-header-bytes", "upstreams"] {
                 assert!(script.contains(word), "{shell:?}: {word}");
             }
         }

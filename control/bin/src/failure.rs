@@ -24,6 +24,9 @@ pub(crate) enum Failure {
     /// The control plane could not start: its data directory, most likely.
     #[error(transparent)]
     Control(#[from] weir_control::ControlError),
+    /// The configuration file is needed and cannot be used.
+    #[error(transparent)]
+    Config(#[from] weir_control::seed::SeedError),
     /// The drain itself failed.
     #[error("could not drain: the log tells why")]
     Drain,

@@ -13,6 +13,7 @@ mod process;
 mod settings;
 mod signals;
 mod usage;
+mod validate;
 
 use std::{io::Write, process::ExitCode};
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let args = match usage::parse(std::env::args_os()) {
         Ok(Task::Balance(args)) => args,
         Ok(Task::Ctl(args)) => return ctl::run(&args),
+        Ok(Task::Validate(args)) => return validate::run(&args),
         Ok(Task::Completion(shell)) => return completion::print(shell),
         Err(outcome) => return outcome.show(),
     };

@@ -68,6 +68,7 @@ impl Planes {
         let clock = Clock::new(clock_base);
         let workers = settings::workers(args);
         let connections = settings::connections(args, open_files);
+        let seed = settings::seed(args, connections)?;
         let listener_state = Arc::new(ListenerState::new(workers));
         let proxy =
             Proxy::bind(settings::proxy(args, connections, workers, clock_base), Arc::clone(&listener_state))
@@ -76,8 +77,15 @@ impl Planes {
         let admin = TcpListener::bind(args.admin.admin)
             .map_err(|cause| Failure::Listen { address: args.admin.admin, cause })?;
         let compiler = Compiler { workers };
-        let (control, reader) =
-            Control::prepare(settings::control(args, connections, data, compiler, listener_state, clock))?;
+        let (control, reader) = Control::prepare(settings::control(
+            args,
+            connections,
+            seed,
+            data,
+            compiler,
+            listener_state,
+            clock,
+        ))?;
         let proxy = proxy
             .start(reader)
             .map_err(|cause| Failure::System { what: "start the data plane's threads", cause })?;

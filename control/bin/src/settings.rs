@@ -4,7 +4,12 @@ use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc};
 
 use tokio::time::Instant;
 use weir_control::{
-    AccessConfig, ControlConfig, StoreChoice, api::Build, catalog::precondition::IfMatch, clock::Clock,
+    AccessConfig, ControlConfig, StoreChoice,
+    api::Build,
+    catalog::precondition::IfMatch,
+    clock::Clock,
+    seed::{Seed, SeedError},
+    startup::data_dir::DataDir,
 };
 use weir_proxy::ProxyConfig;
 use weir_shared::{model::Listener, state::ListenerState, table::Compiler};
@@ -48,10 +53,25 @@ pub(crate) fn proxy(args: &Cli, connections: u32, workers: usize, clock_base: In
     }
 }
 
+/// The configuration to begin with, if there is one. A file that is faulty is refused here when it is certain to be
+/// needed, before anything is opened.
+pub(crate) fn seed(args: &Cli, connections: u32) -> Result<Option<Result<Seed, SeedError>>, SeedError> {
+    let Some(path) = &args.config else { return Ok(None) };
+    let is_needed = match store(args) {
+        StoreChoice::Memory => true,
+        StoreChoice::Folder(folder) => DataDir::is_unused(&folder),
+    };
+    match Seed::read(path, Some(&listener(args, connections, args.listen))) {
+        Err(error) if is_needed => Err(error),
+        read => Ok(Some(read)),
+    }
+}
+
 /// What the control plane is started with, once the data port is known to be `data`.
 pub(crate) fn control(
     args: &Cli,
     connections: u32,
+    seed: Option<Result<Seed, SeedError>>,
     data: SocketAddr,
     compiler: Compiler,
     listener_state: Arc<ListenerState>,
@@ -59,6 +79,7 @@ pub(crate) fn control(
 ) -> ControlConfig {
     ControlConfig {
         store: store(args),
+        seed,
         compiler,
         listener: listener(args, connections, data),
         listener_state,

@@ -10,6 +10,7 @@ use crate::{
     cli::Cli,
     completion::CompletionArgs,
     ctl::{CtlArgs, Shell},
+    validate::ValidateArgs,
 };
 
 /// Conventional exit code for wrong usage; other failures exit with 1.
@@ -53,6 +54,8 @@ pub(crate) enum Task {
     Balance(Box<Cli>),
     /// To ask or change a running Weir.
     Ctl(Box<CtlArgs>),
+    /// To check a configuration file.
+    Validate(ValidateArgs),
     /// To print a completion script.
     Completion(Shell),
 }
@@ -68,6 +71,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, Ou
         "ctl" => {
             args.remove(0);
             read(CtlArgs::command(), args, "weir ctl --help lists the commands").map(Box::new).map(Task::Ctl)
+        }
+        "validate" => {
+            args.remove(0);
+            read(ValidateArgs::command(), args, "weir validate --help tells more").map(Task::Validate)
         }
         "completion" => {
             args.remove(0);
@@ -136,6 +143,7 @@ mod tests {
         Cli::command().debug_assert();
         CtlArgs::command().debug_assert();
         CompletionArgs::command().debug_assert();
+        ValidateArgs::command().debug_assert();
     }
 
     #[test]
@@ -183,8 +191,9 @@ mod tests {
             |args: &[&str]| parse(std::iter::once("weir").chain(args.iter().copied()).map(OsString::from));
         assert!(matches!(task(&["ctl", "get", "info"]), Ok(Task::Ctl(_))));
         assert!(matches!(task(&["completion", "zsh"]), Ok(Task::Completion(Shell::Zsh))));
+        assert!(matches!(task(&["validate", "weir.yaml"]), Ok(Task::Validate(_))));
         assert!(matches!(task(&["--demo"]), Ok(Task::Balance(_))));
-        for args in [&["--demo", "ctl"][..], &["ctl", "gte"], &["completion", "tcsh"]] {
+        for args in [&["--demo", "ctl"][..], &["ctl", "gte"], &["completion", "tcsh"], &["validate"]] {
             let Err(Outcome::Wrong(line)) = task(args) else { panic!("{args:?} was accepted") };
             assert!(!line.contains('\n') && line.contains("--help"), "{line}");
         }

@@ -1,4 +1,4 @@
-//! Request bodies: whole, bounded in size and time, of a media type that is read, and JSON.
+//! Request bodies: whole, bounded in size and time, of a media type that is read, and JSON or YAML.
 
 use std::time::Duration;
 
@@ -10,9 +10,11 @@ use serde_json::Value;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{
+    accept::Format,
     guard, json,
     problem::{Code, Problem},
 };
+use crate::{strict, yaml};
 
 /// Largest body: 100 000 servers at some 300 bytes each fit.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -32,6 +34,8 @@ static LARGE: Semaphore = Semaphore::const_new(2);
 enum Expect {
     /// `application/json`.
     Json,
+    /// `application/json` or `application/yaml`.
+    Document,
     /// `application/merge-patch+json`, or the same as `application/json`.
     MergePatch,
 }
@@ -45,7 +49,29 @@ where
     T: Send + 'static,
     F: FnOnce(Value) -> Result<T, Problem> + Send + 'static,
 {
-    let bytes = bytes(request, Expect::Json, MAX_BODY_BYTES).await?;
+    read_as(request, Expect::Json, interpret).await
+}
+
+/// As [`read`], but the body may also be YAML.
+///
+/// # Errors
+/// As [`read`], and when it is said to be YAML and is not.
+pub async fn read_document<T, F>(request: Request<Body>, interpret: F) -> Result<T, Problem>
+where
+    T: Send + 'static,
+    F: FnOnce(Value) -> Result<T, Problem> + Send + 'static,
+{
+    read_as(request, Expect::Document, interpret).await
+}
+
+async fn read_as<T, F>(request: Request<Body>, expect: Expect, interpret: F) -> Result<T, Problem>
+where
+    T: Send + 'static,
+    F: FnOnce(Value) -> Result<T, Problem> + Send + 'static,
+{
+    let is_yaml = essence(request.headers()).is_some_and(|it| Format::of(&it) == Some(Format::Yaml));
+    let parse = if is_yaml { parse_yaml } else { parse };
+    let bytes = bytes(request, expect, MAX_BODY_BYTES).await?;
     if bytes.len() <= MAX_SMALL_BYTES {
         return parse(&bytes).and_then(interpret);
     }
@@ -87,6 +113,13 @@ fn parse(bytes: &[u8]) -> Result<Value, Problem> {
         .map_err(|error| Problem::new(Code::MalformedJson, format!("The body is not JSON: {error}.")))
 }
 
+fn parse_yaml(bytes: &[u8]) -> Result<Value, Problem> {
+    yaml::parse(bytes).map_err(|error| {
+        let detail = strict::shorten(error.to_string());
+        Problem::new(Code::MalformedYaml, format!("The body is not YAML that is read here: {detail}."))
+    })
+}
+
 /// Reads the body of a merge patch, which is always an object here.
 ///
 /// # Errors
@@ -124,22 +157,28 @@ pub(super) async fn whole(headers: &HeaderMap, body: Body, most: usize) -> Resul
     }
 }
 
+/// The media type of a body, without parameters.
+fn essence(headers: &HeaderMap) -> Option<String> {
+    let given = headers.get(header::CONTENT_TYPE).map(|given| given.to_str().unwrap_or("?"));
+    given.map(|given| given.split(';').next().unwrap_or(given).trim().to_ascii_lowercase())
+}
+
 fn media_type(headers: &HeaderMap, expect: Expect) -> Result<(), Problem> {
     let refuse = |detail: String| Err(Problem::new(Code::UnsupportedMediaType, detail));
     let encoding = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity");
     if encoding.is_some() {
         return refuse("Compressed bodies are not read.".to_owned());
     }
-    let given = headers.get(header::CONTENT_TYPE).map(|given| given.to_str().unwrap_or("?"));
-    let essence = given.map(|given| given.split(';').next().unwrap_or(given).trim().to_ascii_lowercase());
-    match essence.as_deref() {
+    match essence(headers).as_deref() {
         Some("application/json") => Ok(()),
+        Some(given) if expect == Expect::Document && Format::of(given).is_some() => Ok(()),
         Some("application/merge-patch+json") if expect == Expect::MergePatch => Ok(()),
         // What curl -d says of anything. A browser may send it across sites without asking, hence the second look.
         None | Some("application/x-www-form-urlencoded") if !guard::is_browser(headers) => Ok(()),
         other => {
             let wanted = match expect {
                 Expect::Json => "application/json",
+                Expect::Document => "application/json or application/yaml",
                 Expect::MergePatch => "application/merge-patch+json",
             };
             let given = other.unwrap_or("nothing");

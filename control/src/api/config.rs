@@ -14,6 +14,7 @@ use weir_shared::{
 
 use super::{
     Api,
+    accept::Format,
     answer::Answer,
     aside::aside,
     body, examples,
@@ -96,14 +97,18 @@ pub(super) struct Rollback {
 
 /// Reads the whole configuration
 ///
-/// As one document, at one revision: the last one, or any that is kept. What was read can be put back.
+/// As one document, at one revision: the last one, or any that is kept. What was read can be put back. `Accept` chooses
+/// between JSON and YAML.
 #[utoipa::path(
     get, path = "/v1/config", tag = "config", operation_id = "getConfig",
     params(
         ("revision" = Option<u64>, Query, description = "The revision to read. Default: the last one.", example = 41),
     ),
     responses(
-        (status = 200, description = "The configuration", body = View, headers(("ETag" = String, description = "The revision")), example = json!(examples::config())),
+        (status = 200, description = "The configuration", headers(("ETag" = String, description = "The revision")), content(
+            (View = "application/json", example = json!(examples::config())),
+            (View = "application/yaml"),
+        )),
     )
 )]
 pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
@@ -114,14 +119,15 @@ pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) ->
         Some(revision) => api.catalog.config_at(revision).await?,
         None => api.catalog.config(),
     };
-    show(&api, config).await
+    show(&api, config, Format::wanted(request.headers())).await
 }
 
 /// Answers `config` as a whole.
-pub(super) async fn show(api: &Api, config: Arc<Config>) -> Result<Response, Problem> {
+pub(super) async fn show(api: &Api, config: Arc<Config>, format: Format) -> Result<Response, Problem> {
     let listener = ListenerView { listener: api.listener.clone(), status: api.listener_status.clone() };
     let shown = Arc::clone(&config);
-    let response = aside(move || reply::json(StatusCode::OK, &View::of(&shown, listener))).await?;
+    let response =
+        aside(move || reply::formatted(StatusCode::OK, format, &View::of(&shown, listener))).await?;
     // Never 304: the listener is of the process, and changes with its flags while the revision stays.
     let mut response = reply::tagged(response, config.revision, &config.epoch);
     reply::set(response.headers_mut(), reply::REVISION, &config.revision.to_string());
@@ -144,7 +150,10 @@ pub(super) async fn show(api: &Api, config: Arc<Config>) -> Result<Response, Pro
         ("dry_run" = Option<bool>, Query, description = "Does everything but make the change."),
         ("If-Match" = Option<String>, Header, description = "Only if this is the revision in force"),
     ),
-    request_body(content = Document, example = json!(examples::config_to_put())),
+    request_body(content(
+        (Document = "application/json", example = json!(examples::config_to_put())),
+        (Document = "application/yaml", example = json!(examples::config_as_yaml())),
+    )),
     responses(
         (status = 200, description = "Replaced, or equal already", body = Changed, headers(("ETag" = String, description = "The revision")), example = json!(examples::config_change())),
     )
@@ -161,7 +170,8 @@ pub(super) async fn replace(
     let confirmed = params.revision("confirm");
     let call = Call::of(&api, &request, params)?;
     let listener = api.listener.clone();
-    let whole = body::read(request, move |value| Ok(document::read(value, Some(&listener))?)).await?;
+    let whole =
+        body::read_document(request, move |value| Ok(document::read(value, Some(&listener))?)).await?;
     call.apply_whole(Change::PutConfig { whole, unnamed, confirmed }, answer).await
 }
 
@@ -175,7 +185,10 @@ pub(super) async fn replace(
         ("dry_run" = Option<bool>, Query, description = "Does everything but make the change."),
         ("If-Match" = Option<String>, Header, description = "Only if this is the revision in force"),
     ),
-    request_body(content = Rollback, example = json!({"to": 41, "message": "the new group was too slow"})),
+    request_body(content(
+        (Rollback = "application/json", example = json!({"to": 41, "message": "the new group was too slow"})),
+        (Rollback = "application/yaml", example = json!("to: 41\nmessage: the new group was too slow\n")),
+    )),
     responses(
         (status = 200, description = "Gone back, or equal already", body = Changed, headers(("ETag" = String, description = "The revision")), example = json!(examples::config_change())),
     )
@@ -187,7 +200,7 @@ pub(super) async fn roll_back(
     let mut params = Params::of(request.uri())?;
     let confirmed = params.revision("confirm");
     let mut call = Call::of(&api, &request, params)?;
-    let (to, message) = body::read(request, rollback).await?;
+    let (to, message) = body::read_document(request, rollback).await?;
     call.explain(message);
     let config = match api.catalog.config_at(to).await {
         Err(CatalogError::Unreadable(detail)) => {

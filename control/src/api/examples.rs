@@ -10,6 +10,7 @@ use weir_shared::{
 };
 
 use super::view::{ServerView, UpstreamView};
+use crate::yaml;
 
 /// A fixed time: 2026-11-22T21:40:00.123Z.
 const AT: Timestamp = Timestamp(1_795_383_600_123);
@@ -65,6 +66,11 @@ pub(super) fn config_to_put() -> Value {
         "routes": [{"id": "default", "action": {"upstreams": [{"upstream": "web"}]}}],
         "upstreams": [{"id": "web", "servers": ["10.0.0.7:8080", {"address": "10.0.0.8:8080", "weight": 2}]}]
     })
+}
+
+/// The same in YAML.
+pub(super) fn config_as_yaml() -> String {
+    yaml::text(&config_to_put())
 }
 
 fn difference() -> Value {

@@ -2,6 +2,7 @@
 //!
 //! Reading order: `upstreams` (all verbs of one resource), `reply`, [`body`], [`problem`], [`envelope`].
 
+mod accept;
 pub(crate) mod access;
 mod answer;
 mod aside;
@@ -18,7 +19,7 @@ mod examples;
 pub mod guard;
 mod health;
 mod info;
-mod json;
+pub(crate) mod json;
 mod params;
 mod permissions;
 mod prefer;

@@ -26,6 +26,8 @@ pub enum Code {
     MalformedRequest,
     /// The body is not JSON.
     MalformedJson,
+    /// The body is not YAML.
+    MalformedYaml,
     /// The call does not say validly who makes it.
     Unauthenticated,
     /// The request comes from another site, names a host that Weir does not serve, or needs a scope its caller lacks.
@@ -78,9 +80,10 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::MalformedRequest,
         Self::MalformedJson,
+        Self::MalformedYaml,
         Self::Unauthenticated,
         Self::Forbidden,
         Self::NotFound,
@@ -149,6 +152,8 @@ impl Code {
             Self::MalformedRequest => ("malformed_request", StatusCode::BAD_REQUEST, "Malformed request",
                 "Mend the request line, the path or the header section."),
             Self::MalformedJson => ("malformed_json", StatusCode::BAD_REQUEST, "Malformed JSON",
+                "Mend the body at the line and column named in the detail."),
+            Self::MalformedYaml => ("malformed_yaml", StatusCode::BAD_REQUEST, "Malformed YAML",
                 "Mend the body at the line and column named in the detail."),
             Self::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED, "Unauthenticated",
                 "Send a valid token as Authorization: Bearer."),

@@ -14,7 +14,9 @@ use weir_shared::{
 };
 
 use super::{
-    Api, access,
+    Api,
+    accept::Format,
+    access,
     answer::Answer,
     aside::aside,
     conditional,
@@ -25,10 +27,13 @@ use super::{
     retry::{self, Once},
     trial_document::MAX_MESSAGE,
 };
-use crate::catalog::{
-    self, Applied, Mode,
-    change::Change,
-    precondition::{self, IfMatch, Precondition},
+use crate::{
+    catalog::{
+        self, Applied, Mode,
+        change::Change,
+        precondition::{self, IfMatch, Precondition},
+    },
+    yaml,
 };
 
 /// The revision an answer speaks of.
@@ -70,6 +75,25 @@ pub(super) fn typed<T: Serialize>(status: StatusCode, kind: &'static str, value:
             Problem::new(Code::Internal, "The answer cannot be written.").into_response()
         }
     }
+}
+
+/// An answer with `value` in the form that is wanted.
+pub(super) fn formatted<T: Serialize>(status: StatusCode, format: Format, value: &T) -> Response {
+    let mut response = match format {
+        Format::Json => json(status, value),
+        Format::Yaml => match serde_json::to_value(value) {
+            Ok(value) => {
+                let kind = HeaderValue::from_static("application/yaml");
+                (status, [(header::CONTENT_TYPE, kind)], Body::from(yaml::text(&value))).into_response()
+            }
+            Err(error) => {
+                tracing::error!(%error, "an answer cannot be written");
+                Problem::new(Code::Internal, "The answer cannot be written.").into_response()
+            }
+        },
+    };
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    response
 }
 
 /// `response` with the tag of what it shows.

@@ -14,6 +14,7 @@ use weir_shared::{id::Revision, time::Timestamp};
 
 use super::{
     Api,
+    accept::Format,
     aside::aside,
     config, examples,
     params::Params,
@@ -127,7 +128,10 @@ pub(super) async fn read(
 #[utoipa::path(
     get, path = "/v1/revisions/{revision}/config", tag = "history", operation_id = "getRevisionConfig",
     params(("revision" = u64, Path, description = "Number of the revision", example = 42)),
-    responses((status = 200, description = "The configuration", body = config::View, headers(("ETag" = String, description = "The revision")), example = json!(examples::config())))
+    responses((status = 200, description = "The configuration", headers(("ETag" = String, description = "The revision")), content(
+        (config::View = "application/json", example = json!(examples::config())),
+        (config::View = "application/yaml"),
+    )))
 )]
 pub(super) async fn read_config(
     State(api): State<Arc<Api>>,
@@ -136,7 +140,7 @@ pub(super) async fn read_config(
 ) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
     let config = api.catalog.config_at(revision(&number)?).await?;
-    config::show(&api, config).await
+    config::show(&api, config, Format::wanted(request.headers())).await
 }
 
 /// Compares two revisions

@@ -9,6 +9,12 @@ use std::{
 
 use weir_shared::time::Timestamp;
 
+/// The embedded store's file.
+const DATABASE: &str = "state.db";
+
+/// The copy of the last good configuration.
+const LAST_GOOD: &str = "last-good.json";
+
 /// Part of the name of every damaged file that was set aside.
 const DAMAGED: &str = ".corrupt-";
 
@@ -66,6 +72,13 @@ impl DataDir {
         }
     }
 
+    /// Whether the folder at `path` has neither a store nor anything else a process would start with.
+    #[must_use]
+    pub fn is_unused(path: &Path) -> bool {
+        let is_absent = |name| matches!(path.join(name).try_exists(), Ok(false));
+        is_absent(DATABASE) && is_absent(LAST_GOOD)
+    }
+
     /// The folder.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -75,13 +88,13 @@ impl DataDir {
     /// The embedded store's file.
     #[must_use]
     pub fn database(&self) -> PathBuf {
-        self.path.join("state.db")
+        self.path.join(DATABASE)
     }
 
     /// The copy of the last good configuration.
     #[must_use]
     pub fn last_good(&self) -> PathBuf {
-        self.path.join("last-good.json")
+        self.path.join(LAST_GOOD)
     }
 
     /// Whether a file was set aside here and not cleared away since. A folder that cannot be listed may hold

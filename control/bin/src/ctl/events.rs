@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use weir_control::yaml;
 
 use super::{
     Session, apply,
@@ -17,7 +18,7 @@ use super::{
     pages,
     sse::{Event, Parser},
     table::{Paint, Tone},
-    text, yaml,
+    text,
 };
 
 /// Silence after which a connection is taken for dead: three of the server's heartbeats.
@@ -104,7 +105,7 @@ fn shown(event: &Event, format: Format, paint: Paint) -> String {
     let whole = || json!({"id": event.id, "event": event.kind, "data": data});
     match format {
         Format::Json => format!("{}\n", whole()),
-        Format::Yaml => format!("---\n{}", yaml::write(&whole())),
+        Format::Yaml => format!("---\n{}", yaml::text(&whole())),
         Format::Table => lines(&event.kind, &data, paint),
     }
 }

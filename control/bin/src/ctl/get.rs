@@ -1,6 +1,7 @@
 //! `get`: what is there.
 
 use serde_json::{Value, json};
+use weir_control::yaml;
 
 use super::{
     Session,
@@ -14,7 +15,6 @@ use super::{
     pages,
     table::{Cell, Table},
     text::{self, segment},
-    yaml,
 };
 
 /// Shows it.
@@ -52,7 +52,7 @@ pub(super) async fn run(session: &Session, kind: &Get) -> Result<Exit, CtlError>
 /// A document that is best read as it is.
 async fn plain(session: &Session, call: Call) -> Result<(), CtlError> {
     let answer = session.client.send(&call).await?;
-    session.output.show(&answer, yaml::write)
+    session.output.show(&answer, yaml::text)
 }
 
 async fn upstreams(session: &Session, names: &[String], filters: Call) -> Result<(), CtlError> {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
+use weir_control::yaml;
 
 use super::{
     Session,
@@ -57,7 +58,7 @@ async fn watch(session: &Session, upstream: Option<&str>, interval: Duration) ->
         let document = answer.json()?;
         match session.output.format {
             Format::Json => session.output.text(&format!("{document}\n"))?,
-            Format::Yaml => session.output.text(&format!("---\n{}", super::yaml::write(&document)))?,
+            Format::Yaml => session.output.text(&format!("---\n{}", yaml::text(&document)))?,
             Format::Table if is_drawn => {
                 session.output.text(&format!("{REDRAW}{}", page(&document, session.output.paint)))?;
             }

@@ -25,7 +25,6 @@ mod table;
 mod text;
 mod token;
 mod token_file;
-mod yaml;
 
 use std::process::ExitCode;
 

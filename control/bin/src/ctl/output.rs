@@ -4,8 +4,9 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use serde_json::Value;
+use weir_control::yaml;
 
-use super::{client::Answer, error::CtlError, table::Paint, yaml};
+use super::{client::Answer, error::CtlError, table::Paint};
 
 /// Form of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -92,7 +93,7 @@ impl Output {
     /// Writes the API's document: as it came, or the same as YAML.
     fn document(&self, answer: &Answer) -> Result<(), CtlError> {
         if self.format == Format::Yaml {
-            return self.text(&yaml::write(&answer.json()?));
+            return self.text(&yaml::text(&answer.json()?));
         }
         write(&answer.body)?;
         if answer.body.ends_with(b"\n") { Ok(()) } else { self.text("\n") }

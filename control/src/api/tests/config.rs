@@ -234,3 +234,40 @@ async fn ten_thousand_servers_are_put_at_once() {
     let again = put(&api, "", &body).await;
     assert_eq!(again.json()["unchanged"], true);
 }
+
+#[tokio::test]
+async fn yaml_is_read_and_written() {
+    let api = Harness::new().await;
+    let yaml = ("content-type", "application/yaml; charset=utf-8");
+    let text = "# the shop\nupstreams:\n- id: web\n  health_check: {path: /healthz}\n  servers:\n  - a:1\n  - address: b:1\n    weight: 2\n";
+    let answer = api.send("PUT", CONFIG, &[yaml], text).await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
+    let read = api.send("GET", CONFIG, &[("accept", "application/yaml")], "").await;
+    assert_eq!((read.header("content-type"), read.header("vary")), ("application/yaml", "Accept"));
+    assert!(read.text.contains("        id: b-1\n"), "{}", read.text);
+    assert_eq!(crate::yaml::parse(read.text.as_bytes()).unwrap(), api.get(CONFIG).await.json());
+    let back = api.send("PUT", CONFIG, &[yaml], read.text.clone()).await;
+    assert_eq!(back.json()["unchanged"], true);
+    let same = api.send("GET", "/v1/revisions/1/config", &[("accept", "text/yaml")], "").await;
+    assert_eq!(same.text, read.text);
+    let rolled = api.send("POST", "/v1/config/rollback?confirm=1", &[yaml], "to: 0").await;
+    assert_eq!(rolled.status, 200);
+}
+
+#[tokio::test]
+async fn faulty_yaml_is_pointed_at() {
+    let api = Harness::new().await;
+    let yaml = ("content-type", "application/yaml");
+    for (text, place) in [("upstreams: [", "line 2"), ("a: 1\na: 2", "line 2 column 1"), ("a: \"", "line 1")]
+    {
+        let refused = api.send("PUT", CONFIG, &[yaml], text).await;
+        refused.problem(400, "malformed_yaml");
+        assert!(refused.json()["detail"].as_str().unwrap().contains(place), "{refused:?}");
+    }
+    let refused = api.send("PUT", CONFIG, &[yaml], "upstreams:\n- id: web\n  severs: []").await;
+    assert_eq!(refused.problem(422, "validation"), ["#/upstreams/0/severs unknown_field"]);
+    let refused = api.send("PUT", CONFIG, &[yaml], "# nothing").await;
+    assert_eq!(refused.problem(422, "validation"), ["# invalid_type"]);
+    let elsewhere = api.send("POST", "/v1/upstreams", &[yaml], "servers: [a:1]").await;
+    elsewhere.problem(415, "unsupported_media_type");
+}
