@@ -9,10 +9,12 @@
 )]
 
 mod bad_input;
+mod config;
 mod ctl;
 mod drain;
 mod events;
 mod guards;
+mod history;
 mod openapi;
 mod preconditions;
 mod problem;

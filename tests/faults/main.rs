@@ -12,6 +12,7 @@
 )]
 
 mod book;
+mod p10_exit;
 mod p1_durable;
 mod p2_atomic;
 mod p3_read_your_writes;
