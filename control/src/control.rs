@@ -26,9 +26,14 @@ use weir_shared::{
 
 use crate::{
     access::{
-        Access, Policy, Probes, WithoutTokens, limit::Limiter, scope::Scope, secret::Secret, tokens::Tokens,
+        Access, Policy, Probes, WithoutTokens,
+        limit::{Limiter, Rate},
+        scope::Scope,
+        secret::Secret,
+        tokens::Tokens,
     },
-    api::{self, Api, Build, envelope::MAX_IN_FLIGHT, guard::Guard, retry::UnderWay},
+    api::{self, Api, Build, envelope::MAX_IN_FLIGHT, guard::Guard, retry::UnderWay, serve::Door},
+    audit::{self, Audit},
     catalog::{Catalog, Writer, precondition::IfMatch},
     clock::Clock,
     drains,
@@ -37,9 +42,11 @@ use crate::{
     health::{CheckerStats, HealthChecker},
     last_good::Keeper,
     seed::{self, Seed, SeedError},
+    socket::SocketFile,
     startup::{self, Source, StartError, Started, data_dir::DataDir},
     status::Status,
     store::{Store, StoreError},
+    tls::{Acceptor, TlsError, TlsFiles},
 };
 
 /// Threads of the control plane: one may be busy with a large document while the other answers.
@@ -91,6 +98,10 @@ pub struct AccessConfig {
     pub without_tokens: WithoutTokens,
     /// What is shown to anybody.
     pub probes: Probes,
+    /// How often one caller may call; `None`: as often as it likes.
+    pub rate: Option<Rate>,
+    /// Certificates for the admin port; without them it speaks plain text.
+    pub tls: Option<TlsFiles>,
     /// A token that an operator's file holds; its bearer may do everything.
     pub token: Option<Secret<String>>,
     /// What certificates' names, and users of the unix socket written `uid:1000`, may do.
@@ -103,6 +114,8 @@ impl Default for AccessConfig {
         Self {
             without_tokens: WithoutTokens::Open,
             probes: Probes::Guarded,
+            rate: Some(Rate { per_second: 1000, burst: 2000 }),
+            tls: None,
             token: None,
             principals: HashMap::new(),
         }
@@ -121,6 +134,9 @@ pub enum ControlError {
     /// The first configuration could not be put in force.
     #[error("cannot put the first configuration in force: {0}")]
     Planting(#[from] CatalogError),
+    /// The admin port's certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The system gives no threads or sockets.
     #[error("cannot start the control plane: {0}")]
     System(#[from] io::Error),
@@ -135,6 +151,8 @@ pub struct Prepared {
     status: Arc<Status>,
     source: Source,
     access: Access,
+    audit: Audit,
+    acceptor: Option<Acceptor>,
     config: ControlConfig,
 }
 
@@ -149,6 +167,8 @@ struct Parts {
     /// The writer and whoever follows it, which end when the last catalog is gone.
     following: JoinSet<()>,
     sampling: JoinSet<()>,
+    /// Removed before the folder is given up.
+    socket: Option<SocketFile>,
     data_dir: Option<DataDir>,
 }
 
@@ -173,6 +193,7 @@ impl Control {
             .thread_name("weir-control")
             .enable_all()
             .build()?;
+        let acceptor = config.access.tls.as_ref().map(Acceptor::new).transpose()?;
         let started = runtime.block_on(async {
             match &config.store {
                 StoreChoice::Folder(path) => startup::in_folder(path, config.compiler, &config.clock).await,
@@ -180,7 +201,11 @@ impl Control {
             }
         })?;
         let Started { table, source, store, report, data_dir } = started;
-        let access = runtime.block_on(access(&config.access, store.clone())).map_err(StartError::Store)?;
+        let access = runtime
+            .block_on(access(&config.access, store.clone(), data_dir.as_ref()))
+            .map_err(StartError::Store)?;
+        let (audit, refused) = Audit::new();
+        let audit_keeper = audit::Keeper::new(refused, store.clone(), Arc::clone(audit.stats()));
         let (table, reader) = channel(table);
         let (writer, catalog) =
             Writer::new(store, report, config.compiler, (table, reader.clone()), config.clock);
@@ -196,6 +221,7 @@ impl Control {
         if let Some(seed) = config.seed.take() {
             runtime.block_on(seed::plant(seed, &catalog))?;
         }
+        following.spawn_on(audit_keeper.run(), runtime.handle());
         let status = Arc::new(
             Status::new(
                 reader.clone(),
@@ -212,19 +238,27 @@ impl Control {
         sampling.spawn_on(observer.run(), runtime.handle());
         let stats = checker.stats();
         let serving = JoinSet::new();
-        let parts = Parts { checker, runtime, serving, following, sampling, data_dir };
-        Ok((Prepared { parts, catalog, checker: stats, status, source, access, config }, reader))
+        let parts = Parts { checker, runtime, serving, following, sampling, socket: None, data_dir };
+        Ok((
+            Prepared { parts, catalog, checker: stats, status, source, access, audit, acceptor, config },
+            reader,
+        ))
     }
 }
 
-async fn access(config: &AccessConfig, store: Option<Arc<dyn Store>>) -> Result<Access, StoreError> {
+async fn access(
+    config: &AccessConfig,
+    store: Option<Arc<dyn Store>>,
+    folder: Option<&DataDir>,
+) -> Result<Access, StoreError> {
     let policy = Policy {
         without_tokens: config.without_tokens,
         probes: config.probes,
         principals: config.principals.clone(),
         owner: rustix::process::geteuid().as_raw(),
     };
-    Ok(Access { tokens: Tokens::load(store, config.token.as_ref()).await?, policy })
+    let tokens = Tokens::load(store, folder.map(DataDir::tokens), config.token.as_ref()).await?;
+    Ok(Access { tokens, policy })
 }
 
 impl Prepared {
@@ -233,7 +267,7 @@ impl Prepared {
     /// # Errors
     /// When the socket cannot be used.
     pub fn serve(self, admin: TcpListener, listener_status: ListenerStatus) -> Result<Control, ControlError> {
-        let Self { mut parts, catalog, checker, status, source, access, config } = self;
+        let Self { mut parts, catalog, checker, status, source, access, audit, acceptor, config } = self;
         admin.set_nonblocking(true)?;
         let address = admin.local_addr()?;
         let api = Api {
@@ -251,6 +285,8 @@ impl Prepared {
             guard: Guard::new(address, &config.allowed_hosts),
             access,
             failures: Limiter::new(api::access::FAILURES),
+            calls: config.access.rate.map(Limiter::new),
+            audit,
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
             under_way: UnderWay::default(),
             if_match: config.if_match,
@@ -258,13 +294,33 @@ impl Prepared {
         };
         let events = api.catalog.events().clone();
         let (stop, stopped) = watch::channel(false);
-        let listener = {
+        let router = api::router(Arc::new(api));
+        let (port, socket) = {
             let _context = parts.runtime.enter();
-            tokio::net::TcpListener::from_std(admin)?
+            let port = Door::Port(tokio::net::TcpListener::from_std(admin)?, acceptor);
+            (port, parts.data_dir.as_ref().and_then(open_socket))
         };
-        let serving = api::serve::run(listener, api::router(Arc::new(api)), stopped);
-        parts.serving.spawn_on(serving, parts.runtime.handle());
+        if let Some((file, door)) = socket {
+            parts.socket = Some(file);
+            let serving = api::serve::run(door, router.clone(), stopped.clone());
+            parts.serving.spawn_on(serving, parts.runtime.handle());
+        }
+        parts.serving.spawn_on(api::serve::run(port, router, stopped), parts.runtime.handle());
         Ok(Control { parts, stop, events, admin: address })
+    }
+}
+
+/// Opens the socket in `folder`. Without it there is still the port, so that trouble with it is told and no more.
+fn open_socket(folder: &DataDir) -> Option<(SocketFile, Door)> {
+    let path = folder.socket();
+    let opened = SocketFile::listen(&path)
+        .and_then(|(file, listener)| Ok((file, Door::Socket(tokio::net::UnixListener::from_std(listener)?))));
+    match opened {
+        Ok(opened) => Some(opened),
+        Err(error) => {
+            tracing::error!(%error, path = %path.display(), "the API has no unix socket");
+            None
+        }
     }
 }
 
@@ -280,7 +336,7 @@ impl Control {
     pub fn shutdown(self, deadline: Duration) {
         self.stop.send_replace(true);
         self.events.close();
-        let Parts { checker, runtime, mut serving, mut following, sampling, data_dir } = self.parts;
+        let Parts { checker, runtime, mut serving, mut following, sampling, socket, data_dir } = self.parts;
         drop(checker);
         let finished = runtime.block_on(async {
             drop(sampling);
@@ -295,6 +351,7 @@ impl Control {
             tracing::warn!("the control plane did not finish in time");
         }
         runtime.shutdown_timeout(Duration::from_secs(1));
+        drop(socket);
         drop(data_dir);
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod api;
+pub mod audit;
 pub mod catalog;
 pub mod clock;
 mod control;
@@ -13,10 +14,12 @@ pub mod health;
 pub mod last_good;
 pub mod metrics;
 pub mod seed;
+pub mod socket;
 pub mod startup;
 pub mod status;
 pub mod store;
 pub mod strict;
+pub mod tls;
 pub mod yaml;
 
 pub use control::{AccessConfig, Control, ControlConfig, ControlError, Prepared, StoreChoice};

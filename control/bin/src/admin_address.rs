@@ -1,6 +1,4 @@
-//! Who may reach the admin API: this machine only, unless the operator insists.
-//!
-//! The API can send all traffic elsewhere and has no authentication yet, so its address is the only lock.
+//! Who may reach the admin API: this machine only, unless every caller must say who it is or the operator insists.
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
@@ -14,7 +12,9 @@ const REMINDER_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) enum Reach {
     /// From this machine.
     Loopback,
-    /// From elsewhere, without authentication.
+    /// From elsewhere, by callers who say who they are.
+    Guarded,
+    /// From elsewhere, by anybody as long as there is no token.
     Exposed(SocketAddr),
 }
 
@@ -23,6 +23,8 @@ pub(crate) fn check(admin: &AdminArgs) -> Result<Reach, Failure> {
     let address = admin.admin;
     if address.ip().to_canonical().is_loopback() {
         Ok(Reach::Loopback)
+    } else if admin.admin_token_file.is_some() || admin.admin_client_ca.is_some() {
+        Ok(Reach::Guarded)
     } else if admin.admin_insecure {
         Ok(Reach::Exposed(address))
     } else {
@@ -37,7 +39,10 @@ impl Reach {
         let mut reminders = tokio::time::interval(REMINDER_INTERVAL);
         loop {
             reminders.tick().await;
-            tracing::warn!(%address, "the admin API is open to everyone who can reach this address");
+            tracing::warn!(
+                %address,
+                "the admin API is open to everyone who can reach this address, unless it has tokens"
+            );
         }
     }
 }
@@ -45,6 +50,15 @@ impl Reach {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[expect(clippy::panic, reason = "a failed helper fails its test")]
+    fn reach(flags: &[&str]) -> Option<Reach> {
+        let args = std::iter::once("weir").chain(flags.iter().copied()).map(Into::into);
+        match crate::usage::parse(args) {
+            Ok(crate::usage::Task::Balance(args)) => check(&args.admin).ok(),
+            Ok(_) | Err(_) => panic!("these are flags of the balancer"),
+        }
+    }
 
     #[test]
     fn only_loopback_is_accepted_without_insisting() {
@@ -57,11 +71,11 @@ mod tests {
             ("[::]:9900", false),
             ("10.0.0.1:9900", false),
         ] {
-            let address: SocketAddr = address.parse().unwrap();
-            let admin =
-                |admin_insecure| AdminArgs { admin: address, admin_allowed_host: vec![], admin_insecure };
-            assert_eq!(check(&admin(false)).is_ok(), is_loopback, "{address}");
-            assert_eq!(check(&admin(true)).unwrap() == Reach::Loopback, is_loopback, "{address}");
+            assert_eq!(reach(&["--admin", address]).is_some(), is_loopback, "{address}");
+            let insisted = reach(&["--admin", address, "--admin-insecure"]).unwrap();
+            assert_eq!(insisted == Reach::Loopback, is_loopback, "{address}");
+            let guarded = reach(&["--admin", address, "--admin-token-file", "t"]).unwrap();
+            assert_eq!(guarded == Reach::Guarded, !is_loopback, "{address}");
         }
     }
 }

@@ -82,8 +82,8 @@ pub(crate) struct Cli {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Admin API")]
 pub(crate) struct AdminArgs {
-    /// Address and port of the API, the metrics and the documentation. Must be loopback: the API has no
-    /// authentication yet.
+    /// Address and port of the API, the metrics and the documentation. Other than loopback it needs
+    /// --admin-token-file or --admin-client-ca.
     #[arg(long, env = "WEIR_ADMIN", value_name = "IP:PORT", default_value = "127.0.0.1:9900", value_parser = address)]
     pub(crate) admin: SocketAddr,
 
@@ -92,7 +92,49 @@ pub(crate) struct AdminArgs {
     #[arg(long, env = "WEIR_ADMIN_ALLOWED_HOST", value_name = "HOST", value_delimiter = ',')]
     pub(crate) admin_allowed_host: Vec<String>,
 
-    /// Accept an admin address that is not loopback. Everyone who can reach it controls the proxy.
+    /// File with a token that may do everything; one is written if it is missing. Every call needs a token then.
+    /// Nobody but its owner may read it.
+    #[arg(long, env = "WEIR_ADMIN_TOKEN_FILE", value_name = "FILE", conflicts_with = "demo")]
+    pub(crate) admin_token_file: Option<PathBuf>,
+
+    /// Certificate chain for the admin port, in PEM; TLS only then.
+    #[arg(
+        long,
+        env = "WEIR_ADMIN_CERT",
+        value_name = "FILE",
+        requires = "admin_key",
+        conflicts_with = "demo"
+    )]
+    pub(crate) admin_cert: Option<PathBuf>,
+
+    /// Private key of the certificate, in PEM.
+    #[arg(long, env = "WEIR_ADMIN_KEY", value_name = "FILE", requires = "admin_cert")]
+    pub(crate) admin_key: Option<PathBuf>,
+
+    /// Who signs callers' certificates, in PEM. Every call needs a certificate or a token then.
+    #[arg(long, env = "WEIR_ADMIN_CLIENT_CA", value_name = "FILE", requires = "admin_cert")]
+    pub(crate) admin_client_ca: Option<PathBuf>,
+
+    /// What certificates' names and users of the unix socket may do, as {"ops.example":["admin"],"uid:1000":["config:read"]}.
+    #[arg(long, env = "WEIR_ADMIN_PRINCIPALS", value_name = "FILE")]
+    pub(crate) admin_principals: Option<PathBuf>,
+
+    /// guarded: /metrics and /healthz need a token when calls do; open: they never do.
+    #[arg(
+        long,
+        env = "WEIR_ADMIN_PROBES",
+        value_name = "ACCESS",
+        default_value = "guarded",
+        hide_possible_values = true
+    )]
+    pub(crate) admin_probes: ProbeAccess,
+
+    /// Most calls of one caller in a second, twice as many at once; more are answered 429. 0 = no limit.
+    #[arg(long, env = "WEIR_ADMIN_RATE", value_name = "N", default_value = "1000")]
+    pub(crate) admin_rate: u32,
+
+    /// Accept an admin address that is not loopback. Everyone who can reach it controls the proxy until there is a
+    /// token.
     #[arg(long, env = "WEIR_ADMIN_INSECURE", value_parser = BoolishValueParser::new())]
     pub(crate) admin_insecure: bool,
 }
@@ -165,6 +207,15 @@ pub(crate) struct LogArgs {
     /// The least serious kind of line to write.
     #[arg(long, env = "WEIR_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: LogLevel,
+}
+
+/// Who may read the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProbeAccess {
+    /// Callers who may.
+    Guarded,
+    /// Anybody.
+    Open,
 }
 
 /// How the configuration is kept.

@@ -2,7 +2,7 @@
 //!
 //! Unlike other errors of this program, these print their cause: the one line on standard error is all there is.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use crate::signals::Signal;
 
@@ -14,10 +14,13 @@ pub(crate) enum Failure {
     Listen { address: SocketAddr, cause: io::Error },
     /// The admin address is open to others, and nothing would stop them.
     #[error(
-        "refusing the admin address {0}: it is not loopback and the API has no authentication yet \
-         (use 127.0.0.1, or --admin-insecure if the network is yours)"
+        "refusing the admin address {0}: it is not loopback and callers need not say who they are \
+         (use 127.0.0.1, or --admin-token-file, or --admin-insecure if the network is yours)"
     )]
     AdminExposed(SocketAddr),
+    /// A file that a flag names cannot be used.
+    #[error("cannot use {}: {detail}", path.display())]
+    File { path: PathBuf, detail: String },
     /// The operating system refused something the process cannot do without.
     #[error("cannot {what}: {cause}")]
     System { what: &'static str, cause: io::Error },

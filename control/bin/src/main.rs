@@ -1,6 +1,7 @@
 //! The program `weir`: reads the command line, does one of the program's tasks, and turns the outcome into an exit code.
 #![doc = include_str!("../README.md")]
 
+mod admin_access;
 mod admin_address;
 mod cli;
 mod completion;

@@ -15,11 +15,12 @@ use tokio::{
     sync::oneshot,
     time::Instant,
 };
-use weir_control::{Control, clock::Clock};
+use weir_control::{AccessConfig, Control, ControlConfig, clock::Clock};
 use weir_proxy::{Drained, Proxy, RunningProxy};
 use weir_shared::{model::ListenerStatus, state::ListenerState, table::Compiler, units::Span};
 
 use crate::{
+    admin_access,
     admin_address::{self, Reach},
     cli::Cli,
     demo,
@@ -39,7 +40,8 @@ pub(crate) fn run(args: &Cli) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|cause| Failure::System { what: "start the main thread's runtime", cause })?;
-    let planes = Planes::start(args)?;
+    let access = admin_access::config(&args.admin, reach)?;
+    let planes = Planes::start(args, access)?;
     let signals = {
         let _context = main.enter();
         Signals::install().map_err(|cause| Failure::System { what: "handle signals", cause })?
@@ -61,7 +63,7 @@ struct Planes {
 }
 
 impl Planes {
-    fn start(args: &Cli) -> Result<Self, Failure> {
+    fn start(args: &Cli, access: AccessConfig) -> Result<Self, Failure> {
         // Before anything counts on it: the proxy derives how many connections it may hold.
         let open_files = open_files::raise_limit();
         let clock_base = Instant::now();
@@ -77,15 +79,10 @@ impl Planes {
         let admin = TcpListener::bind(args.admin.admin)
             .map_err(|cause| Failure::Listen { address: args.admin.admin, cause })?;
         let compiler = Compiler { workers };
-        let (control, reader) = Control::prepare(settings::control(
-            args,
-            connections,
-            seed,
-            data,
-            compiler,
-            listener_state,
-            clock,
-        ))?;
+        let (control, reader) = Control::prepare(ControlConfig {
+            access,
+            ..settings::control(args, connections, seed, data, compiler, listener_state, clock)
+        })?;
         let proxy = proxy
             .start(reader)
             .map_err(|cause| Failure::System { what: "start the data plane's threads", cause })?;

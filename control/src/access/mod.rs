@@ -5,6 +5,7 @@
 //! token file, or a certificate authority for clients) every call over TCP must say who makes it. The unix socket asks
 //! the kernel instead of the caller, so that the owner of the process is never locked out.
 
+mod copy;
 pub mod limit;
 pub mod principal;
 pub mod scope;

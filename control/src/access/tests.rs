@@ -15,7 +15,7 @@ async fn access(without_tokens: WithoutTokens) -> Access {
         ("uid:7".to_owned(), vec![Scope::HealthRead]),
     ]);
     Access {
-        tokens: Tokens::load(Some(Arc::new(store)), None).await.unwrap(),
+        tokens: Tokens::load(Some(Arc::new(store)), None, None).await.unwrap(),
         policy: Policy { without_tokens, probes: Probes::Guarded, principals, owner: 1000 },
     }
 }
@@ -58,6 +58,27 @@ async fn the_first_token_closes_the_port_and_the_socket_stays_open() {
     access.tokens.revoke("ci", Vec::new()).await.unwrap();
     assert_eq!(access.identify(&port, Shown::Token(text.expose()), NOW), Err(Stranger::Unknown));
     assert_eq!(who(&port), Ok("local".to_owned()));
+}
+
+#[tokio::test]
+async fn without_the_store_tokens_are_known_from_their_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("tokens.json");
+    let store: Arc<dyn Store> = Arc::new(Memory::default());
+    store.initialise(weir_shared::id::Epoch("abc123".into())).await.unwrap();
+    let tokens = Tokens::load(Some(Arc::clone(&store)), Some(copy.clone()), None).await.unwrap();
+    assert!(!tokens.exist());
+    let text = tokens.create(token("ci", None), Vec::new()).await.unwrap();
+    let written = std::fs::read_to_string(&copy).unwrap();
+    assert!(written.contains("\"ci\"") && !written.contains(text.expose().as_str()));
+    let tokens = Tokens::load(None, Some(copy.clone()), None).await.unwrap();
+    assert!(tokens.exist() && tokens.find(text.expose(), NOW).is_ok());
+    assert!(tokens.revoke("ci", Vec::new()).await.is_err() && tokens.find(text.expose(), NOW).is_ok());
+    std::fs::write(&copy, "[").unwrap();
+    let tokens = Tokens::load(None, Some(copy.clone()), None).await.unwrap();
+    assert!(tokens.exist() && tokens.find(text.expose(), NOW).is_err(), "a damaged copy opens nothing");
+    let tokens = Tokens::load(Some(store), Some(copy), None).await.unwrap();
+    assert!(tokens.find(text.expose(), NOW).is_ok(), "the store says what counts");
 }
 
 #[tokio::test]

@@ -2,13 +2,16 @@
 //!
 //! A call reads one immutable list; a change swaps it. What is changed is durable and in force when it is answered.
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use weir_shared::time::Timestamp;
 
 use super::{
-    Stranger,
+    Stranger, copy,
     principal::{Principal, Who},
     scope::Scope,
     secret::Secret,
@@ -54,32 +57,31 @@ pub struct Tokens {
     changing: tokio::sync::Mutex<()>,
     /// `None`: nothing can be changed.
     store: Option<Arc<dyn Store>>,
+    /// Where the tokens are known from when the store is lost.
+    copy: Option<PathBuf>,
 }
 
 impl Tokens {
-    /// The tokens that `store` holds, and the one of the operator's file.
+    /// The tokens that `store` holds, or without one those of the copy at `copy`; and the one of the operator's file.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn load(
         store: Option<Arc<dyn Store>>,
+        copy: Option<PathBuf>,
         file: Option<&Secret<String>>,
     ) -> Result<Self, StoreError> {
-        let mut stored = Vec::new();
-        let mut unreadable = 0;
-        if let Some(store) = &store {
-            let page = Page { below: u64::MAX, limit: u32::try_from(MAX_TOKENS).unwrap_or(u32::MAX) };
-            for record in store.records(RecordKind::Token, page).await? {
-                match serde_json::from_str::<Token>(&record.json) {
-                    Ok(token) => stored.push(Arc::new(token)),
-                    Err(error) => {
-                        tracing::error!(token = record.id, %error, "a token cannot be read and is refused");
-                        unreadable += 1;
-                    }
-                }
-            }
+        let (stored, unreadable) = match (&store, &copy) {
+            (Some(store), _) => read_records(&**store).await?,
+            (None, Some(copy)) => read_copy(copy),
+            (None, None) => (Vec::new(), 0),
+        };
+        let tokens = Self { copy, ..Self::new(store, stored, unreadable, file) };
+        if tokens.store.is_some() && tokens.exist() {
+            // It may be missing, or older by what happened between the store's writing and its own.
+            tokens.copy().await;
         }
-        Ok(Self::new(store, stored, unreadable, file))
+        Ok(tokens)
     }
 
     /// The tokens `stored`, `unreadable` ones that `store` holds as well, and the one of the operator's file.
@@ -97,6 +99,7 @@ impl Tokens {
             file: file.map(|text| Digest::of(text.expose())),
             changing: tokio::sync::Mutex::default(),
             store,
+            copy: None,
         }
     }
 
@@ -235,6 +238,7 @@ impl Tokens {
         stored.push(Arc::new(token));
         stored.sort_by(|one, other| one.id.cmp(&other.id));
         self.stored.store(Arc::new(stored));
+        self.copy().await;
         Ok(())
     }
 
@@ -259,8 +263,20 @@ impl Tokens {
         if matches!(outcome, Err(TokenError::Store(CommitError::Unavailable(_)))) {
             // Nothing was changed, and that is what is answered.
             self.stored.store(before);
+        } else {
+            self.copy().await;
         }
         outcome
+    }
+
+    /// Writes the copy. Without it nothing is lost but what it is for, so that trouble with it fails nobody's change.
+    async fn copy(&self) {
+        let Some(path) = self.copy.clone() else { return };
+        let tokens = self.all();
+        let written = tokio::task::spawn_blocking(move || copy::write(&path, &tokens)).await;
+        if let Ok(Err(error)) = written {
+            tracing::error!(%error, "the copy of the tokens cannot be written");
+        }
     }
 
     async fn record(&self, op: RecordOp, beside: Vec<RecordOp>) -> Result<(), TokenError> {
@@ -280,4 +296,30 @@ fn of_file() -> Principal {
 
 fn of_token(token: &Token) -> Principal {
     Principal::new(Who::Token(token.id.clone()), token.scopes.clone())
+}
+
+/// The tokens that `store` holds, and how many more of them this release cannot read.
+async fn read_records(store: &dyn Store) -> Result<(Vec<Arc<Token>>, usize), StoreError> {
+    let mut stored = Vec::new();
+    let mut unreadable = 0;
+    for record in store.records(RecordKind::Token, Page::ALL).await? {
+        match serde_json::from_str::<Token>(&record.json) {
+            Ok(token) => stored.push(Arc::new(token)),
+            Err(error) => {
+                tracing::error!(token = record.id, %error, "a token cannot be read and is refused");
+                unreadable += 1;
+            }
+        }
+    }
+    Ok((stored, unreadable))
+}
+
+fn read_copy(path: &Path) -> (Vec<Arc<Token>>, usize) {
+    match copy::read(path) {
+        Ok(tokens) => (tokens, 0),
+        Err(error) => {
+            tracing::error!(%error, "the tokens are not known; the API answers over the unix socket alone");
+            (Vec::new(), 1)
+        }
+    }
 }

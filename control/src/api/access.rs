@@ -15,6 +15,7 @@ use super::{
     params::Params,
     permissions::{self, Demand},
     problem::{Code, Problem},
+    trail::Trail,
 };
 use crate::{
     access::{
@@ -49,9 +50,10 @@ pub(super) fn actor<B>(request: &http::Request<B>) -> String {
 ///
 /// # Errors
 /// When not.
-pub(super) async fn admit(api: &Api, request: &mut Request) -> Result<(), Problem> {
+pub(super) async fn admit(api: &Api, request: &mut Request, trail: &Trail) -> Result<(), Problem> {
     let peer = peer(request);
     if carries_secret(request.uri()) {
+        trail.refuse("token_in_url");
         let detail = "Addresses are written down in many places, so that no token belongs into one. Send it as \
                       \"Authorization: Bearer …\" and replace this one.";
         return Err(Problem::new(Code::MalformedRequest, detail));
@@ -65,16 +67,22 @@ pub(super) async fn admit(api: &Api, request: &mut Request) -> Result<(), Proble
     let principal = match identify(api, &peer, request, route.as_deref()) {
         Ok(principal) => principal,
         Err(stranger) => {
-            tracing::debug!(%peer, reason = stranger.as_str(), "a call without a valid token");
+            trail.refuse(stranger.as_str());
             return Err(match api.failures.take(&remote(&peer), now.moment) {
                 Ok(()) => unauthenticated(),
                 Err(_) => slow_down("Too many calls without a valid token."),
             });
         }
     };
+    trail.know(&principal.who);
+    let caller = format!("{} {}", principal.who, remote(&peer));
+    if api.calls.as_ref().is_some_and(|calls| calls.take(&caller, now.moment).is_err()) {
+        return Err(slow_down("The caller calls too often."));
+    }
     if let Demand::Needs(need) = demand {
         let upstream = upstream(request, route.as_deref()).await;
         if !principal.may(need, upstream.as_deref()) {
+            trail.refuse("scope_missing");
             let about =
                 upstream.map(|id| format!(" for the upstream \"{}\"", strict::echo(&id))).unwrap_or_default();
             let detail = format!("The call needs the scope {}{about}.", need.as_str());
@@ -101,7 +109,7 @@ fn identify(api: &Api, peer: &Peer, request: &Request, route: Option<&str>) -> R
 }
 
 /// The other end of the request's connection.
-fn peer(request: &Request) -> Peer {
+pub(super) fn peer(request: &Request) -> Peer {
     let unknown = Peer::Tcp { remote: None, certificate: None };
     request.extensions().get::<Peer>().cloned().unwrap_or(unknown)
 }

@@ -26,12 +26,13 @@ use utoipa::{
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    Api, config,
+    Api, audit, config,
     describe::{self, Common},
-    drains, events, health, info, probes,
+    drains, events, health, info, permissions, probes,
     problem::{self, Code, Problem},
     revisions, routes,
     schemas::Completed,
+    security::Security,
     servers, tokens,
     trial::Trial,
     trial_document::Trials,
@@ -70,12 +71,12 @@ use super::{
         config::read, config::replace, config::roll_back,
         revisions::list, revisions::read, revisions::read_config, revisions::compare,
         health::read, health::upstream, health::server,
-        tokens::list, tokens::create, tokens::read, tokens::rotate, tokens::revoke,
+        audit::list, tokens::list, tokens::create, tokens::read, tokens::rotate, tokens::revoke,
         events::stream, events::ticket,
         info::read, probes::livez, probes::readyz, probes::healthz, probes::metrics, document, explain,
     ),
     components(schemas(problem::Document, Trial)),
-    modifiers(&Common, &Problems, &Trials, &Completed)
+    modifiers(&Common, &Problems, &Trials, &Completed, &Security)
 )]
 struct ApiDocument;
 
@@ -118,13 +119,10 @@ impl Modify for Problems {
 fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
     let is_change = describe::is_change(operation);
     let has_body = operation.request_body.is_some();
-    let mut codes = vec![
-        Code::MalformedRequest,
-        Code::Unauthenticated,
-        Code::Forbidden,
-        Code::RateLimited,
-        Code::Internal,
-    ];
+    let mut codes = vec![Code::MalformedRequest, Code::Forbidden, Code::RateLimited, Code::Internal];
+    if !permissions::is_public(path) {
+        codes.push(Code::Unauthenticated);
+    }
     if path.starts_with("/v1/") || operation.parameters.iter().flatten().any(describe::is_query) {
         codes.push(Code::Validation);
     }

@@ -22,8 +22,9 @@ use super::{
     Api, access, behind,
     problem::{self, Code, Problem},
     reply,
+    trail::Trail,
 };
-use crate::access::token;
+use crate::access::{principal::Peer, token};
 
 /// Requests under way at once. More are refused at once, so that a flood costs little and waits nowhere.
 pub const MAX_IN_FLIGHT: usize = 64;
@@ -46,7 +47,13 @@ pub async fn wrap(State(api): State<Arc<Api>>, mut request: Request, next: Next)
     let path = token::redact(request.uri().path());
     let method = request.method().clone();
     request.extensions_mut().insert(id.clone());
-    let response = admit(&api, request, next).await;
+    let trail = Trail::of(&request, &id, api.clock);
+    request.extensions_mut().insert(Arc::clone(&trail));
+    let response = admit(&api, request, &trail, next).await;
+    let code = response.extensions().get::<Problem>().map(|problem| problem.code().as_str());
+    if let Some(entry) = trail.end(response.status().as_u16(), code, api.catalog.config().revision) {
+        api.audit.note(entry, api.clock.now().moment);
+    }
     let mut response = if response.status().is_client_error() || response.status().is_server_error() {
         explain(&api, response, &path, &id)
     } else {
@@ -64,11 +71,16 @@ pub async fn wrap(State(api): State<Arc<Api>>, mut request: Request, next: Next)
     response
 }
 
-async fn admit(api: &Api, mut request: Request, next: Next) -> Response {
-    if let Err(problem) = api.guard.check(&request) {
+async fn admit(api: &Api, mut request: Request, trail: &Trail, next: Next) -> Response {
+    let checked = match access::peer(&request) {
+        Peer::Tcp { .. } => api.guard.check(&request),
+        Peer::Unix { .. } => api.guard.check_site(&request),
+    };
+    if let Err(problem) = checked {
+        trail.refuse("cross_site");
         return problem.into_response();
     }
-    if let Err(problem) = access::admit(api, &mut request).await {
+    if let Err(problem) = access::admit(api, &mut request, trail).await {
         return problem.into_response();
     }
     // Before it takes a place: who waits for a revision does nothing meanwhile.
@@ -128,6 +140,8 @@ fn request_id(request: &Request) -> RequestId {
     let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
     let is_usable = |id: &&str| {
         (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+            // It is written down in many places, where no secret belongs.
+            && token::redact(id) == **id
     };
     match given.filter(is_usable) {
         Some(id) => RequestId(id.into()),

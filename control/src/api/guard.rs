@@ -46,6 +46,14 @@ impl Guard {
         same_site(request.method(), request.headers(), host.as_ref())
     }
 
+    /// Refuses `request` when it comes from another site. For callers who did not come by name, over the unix socket.
+    ///
+    /// # Errors
+    /// Why.
+    pub fn check_site<B>(&self, request: &Request<B>) -> Result<(), Problem> {
+        same_site(request.method(), request.headers(), host(request).ok().flatten().as_ref())
+    }
+
     fn serves(&self, host: &str) -> bool {
         let host =
             host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();

@@ -6,6 +6,7 @@ mod accept;
 pub(crate) mod access;
 mod answer;
 mod aside;
+mod audit;
 mod behind;
 pub mod body;
 mod conditional;
@@ -31,12 +32,15 @@ pub mod retry;
 mod revisions;
 mod routes;
 mod schemas;
+mod security;
 pub(crate) mod serve;
 mod servers;
+mod stall;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod trail;
 mod trial;
 mod trial_document;
 mod upstreams;
@@ -57,6 +61,7 @@ use weir_shared::{
 use self::{guard::Guard, retry::UnderWay};
 use crate::{
     access::{Access, limit::Limiter, principal::Principal},
+    audit::Audit,
     catalog::{Catalog, precondition::IfMatch},
     clock::Clock,
     events::tickets::Tickets,
@@ -105,6 +110,10 @@ pub struct Api {
     pub access: Access,
     /// How often somebody may be refused for not being known.
     pub failures: Limiter,
+    /// How often one caller may call.
+    pub calls: Option<Limiter>,
+    /// What was asked, and by whom.
+    pub audit: Audit,
     /// Places for requests.
     pub in_flight: Semaphore,
     /// Keys of the changes under way.
@@ -155,6 +164,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/events", get(events::stream))
         .route("/v1/events/ticket", post(events::ticket))
         .route("/v1/info", get(info::read))
+        .route("/v1/audit", get(audit::list))
         .route("/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/v1/tokens/{token}", get(tokens::read).delete(tokens::revoke))
         .route("/v1/tokens/{token}/rotate", post(tokens::rotate))

@@ -74,14 +74,19 @@ pub(super) enum Demand {
 /// What is asked for `method` at the path that matches `route`, or matches nothing.
 pub(super) fn of(method: &Method, route: Option<&str>, probes: Probes) -> Demand {
     let Some(route) = route else { return Demand::Anybody };
-    let is_docs = route == DOCS || route.strip_prefix(DOCS).is_some_and(|rest| rest.starts_with('/'));
-    if is_docs || PUBLIC.contains(&route) || (probes == Probes::Open && PROBES.contains(&route)) {
+    if is_public(route) || (probes == Probes::Open && PROBES.contains(&route)) {
         return Demand::Public;
     }
     if KNOWN.contains(&(method.as_str(), route)) {
         return Demand::Anybody;
     }
     Demand::Needs(listed(method, route).unwrap_or(Need::Admin))
+}
+
+/// Whether the path that matches `route` is shown to anybody.
+pub(super) fn is_public(route: &str) -> bool {
+    let is_docs = route == DOCS || route.strip_prefix(DOCS).is_some_and(|rest| rest.starts_with('/'));
+    is_docs || PUBLIC.contains(&route)
 }
 
 fn listed(method: &Method, route: &str) -> Option<Need> {

@@ -123,6 +123,7 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
         listener: &api.listener_state,
         checker: &api.checker,
         events: api.catalog.events().counts(),
+        audit: api.audit.stats(),
         store: &api.catalog.report().view(),
         drains: api.catalog.drains().count(),
         servers: ServerSeries::Auto,

@@ -331,6 +331,12 @@ impl Problem {
         self
     }
 
+    /// Its kind.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
     /// The same with another member.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {

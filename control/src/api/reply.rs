@@ -25,6 +25,7 @@ use super::{
     prefer::Preferences,
     problem::{Code, Problem},
     retry::{self, Once},
+    trail::Trail,
     trial_document::MAX_MESSAGE,
 };
 use crate::{
@@ -134,6 +135,7 @@ pub(super) struct Call {
     mode: Mode,
     message: Option<String>,
     actor: String,
+    trail: Option<Arc<Trail>>,
     request_id: String,
     /// The request's idempotency key, if it has one.
     once: Option<Arc<Once>>,
@@ -163,6 +165,7 @@ impl Call {
             mode,
             message,
             actor: access::actor(request),
+            trail: request.extensions().get().cloned(),
             request_id: id.map(|id| id.0.to_string()).unwrap_or_default(),
             once: request.extensions().get().cloned(),
         })
@@ -207,6 +210,9 @@ impl Call {
         let mut beside = catalog::Beside::default();
         if let Some(once) = &self.once {
             retry::remember(&mut beside, Arc::clone(once), render);
+        }
+        if let Some(trail) = self.trail.clone() {
+            beside.add(move |applied| vec![trail.changing(applied)]);
         }
         let request = catalog::Request {
             change,

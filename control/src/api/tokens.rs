@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{Request, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use weir_shared::{
     error::{FieldError, FieldErrorCode, Pointer},
@@ -23,6 +23,7 @@ use super::{
     params::Params,
     problem::{Code, Problem, sentence},
     reply,
+    trail::Trail,
 };
 use crate::{
     access::{
@@ -32,7 +33,7 @@ use crate::{
         tokens::{MAX_TOKENS, TokenError},
     },
     error::CatalogError,
-    store::CommitError,
+    store::{CommitError, RecordOp},
     strict,
 };
 
@@ -195,12 +196,14 @@ pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) ->
 pub(super) async fn create(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
     let created_by = access::actor(&request);
+    let trail = trail(&request);
     let at = api.clock.now().wall;
     let new = body::read(request, move |body| new_token(body, at)).await?;
     let token = Token { created_at: at, created_by, ..new };
     let view = View::of(&token, at);
     let place = location(&token.id);
-    let secret = api.access.tokens.create(token, Vec::new()).await?;
+    let secret =
+        api.access.tokens.create(token, noted(&api, trail, StatusCode::CREATED, "add", &place)).await?;
     let mut response = issued(StatusCode::CREATED, view, &secret);
     reply::set(response.headers_mut(), header::LOCATION, &place);
     Ok(response)
@@ -242,12 +245,14 @@ pub(super) async fn rotate(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
+    let trail = trail(&request);
     let rotation: Rotation = body::read(request, read_strictly).await?;
     let at = api.clock.now().wall;
     let until = at.plus(rotation.overlap.unwrap_or(OVERLAP).duration());
     let tokens = &api.access.tokens;
     let missing = || TokenError::NotFound(id.clone());
-    let secret = tokens.rotate(&id, until, at, Vec::new()).await?;
+    let beside = noted(&api, trail, StatusCode::OK, "replace", &location(&id));
+    let secret = tokens.rotate(&id, until, at, beside).await?;
     let token = tokens.get(&id).ok_or_else(missing)?;
     Ok(issued(StatusCode::OK, View::of(&token, at), &secret))
 }
@@ -281,12 +286,24 @@ pub(super) async fn revoke(
                       first, or repeat the request with ?open=true.";
         return Err(Problem::new(Code::LastToken, detail));
     }
-    tokens.revoke(&id, Vec::new()).await?;
+    let beside = noted(&api, trail(&request), StatusCode::NO_CONTENT, "remove", &location(&id));
+    tokens.revoke(&id, beside).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 fn issued(status: StatusCode, view: View, secret: &Secret<String>) -> Response {
     reply::json(status, &Issued { view, token: secret.expose().clone() })
+}
+
+fn trail(request: &Request<Body>) -> Option<Arc<Trail>> {
+    request.extensions().get().cloned()
+}
+
+/// The record of a change, to be written with it.
+fn noted(api: &Api, trail: Option<Arc<Trail>>, status: StatusCode, op: &str, path: &str) -> Vec<RecordOp> {
+    let changes = json!({"total": 1, "changes": [{"op": op, "path": path.trim_start_matches("/v1")}]});
+    let revision = api.catalog.config().revision;
+    trail.map(|trail| trail.changing_beside(status.as_u16(), revision, changes)).into_iter().collect()
 }
 
 fn location(id: &str) -> String {

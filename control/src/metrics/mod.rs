@@ -13,7 +13,7 @@ mod writer;
 
 use weir_shared::{state::ListenerState, table::Table, time::Now};
 
-use crate::{events::Counts, health::CheckerStats, status::StoreView};
+use crate::{audit::Stats as AuditStats, events::Counts, health::CheckerStats, status::StoreView};
 
 /// The media type of what [`render`] answers.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -56,6 +56,8 @@ pub struct Sources<'a> {
     pub checker: &'a CheckerStats,
     /// What listeners were told.
     pub events: &'a Counts,
+    /// What became of the audit's records.
+    pub audit: &'a AuditStats,
     /// How the configuration is kept.
     pub store: &'a StoreView,
     /// Drains under way.

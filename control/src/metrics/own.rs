@@ -27,6 +27,12 @@ pub(super) fn write(sources: &Sources<'_>, text: &mut Writer) {
     checker(sources.checker, sources.now.moment, text);
     events(sources.events, text);
     listener(sources.listener, text);
+    text.single(
+        "weir_audit_dropped_total",
+        Kind::Counter,
+        "Records of refused or tried API calls that were not kept.",
+        sources.audit.dropped(),
+    );
 }
 
 fn store(store: &StoreView, text: &mut Writer) {

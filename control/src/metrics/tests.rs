@@ -34,6 +34,7 @@ fn text(fixture: &Fixture, servers: ServerSeries) -> String {
         listener: &listener,
         events: &crate::events::Counts::default(),
         checker: &CheckerStats::default(),
+        audit: &crate::audit::Stats::default(),
         store: &store,
         drains: 2,
         servers,

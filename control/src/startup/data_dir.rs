@@ -97,6 +97,18 @@ impl DataDir {
         self.path.join(LAST_GOOD)
     }
 
+    /// The copy of the tokens.
+    #[must_use]
+    pub fn tokens(&self) -> PathBuf {
+        self.path.join("tokens.json")
+    }
+
+    /// The socket of the API for callers on this machine.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.path.join("admin.sock")
+    }
+
     /// Whether a file was set aside here and not cleared away since. A folder that cannot be listed may hold
     /// one.
     #[must_use]

@@ -19,6 +19,7 @@ use weir_shared::{
 use crate::{
     access::{Access, Policy, Probes, WithoutTokens, limit::Limiter, tokens::Tokens},
     api::{self, Api, Build, guard::Guard, retry::UnderWay},
+    audit::{self, Audit},
     catalog::{StoreReport, Writer, precondition::IfMatch},
     clock::Clock,
     drains::Runner,
@@ -146,6 +147,8 @@ impl Harness {
         let mut task = JoinSet::new();
         task.spawn(writer.run());
         let listener_state = Arc::new(ListenerState::new(1));
+        let (audit, refused) = Audit::new();
+        task.spawn(audit::Keeper::new(refused, Some(Arc::clone(&kept)), Arc::clone(audit.stats())).run());
         let status = Status::new(reader.clone(), Arc::clone(&listener_state), clock, "test".into())
             .with_drains(catalog.drains().clone());
         task.spawn(Runner::new(catalog.clone(), clock).run());
@@ -164,6 +167,8 @@ impl Harness {
             guard: Guard::new("127.0.0.1:9900".parse().unwrap(), &[]),
             access,
             failures: Limiter::new(api::access::FAILURES),
+            calls: None,
+            audit,
             in_flight: Semaphore::new(api::envelope::MAX_IN_FLIGHT),
             under_way: UnderWay::default(),
             if_match,

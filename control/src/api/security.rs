@@ -1,0 +1,59 @@
+//! How a caller says who it is, written into the API's description: on every operation with the scope it needs.
+
+use http::Method;
+use utoipa::{
+    Modify,
+    openapi::{
+        self,
+        path::Operation,
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
+};
+
+use super::permissions::{self, Demand};
+use crate::access::Probes;
+
+const BEARER: &str = "bearer";
+
+/// Describes tokens, and which scope each operation needs.
+pub(super) struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("weir_<id>_<secret>")
+            .description(Some(
+                "Made at `/v1/tokens`. Needed over TCP as soon as there is one; a client certificate or the unix \
+                 socket do as well.",
+            ))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
+        for (path, item) in &mut document.paths.paths {
+            let operations = [
+                (Method::GET, &mut item.get),
+                (Method::POST, &mut item.post),
+                (Method::PUT, &mut item.put),
+                (Method::PATCH, &mut item.patch),
+                (Method::DELETE, &mut item.delete),
+            ];
+            for (method, operation) in operations {
+                if let Some(operation) = operation {
+                    secure(path, &method, operation);
+                }
+            }
+        }
+    }
+}
+
+fn secure(path: &str, method: &Method, operation: &mut Operation) {
+    operation.security = Some(match permissions::of(method, Some(path), Probes::Guarded) {
+        Demand::Public => Vec::new(),
+        // Nothing is needed as long as there is no token, hence the empty alternative.
+        Demand::Anybody => vec![SecurityRequirement::new(BEARER, [""; 0]), SecurityRequirement::default()],
+        Demand::Needs(need) => {
+            vec![SecurityRequirement::new(BEARER, [need.as_str()]), SecurityRequirement::default()]
+        }
+    });
+}

@@ -1,0 +1,153 @@
+//! What was asked of the API and by whom: one record for each call that changes something or is refused.
+//!
+//! The record of a change is in the change's own transaction, so that neither is there without the other. Records of
+//! refused and tried calls are gathered and written a few at a time by a task of its own ([`Keeper`]): a flood of them
+//! delays no change and fills no disk, because there is a queue with an end and a rate beyond which they are only counted.
+
+mod keeper;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+pub use keeper::Keeper;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use utoipa::ToSchema;
+use weir_shared::{
+    id::Revision,
+    time::{Moment, Timestamp},
+};
+
+use crate::{
+    access::limit::{Limiter, Rate},
+    store::{RecordKind, RecordOp},
+};
+
+/// Records that wait to be written.
+const MAX_WAITING: usize = 256;
+
+/// How many refused and tried calls are recorded: at this rate, records of changes stay for weeks whatever is tried.
+const RATE: Rate = Rate { per_second: 1, burst: 600 };
+
+/// Who made a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Actor {
+    /// `local`, `uid`, `token`, `cert`, or `anonymous`.
+    #[schema(example = "token")]
+    pub kind: String,
+    /// Which one of that kind; null where all are alike.
+    #[schema(example = "ci")]
+    pub id: Option<String>,
+}
+
+/// A call that changed something or was refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditEntry)]
+pub struct Entry {
+    /// When it came.
+    pub at: Timestamp,
+    /// Its name, as in the `X-Request-Id` field.
+    pub request_id: String,
+    /// Who made it.
+    pub actor: Actor,
+    /// Where it came from: an address, or `unix`.
+    #[schema(example = "10.0.0.5:51234")]
+    pub remote: String,
+    /// Its method.
+    #[schema(example = "POST")]
+    pub method: String,
+    /// Its path, without the query.
+    #[schema(example = "/v1/upstreams/web/servers")]
+    pub path: String,
+    /// What it was answered.
+    #[schema(example = 201)]
+    pub status: u16,
+    /// Kind of problem it was answered with.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// Why it was refused, where the answer does not tell: `token_missing`, `token_malformed`, `token_unknown`,
+    /// `token_expired`, `token_in_url`, `scope_missing`, `cross_site`.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// The revision in force before.
+    pub revision_before: Revision,
+    /// The revision in force after.
+    pub revision_after: Revision,
+    /// Whether it was only tried.
+    pub dry_run: bool,
+    /// Why, in the caller's words.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// The places that were changed.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub changes: Option<Value>,
+    /// How long it took; for a change, until it was written down.
+    pub duration_ms: u64,
+}
+
+impl Entry {
+    /// The step that stores it.
+    #[must_use]
+    pub fn put(&self) -> RecordOp {
+        RecordOp::Put {
+            kind: RecordKind::Audit,
+            // Not the request's name, which its caller may choose: nobody replaces a record.
+            id: format!("{:032x}", rand::rng().random::<u128>()),
+            json: serde_json::to_string(self).unwrap_or_default(),
+            at: self.at,
+        }
+    }
+}
+
+/// What became of records that were not written with a change.
+#[derive(Debug, Default)]
+pub struct Stats {
+    dropped: AtomicU64,
+}
+
+impl Stats {
+    /// Records that were not kept, because there were too many or the store did not take them.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    fn drop_some(&self, count: usize) {
+        self.dropped.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+/// Takes records of calls that changed nothing.
+#[derive(Debug)]
+pub struct Audit {
+    queue: mpsc::Sender<Entry>,
+    limiter: Limiter,
+    stats: Arc<Stats>,
+}
+
+impl Audit {
+    /// A queue, and its other end for the [`Keeper`].
+    #[must_use]
+    pub fn new() -> (Self, mpsc::Receiver<Entry>) {
+        let (queue, waiting) = mpsc::channel(MAX_WAITING);
+        (Self { queue, limiter: Limiter::new(RATE), stats: Arc::default() }, waiting)
+    }
+
+    /// How many were not kept.
+    #[must_use]
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+
+    /// Hands over `entry`, or counts it as dropped. Never waits.
+    pub fn note(&self, entry: Entry, now: Moment) {
+        if self.limiter.take("", now).is_err() || self.queue.try_send(entry).is_err() {
+            self.stats.drop_some(1);
+        }
+    }
+}
