@@ -51,7 +51,6 @@ impl Reach {
 mod tests {
     use super::*;
 
-    #[expect(clippy::panic, reason = "a failed helper fails its test")]
     fn reach(flags: &[&str]) -> Option<Reach> {
         let args = std::iter::once("weir").chain(flags.iter().copied()).map(Into::into);
         match crate::usage::parse(args) {
