@@ -121,7 +121,7 @@ fn health_and_counters_survive_a_change_of_everything() {
     let (one, two) = (Origin::named("one"), Origin::named("two"));
     let weir = Weir::start();
     let api = weir.api();
-    let fast = json!({ "interval": "300ms", "timeout": "300ms", "unhealthy_interval": "300ms" });
+    let fast = json!({ "interval": "300ms", "timeout": "200ms", "unhealthy_interval": "300ms" });
     let servers = [one.address(), two.address(), "127.0.0.1:1".parse().unwrap()];
     api.set_default(&config::with(&servers, &json!({ "health_check": fast, "retries": { "attempts": 2 } })));
     let state = |server: SocketAddr| api.server_health(server)["state"].clone();

@@ -1,0 +1,330 @@
+//! Random changes through the real catalog, over memory and over SQLite: what is promised of every change at every
+//! revision, whatever came before it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a failed helper fails its test"
+)]
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{task::JoinSet, time::Instant};
+use weir_control::{
+    catalog::{
+        Applied, Beside, Catalog, Mode, Request, StoreReport, Writer,
+        change::{Binding, Change, Effect, Naming, References, Shape, Unnamed},
+        diff::{Difference, diff},
+        document,
+        precondition::Precondition,
+        submitted,
+    },
+    clock::Clock,
+    drains::{StartDrain, Then},
+    error::CatalogError,
+    store::{Memory, Sqlite, Store},
+};
+use weir_shared::{
+    id::{Epoch, Revision},
+    model::Config,
+    table::{Compiler, channel},
+};
+
+/// A change in a form that can be made up; revisions are counted back from the last one.
+#[derive(Clone, Debug)]
+enum Deed {
+    Create(String, Vec<Value>, Binding),
+    Put(String, Vec<Value>, Binding),
+    Patch(String, Value),
+    Delete(String, References),
+    Add(String, Vec<Value>),
+    PutServer(String, String, Value),
+    PatchServer(String, String, Value),
+    DeleteServer(String, String),
+    Drain(String, String, Then),
+    CancelDrain(String, String),
+    Replace(Value, Unnamed, Confirm),
+    Back(u64, Confirm),
+}
+
+/// Whether a large change says that it is meant.
+#[derive(Clone, Copy, Debug)]
+enum Confirm {
+    Yes,
+    No,
+}
+
+impl Confirm {
+    fn of(self, config: &Config) -> Option<Revision> {
+        matches!(self, Self::Yes).then_some(config.revision)
+    }
+}
+
+/// A catalog and what it needs to live.
+struct Subject {
+    catalog: Catalog,
+    _writer: JoinSet<()>,
+}
+
+impl Subject {
+    async fn over(store: Arc<dyn Store>) -> Self {
+        let epoch = Epoch("abc123".into());
+        store.initialise(epoch.clone()).await.unwrap();
+        let clock = Clock::new(Instant::now());
+        let compiler = Compiler { workers: 1 };
+        let table = compiler.compile(Arc::new(Config::empty(epoch)), None, clock.now()).unwrap();
+        let report = StoreReport::new(store.engine(), None, None);
+        let (writer, catalog) = Writer::new(Some(store), report, compiler, channel(table), clock);
+        let mut task = JoinSet::new();
+        task.spawn(writer.run());
+        Self { catalog, _writer: task }
+    }
+
+    async fn change(&self, deed: &Deed) -> Result<Change, CatalogError> {
+        let config = self.catalog.config();
+        let upstream = |id: &str, servers: &[Value]| {
+            submitted::upstream(json!({ "servers": servers }), id).map_err(CatalogError::Invalid)
+        };
+        Ok(match deed.clone() {
+            Deed::Create(id, servers, binding) => {
+                Change::CreateUpstream { upstream: upstream(&id, &servers)?, naming: Naming::Given, binding }
+            }
+            Deed::Put(id, servers, binding) => {
+                Change::PutUpstream { upstream: upstream(&id, &servers)?, id, binding }
+            }
+            Deed::Patch(id, patch) => Change::PatchUpstream { id, patch },
+            Deed::Delete(id, references) => Change::DeleteUpstream { id, references },
+            Deed::Add(upstream, servers) => {
+                let servers = submitted::servers(servers).map_err(CatalogError::Invalid)?;
+                Change::AddServers { upstream, servers, shape: Shape::Many }
+            }
+            Deed::PutServer(upstream, key, server) => {
+                let server = submitted::server(server, Some(&key)).map_err(CatalogError::Invalid)?;
+                Change::PutServer { upstream, key, server }
+            }
+            Deed::PatchServer(upstream, key, patch) => Change::PatchServer { upstream, key, patch },
+            Deed::DeleteServer(upstream, key) => Change::DeleteServer { upstream, key },
+            Deed::Drain(upstream, key, then) => {
+                Change::StartDrain(StartDrain { upstream, key, timeout: None, then })
+            }
+            Deed::CancelDrain(upstream, key) => Change::CancelDrain { upstream, key },
+            Deed::Replace(document, unnamed, confirm) => {
+                let whole = document::read(document, None).map_err(CatalogError::Invalid)?;
+                Change::PutConfig { whole, unnamed, confirmed: confirm.of(&config) }
+            }
+            Deed::Back(steps, confirm) => {
+                let to = Revision(config.revision.0.saturating_sub(steps));
+                let past = self.catalog.config_at(to).await?;
+                Change::RollBack { to, config: past, confirmed: confirm.of(&config) }
+            }
+        })
+    }
+
+    async fn apply(&self, change: Change, mode: Mode) -> Result<Applied, CatalogError> {
+        let request = Request {
+            change,
+            precondition: Precondition::default(),
+            mode,
+            actor: "test".to_owned(),
+            request_id: String::new(),
+            message: None,
+            beside: Beside::default(),
+        };
+        self.catalog.apply(request).await
+    }
+
+    /// Tries `deed`, makes it, and answers what came of it.
+    async fn carry_out(&self, deed: &Deed) -> Result<(Effect, Vec<String>, Vec<Difference>), String> {
+        let before = self.catalog.config();
+        let change = self.change(deed).await.map_err(told)?;
+        let tried = self.apply(change.clone(), Mode::DryRun).await;
+        assert!(Arc::ptr_eq(&before, &self.catalog.config()), "a trial changes nothing: {deed:?}");
+        let made = self.apply(change, Mode::Commit).await;
+        let after = self.catalog.config();
+        let (tried, made) = match (tried, made) {
+            (Ok(tried), Ok(made)) => (tried, made),
+            (Err(tried), Err(made)) => {
+                let (tried, made) = (told(tried), told(made));
+                assert_eq!(tried, made, "{deed:?}");
+                assert_eq!(before, after, "a refused change changes nothing: {deed:?}");
+                return Err(made);
+            }
+            (tried, made) => panic!("{deed:?}: tried {tried:?}, made {made:?}"),
+        };
+        let real = diff(&before, &after);
+        assert_eq!(diff(&tried.before, &tried.config), real, "{deed:?}");
+        assert_eq!(
+            (tried.outcome.effect, &tried.outcome.servers),
+            (made.outcome.effect, &made.outcome.servers)
+        );
+        let steps = u64::from(made.outcome.effect != Effect::Unchanged);
+        assert_eq!(after.revision.0, before.revision.0 + steps, "{deed:?}");
+        assert_eq!(made.outcome.effect == Effect::Unchanged, real.is_empty(), "{deed:?}: {real:?}");
+        Ok((made.outcome.effect, made.outcome.servers, real))
+    }
+
+    /// What is read can be put back, and that changes nothing.
+    async fn assert_put_back_is_unchanged(&self) {
+        let config = self.catalog.config();
+        let document = serde_json::to_value(config.to_document(Vec::new())).unwrap();
+        let whole = document::read(document, None).unwrap();
+        let put = Change::PutConfig { whole, unnamed: Unnamed::Delete, confirmed: None };
+        let applied = self.apply(put, Mode::Commit).await.unwrap();
+        assert_eq!(applied.outcome.effect, Effect::Unchanged);
+        assert!(Arc::ptr_eq(&config, &self.catalog.config()));
+    }
+}
+
+/// An error in words, with every fault, and without the configuration that some carry.
+fn told(error: CatalogError) -> String {
+    match error {
+        CatalogError::Invalid(errors) => format!("{errors:?}"),
+        CatalogError::Exists { existing, detail, errors, .. } => format!("{existing:?} {detail} {errors:?}"),
+        CatalogError::LargeChange { revision, losses } => format!("{revision} {losses:?}"),
+        CatalogError::InUse { upstream, routes } => format!("{upstream} {routes:?}"),
+        other => other.to_string(),
+    }
+}
+
+/// What two catalogs must agree on: all but the times, which are those of the wall.
+fn content(config: &Config) -> Value {
+    let touched: Vec<_> = config
+        .upstreams
+        .values()
+        .map(|record| {
+            (
+                record.meta.revision,
+                record.servers.iter().map(|server| server.meta.revision).collect::<Vec<_>>(),
+            )
+        })
+        .collect();
+    json!({
+        "revision": config.revision, "touched": touched, "document": config.to_document(Vec::new()),
+    })
+}
+
+fn upstream_id() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["api", "web", "shop", "Bad Id"]).prop_map(str::to_owned)
+}
+
+fn address() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["a:1", "b:1", "c:1", "d:1", "e:1", "missing-port"]).prop_map(str::to_owned)
+}
+
+/// A server's id or its address.
+fn key() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["a-1", "b-1", "c-1", "d:1", "e:1", "unknown"]).prop_map(str::to_owned)
+}
+
+fn fields() -> impl Strategy<Value = Value> {
+    prop::sample::select(vec![
+        json!({}),
+        json!({ "weight": 0 }),
+        json!({ "weight": 7, "labels": { "x": "y" } }),
+        json!({ "weight": null, "labels": { "x": null } }),
+        json!({ "admin_state": "drain" }),
+        json!({ "admin_state": "maint" }),
+        json!({ "admin_state": "ready" }),
+        json!({ "weight": -1 }),
+        json!({ "wieght": 1 }),
+    ])
+}
+
+fn server() -> impl Strategy<Value = Value> {
+    (address(), fields()).prop_map(|(address, mut fields)| {
+        fields["address"] = json!(address);
+        fields
+    })
+}
+
+fn servers() -> impl Strategy<Value = Vec<Value>> {
+    let plain = prop::sample::subsequence(vec!["a:1", "b:1", "c:1", "d:1", "e:1"], 0..=5);
+    prop_oneof![
+        4 => plain.prop_map(|names| names.into_iter().map(Value::from).collect()),
+        1 => prop::collection::vec(server(), 0..4),
+    ]
+}
+
+fn patch() -> impl Strategy<Value = Value> {
+    prop::sample::select(vec![
+        json!({}),
+        json!({ "algorithm": "random" }),
+        json!({ "algorithm": null, "health_check": { "path": "/x" } }),
+        json!({ "health_check": null, "labels": { "x": "y" } }),
+        json!({ "algorithm": "fastest" }),
+        json!({ "servers": [] }),
+    ])
+}
+
+fn document() -> impl Strategy<Value = Value> {
+    let upstream =
+        (upstream_id(), servers()).prop_map(|(id, servers)| json!({ "id": id, "servers": servers }));
+    let route = prop::option::of(upstream_id()).prop_map(|id| {
+        let targets: Vec<Value> = id.into_iter().map(|id| json!({ "upstream": id })).collect();
+        json!([{ "id": "default", "action": { "upstreams": targets } }])
+    });
+    (prop::collection::vec(upstream, 0..4), prop::option::of(route)).prop_map(|(upstreams, routes)| {
+        match routes {
+            Some(routes) => json!({ "upstreams": upstreams, "routes": routes }),
+            None => json!({ "upstreams": upstreams }),
+        }
+    })
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    let binding = || prop_oneof![Just(Binding::Automatic), Just(Binding::Off)];
+    let references = prop_oneof![Just(References::Refuse), Just(References::Unbind)];
+    let unnamed = prop_oneof![Just(Unnamed::Delete), Just(Unnamed::Keep)];
+    let confirm = || prop_oneof![Just(Confirm::Yes), Just(Confirm::No)];
+    let then = prop_oneof![Just(Then::Keep), Just(Then::Maint), Just(Then::Remove)];
+    prop_oneof![
+        2 => (upstream_id(), servers(), binding()).prop_map(|(id, all, binding)| Deed::Create(id, all, binding)),
+        3 => (upstream_id(), servers(), binding()).prop_map(|(id, all, binding)| Deed::Put(id, all, binding)),
+        1 => (upstream_id(), patch()).prop_map(|(id, patch)| Deed::Patch(id, patch)),
+        1 => (upstream_id(), references).prop_map(|(id, references)| Deed::Delete(id, references)),
+        2 => (upstream_id(), servers()).prop_map(|(id, all)| Deed::Add(id, all)),
+        2 => (upstream_id(), key(), fields()).prop_map(|(id, key, server)| Deed::PutServer(id, key, server)),
+        3 => (upstream_id(), key(), fields()).prop_map(|(id, key, patch)| Deed::PatchServer(id, key, patch)),
+        1 => (upstream_id(), key()).prop_map(|(id, key)| Deed::DeleteServer(id, key)),
+        2 => (upstream_id(), key(), then).prop_map(|(id, key, then)| Deed::Drain(id, key, then)),
+        1 => (upstream_id(), key()).prop_map(|(id, key)| Deed::CancelDrain(id, key)),
+        3 => (document(), unnamed, confirm()).prop_map(|(all, unnamed, confirm)| Deed::Replace(all, unnamed, confirm)),
+        2 => (0..8_u64, confirm()).prop_map(|(steps, confirm)| Deed::Back(steps, confirm)),
+    ]
+}
+
+/// Does `deeds` over both stores and compares them after each, and their histories in the end.
+async fn compare(deeds: Vec<Deed>) {
+    let folder = TempDir::new().unwrap();
+    let sqlite = Arc::new(Sqlite::open(&folder.path().join("state.db")).unwrap());
+    let (one, two) = (Subject::over(Arc::new(Memory::default())).await, Subject::over(sqlite).await);
+    let mut past = vec![content(&one.catalog.config())];
+    for deed in &deeds {
+        let told = (one.carry_out(deed).await, two.carry_out(deed).await);
+        assert_eq!(told.0, told.1, "{deed:?}");
+        let present = content(&one.catalog.config());
+        assert_eq!(present, content(&two.catalog.config()), "{deed:?}");
+        if past.last() != Some(&present) {
+            past.push(present);
+        }
+        one.assert_put_back_is_unchanged().await;
+        two.assert_put_back_is_unchanged().await;
+    }
+    for (revision, expected) in (0..).map(Revision).zip(&past) {
+        for subject in [&one, &two] {
+            assert_eq!(content(&subject.catalog.config_at(revision).await.unwrap()), *expected, "{revision}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_stores_tell_the_same_and_every_change_keeps_its_promises(deeds in prop::collection::vec(deed(), 1..40)) {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(compare(deeds));
+    }
+}
