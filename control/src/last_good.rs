@@ -7,19 +7,19 @@
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io::{self, BufWriter, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use tokio::{sync::watch, time::Instant};
 use weir_shared::{
     id::{Epoch, Revision},
-    model::{Config, Document, Meta},
+    model::{Config, Document, Meta, Route},
     state::HealthState,
     table::{Table, TableReader},
     time::Timestamp,
@@ -30,8 +30,15 @@ use crate::clock::Clock;
 /// Version of the file's form.
 const FORMAT: u32 = 1;
 
+/// Bytes handed to the system at once.
+const BUFFER: usize = 256 * 1024;
+
 /// Least time between two writes: a storm of changes costs one write a second.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Least time between two writes, in times that one took: with 100 000 servers a write takes long enough to be felt, and
+/// then is made that much less often. It never takes more than one part in so many of a core.
+const WRITE_SHARE: u32 = 20;
 
 /// How often the servers known to be unhealthy are looked at. What changes in between is checked again after a restart.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
@@ -40,7 +47,7 @@ const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
 pub type KnownHealth = BTreeMap<String, String>;
 
 /// The file.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Envelope<'a> {
     format: u32,
     epoch: Epoch,
@@ -115,28 +122,30 @@ pub fn read(path: &Path) -> Result<Option<LastGood>, LastGoodError> {
     Ok(Some(LastGood { config, health, written_at: envelope.written_at }))
 }
 
-/// Writes the file at `path`: wholly or not at all, and durably.
+/// Writes the file at `path`: wholly or not at all, and durably. Never holds more than one upstream's text in memory.
 ///
 /// # Errors
 /// What the system said.
 pub fn write(path: &Path, config: &Config, health: &KnownHealth, at: Timestamp) -> io::Result<()> {
-    // Listeners come from flags and are of no use after a restart.
-    let document = serde_json::value::to_raw_value(&config.to_document(Vec::new()))?;
-    let health = serde_json::value::to_raw_value(health)?;
-    let mut envelope = Envelope {
-        format: FORMAT,
-        epoch: config.epoch.clone(),
-        revision: config.revision,
-        hash: String::new(),
-        written_at: at,
-        config: &document,
-        health: &health,
-    };
-    envelope.hash = hash(&envelope);
-    let text = serde_json::to_vec(&envelope)?;
     let part = path.with_extension("json.part");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
-    file.write_all(&text)?;
+    let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
+    let mut file = BufWriter::with_capacity(BUFFER, file);
+    let epoch = serde_json::to_string(&config.epoch)?;
+    write!(file, "{{\"format\":{FORMAT},\"epoch\":{epoch},\"revision\":{},\"hash\":\"", config.revision)?;
+    // The checksum is known at the end, and takes this place then.
+    let place = file.stream_position()?;
+    write!(file, "{:064}\",\"written_at\":\"{at}\",\"config\":", 0)?;
+    let mut hashed = Hashed { sha: Sha256::new(), file: &mut file };
+    hashed.sha.update(head(FORMAT, &config.epoch, config.revision, at).as_bytes());
+    serde_json::to_writer(&mut hashed, &Written(config))?;
+    hashed.sha.update(b"\n");
+    hashed.file.write_all(b",\"health\":")?;
+    serde_json::to_writer(&mut hashed, health)?;
+    let sum = hex(hashed.sha);
+    file.write_all(b"}")?;
+    file.seek(SeekFrom::Start(place))?;
+    file.write_all(sum.as_bytes())?;
+    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
     drop(file);
     std::fs::rename(&part, path)?;
@@ -144,15 +153,61 @@ pub fn write(path: &Path, config: &Config, health: &KnownHealth, at: Timestamp) 
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
+/// Hashes what it writes.
+struct Hashed<'a> {
+    sha: Sha256,
+    file: &'a mut BufWriter<File>,
+}
+
+impl Write for Hashed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.sha.update(bytes.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A configuration, written as the [`Document`] it would be read as. Listeners come from flags and are of no use after a
+/// restart.
+struct Written<'a>(&'a Config);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Upstreams<'a>(&'a Config);
+        impl Serialize for Upstreams<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_seq(self.0.upstreams.values().map(|record| record.to_model()))
+            }
+        }
+        let routes: Vec<&Route> = self.0.routes.values().map(AsRef::as_ref).collect();
+        let mut document = serializer.serialize_struct("Document", 3)?;
+        document.serialize_field("api_version", Document::API_VERSION)?;
+        document.serialize_field("routes", &routes)?;
+        document.serialize_field("upstreams", &Upstreams(self.0))?;
+        document.end()
+    }
+}
+
 /// Checksum over everything but itself.
 fn hash(envelope: &Envelope<'_>) -> String {
     let mut sha = Sha256::new();
-    let head =
-        format!("{}\n{}\n{}\n{}\n", envelope.format, envelope.epoch, envelope.revision, envelope.written_at);
+    let head = head(envelope.format, &envelope.epoch, envelope.revision, envelope.written_at);
     sha.update(head.as_bytes());
     sha.update(envelope.config.get().as_bytes());
     sha.update(b"\n");
     sha.update(envelope.health.get().as_bytes());
+    hex(sha)
+}
+
+fn head(format: u32, epoch: &Epoch, revision: Revision, at: Timestamp) -> String {
+    format!("{format}\n{epoch}\n{revision}\n{at}\n")
+}
+
+fn hex(sha: Sha256) -> String {
     sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -204,7 +259,8 @@ impl Keeper {
         Self { path, reader, clock, written: None, failure: None }
     }
 
-    /// Writes after every change told by `published`, at most once a second, until its sender is gone; then once more.
+    /// Writes after every change told by `published`, at most once a second and seldom enough not to be felt, until its
+    /// sender is gone; then once more.
     pub async fn run(mut self, mut published: watch::Receiver<Revision>) {
         loop {
             let told = tokio::time::timeout(HEALTH_INTERVAL, published.changed()).await;
@@ -214,9 +270,10 @@ impl Keeper {
             if is_last {
                 return;
             }
+            let pause = WRITE_INTERVAL.max(started.elapsed() * WRITE_SHARE);
             let mut end = published.clone();
             tokio::select! {
-                () = tokio::time::sleep_until(started + WRITE_INTERVAL) => {}
+                () = tokio::time::sleep_until(started + pause) => {}
                 // Stopping must not wait for the interval.
                 () = async { while end.changed().await.is_ok() {} } => {}
             }

@@ -8,6 +8,7 @@
 pub mod error;
 pub mod id;
 pub mod model;
+pub mod sharing;
 pub mod state;
 pub mod table;
 pub mod time;

@@ -159,7 +159,8 @@ impl World<'_> {
         request.began = at;
         request.attempts += 1;
         request.met = picked.state.in_flight.start();
-        let server = upstream.servers.iter().position(|server| std::ptr::eq(server, picked)).unwrap();
+        let server =
+            upstream.servers.iter().position(|server| std::ptr::eq(server.as_ref(), picked)).unwrap();
         if request.arrived >= self.scenario.warm_up_ms {
             self.outcome.by_server[server] += 1;
             self.outcome.retries += usize::from(request.attempts > 1);

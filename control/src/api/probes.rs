@@ -126,6 +126,7 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
         audit: api.audit.stats(),
         store: &api.catalog.report().view(),
         drains: api.catalog.drains().count(),
+        changes: api.catalog.times(),
         servers: ServerSeries::Auto,
         now: api.clock.now(),
     });

@@ -8,7 +8,10 @@ use std::{collections::HashMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
-use weir_shared::model::{Config, ServerRecord, UpstreamRecord};
+use weir_shared::{
+    model::{Config, ServerRecord, UpstreamRecord},
+    sharing::{Change, changed, middle},
+};
 
 /// Differences named in the history and in events; a change of more than these says how many there are.
 const MAX_NOTED: usize = 100;
@@ -74,33 +77,29 @@ impl Summary {
 #[must_use]
 pub fn diff(before: &Config, after: &Config) -> Vec<Difference> {
     let mut found = Differences::default();
-    let ids = before.routes.keys().chain(after.routes.keys().filter(|id| !before.routes.contains_key(*id)));
-    for id in ids {
-        match (before.routes.get(id), after.routes.get(id)) {
-            (Some(old), Some(new)) if Arc::ptr_eq(old, new) => {}
-            (old, new) => {
-                found.values(
-                    &place(["routes", id.as_str()]),
-                    old.map(value).as_ref(),
-                    new.map(value).as_ref(),
-                );
-            }
-        }
+    for (id, change) in changed(&before.routes, &after.routes) {
+        let (old, new) = sides(&change, |route| value(route));
+        found.values(&place(["routes", id.as_str()]), old.as_ref(), new.as_ref());
     }
-    let ids = before.upstreams.keys();
-    let ids = ids.chain(after.upstreams.keys().filter(|id| !before.upstreams.contains_key(*id)));
-    for id in ids {
+    for (id, change) in changed(&before.upstreams, &after.upstreams) {
         let at = place(["upstreams", id.as_str()]);
-        match (before.upstreams.get(id), after.upstreams.get(id)) {
-            (Some(old), Some(new)) if Arc::ptr_eq(old, new) => {}
-            (Some(old), Some(new)) => found.upstream(&at, old, new),
-            (old, new) => {
-                let whole = |record: &Arc<UpstreamRecord>| value(&record.to_model());
-                found.values(&at, old.map(whole).as_ref(), new.map(whole).as_ref());
-            }
+        if let Change::Replaced(old, new) = change {
+            found.upstream(&at, old, new);
+        } else {
+            let (old, new) = sides(&change, |record| value(&record.to_model()));
+            found.values(&at, old.as_ref(), new.as_ref());
         }
     }
     found.0
+}
+
+/// What was and what is, each as a document.
+fn sides<V>(change: &Change<'_, V>, whole: impl Fn(&V) -> Value) -> (Option<Value>, Option<Value>) {
+    match change {
+        Change::Added(new) => (None, Some(whole(new))),
+        Change::Replaced(old, new) => (Some(whole(old)), Some(whole(new))),
+        Change::Removed(old) => (Some(whole(old)), None),
+    }
 }
 
 #[derive(Default)]
@@ -111,15 +110,14 @@ impl Differences {
         if old.spec != new.spec {
             self.values(at, Some(&value(&old.spec)), Some(&value(&new.spec)));
         }
-        let by_id = |servers: &[Arc<ServerRecord>]| -> HashMap<String, Arc<ServerRecord>> {
-            servers.iter().map(|record| (record.server.id.clone(), Arc::clone(record))).collect()
-        };
-        let (was, is) = (by_id(&old.servers), by_id(&new.servers));
-        let gone = old.servers.iter();
-        let joined = new.servers.iter().filter(|record| !was.contains_key(&record.server.id));
-        for record in gone.chain(joined) {
+        let (was, is) = middle(&old.servers, &new.servers, Arc::ptr_eq);
+        let old_servers = old.servers.get(was).unwrap_or_default();
+        let new_servers = new.servers.get(is).unwrap_or_default();
+        let (was, is) = (by_id(old_servers), by_id(new_servers));
+        let joined = new_servers.iter().filter(|record| !was.contains_key(record.server.id.as_str()));
+        for record in old_servers.iter().chain(joined) {
             let id = record.server.id.as_str();
-            let (old, new) = (was.get(id), is.get(id));
+            let (old, new) = (was.get(id).copied(), is.get(id).copied());
             if old.zip(new).is_some_and(|(old, new)| old.server == new.server) {
                 continue;
             }
@@ -130,14 +128,13 @@ impl Differences {
                 new.map(whole).as_ref(),
             );
         }
-        let order =
-            |servers: &[Arc<ServerRecord>], other: &HashMap<String, Arc<ServerRecord>>| -> Vec<Value> {
-                let ids = servers.iter().map(|record| record.server.id.as_str());
-                ids.filter(|id| other.contains_key(*id)).map(Value::from).collect()
-            };
-        let (was, is) = (order(&old.servers, &is), order(&new.servers, &was));
-        if was != is {
-            self.note(Edit::Replace, format!("{at}/servers"), Some(was.into()), Some(is.into()));
+        let left =
+            old_servers.iter().map(|record| &record.server.id).filter(|id| is.contains_key(id.as_str()));
+        let stay =
+            new_servers.iter().map(|record| &record.server.id).filter(|id| was.contains_key(id.as_str()));
+        if !left.eq(stay) {
+            let (was, is) = (order(&old.servers, &new.servers), order(&new.servers, &old.servers));
+            self.note(Edit::Replace, format!("{at}/servers"), Some(was), Some(is));
         }
     }
 
@@ -163,6 +160,17 @@ impl Differences {
     fn note(&mut self, op: Edit, path: String, old: Option<Value>, new: Option<Value>) {
         self.0.push(Difference { op, path, old, new });
     }
+}
+
+fn by_id(servers: &[Arc<ServerRecord>]) -> HashMap<&str, &Arc<ServerRecord>> {
+    servers.iter().map(|record| (record.server.id.as_str(), record)).collect()
+}
+
+/// The ids of those of `servers` that are among `others`, in order.
+fn order(servers: &[Arc<ServerRecord>], others: &[Arc<ServerRecord>]) -> Value {
+    let others = by_id(others);
+    let ids = servers.iter().map(|record| record.server.id.as_str());
+    ids.filter(|id| others.contains_key(id)).map(Value::from).collect()
 }
 
 /// A JSON Pointer of `names`.

@@ -14,12 +14,14 @@ pub mod plan;
 pub mod precondition;
 mod report;
 pub mod submitted;
+mod timing;
 pub mod warning;
 mod writer;
 
 use std::{fmt, sync::Arc};
 
 pub use report::StoreReport;
+pub use timing::{ApplyTimes, Step};
 use tokio::sync::{mpsc, oneshot, watch};
 use weir_shared::{id::Revision, model::Config, table::TableReader};
 pub use writer::Writer;
@@ -118,6 +120,7 @@ pub struct Catalog {
     report: StoreReport,
     published: watch::Receiver<Revision>,
     drains: Drains,
+    times: Arc<ApplyTimes>,
     /// `None`: there is none, and nothing can be changed.
     store: Option<Arc<dyn Store>>,
     events: Bus,
@@ -151,6 +154,12 @@ impl Catalog {
     #[must_use]
     pub fn events(&self) -> &Bus {
         &self.events
+    }
+
+    /// How long changes take.
+    #[must_use]
+    pub fn times(&self) -> &ApplyTimes {
+        &self.times
     }
 
     /// The drains of servers.

@@ -1,17 +1,21 @@
 //! The one writer: takes changes in turn and carries each from plan to table.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use weir_shared::{
     error::{FieldError, Invalid, Pointer},
     id::Revision,
     model::Config,
     table::{Compiler, Table, TableReader, TableWriter},
+    time::Moment,
 };
 
 use super::{
-    Applied, Catalog, Job, MAX_WAITING, Mode, Request, StoreReport,
+    Applied, ApplyTimes, Catalog, Job, MAX_WAITING, Mode, Request, StoreReport,
     change::{Change, Effect},
     diff::{Summary, diff},
     plan::{self, Plan},
@@ -30,6 +34,9 @@ use crate::{
 /// How often a change is planned anew when others commit first. With an embedded store nobody else should.
 const MAX_TRIES: usize = 5;
 
+/// How soon tables that were still being read are looked at again.
+const FREE_AGAIN: Duration = Duration::from_secs(1);
+
 /// Carries changes from plan to table, one after the other.
 #[derive(Debug)]
 pub struct Writer {
@@ -42,6 +49,7 @@ pub struct Writer {
     table: TableWriter,
     reader: TableReader,
     clock: Clock,
+    times: Arc<ApplyTimes>,
     published: watch::Sender<Revision>,
     events: Bus,
 }
@@ -61,16 +69,20 @@ impl Writer {
         let events = Bus::new(present.config().epoch.clone(), present.revision(), clock.now());
         let (published, watched) = watch::channel(present.revision());
         let drains = Drains::default();
+        let times = Arc::new(ApplyTimes::default());
         let catalog = Catalog {
             jobs: sender,
             reader: reader.clone(),
             report: report.clone(),
             published: watched,
             drains: drains.clone(),
+            times: Arc::clone(&times),
             store: store.clone(),
             events: events.clone(),
         };
-        (Self { jobs, store, report, drains, compiler, table, reader, clock, published, events }, catalog)
+        let writer =
+            Self { jobs, store, report, drains, compiler, table, reader, clock, times, published, events };
+        (writer, catalog)
     }
 
     /// Tells of every revision that was published.
@@ -81,7 +93,17 @@ impl Writer {
 
     /// Works until every catalog is gone.
     pub async fn run(mut self) {
-        while let Some(Job { request, reply }) = self.jobs.recv().await {
+        loop {
+            let job = if self.table.free_retired() {
+                // Whoever reads an old table still will have let go of it soon.
+                match timeout(FREE_AGAIN, self.jobs.recv()).await {
+                    Ok(job) => job,
+                    Err(_) => continue,
+                }
+            } else {
+                self.jobs.recv().await
+            };
+            let Some(Job { request, reply }) = job else { return };
             let answer = self.apply(&request).await;
             // With the request goes all that marks it as under way, before anybody learns the answer.
             drop(request);
@@ -115,6 +137,7 @@ impl Writer {
             }
             return Ok(Some(applied));
         }
+        let planned = self.moment();
         let table = self
             .compiler
             .compile(next, Some(&present), now)
@@ -122,6 +145,7 @@ impl Writer {
         if request.mode == Mode::DryRun {
             return Ok(Some(applied));
         }
+        let compiled = self.moment();
         let changes = Summary::of(&diff(&applied.before, &applied.config));
         let meta = CommitMeta {
             at: now.wall,
@@ -137,7 +161,9 @@ impl Writer {
             Ok(revision) => {
                 debug_assert_eq!(revision, table.revision(), "revisions have no gaps");
                 self.report.committed(now.wall);
+                let committed = self.moment();
                 self.publish(table);
+                self.times.note([now.moment, planned, compiled, committed, self.moment()]);
                 self.events.committed(revision, Some(&meta));
                 self.enter(step);
                 Ok(Some(applied))
@@ -194,6 +220,10 @@ impl Writer {
                 CatalogError::Unknown(detail)
             }
         }
+    }
+
+    fn moment(&self) -> Moment {
+        self.clock.now().moment
     }
 
     /// Puts in force what the store holds.

@@ -110,7 +110,7 @@ async fn an_ejection_is_told_and_its_end_though_nobody_does_anything() {
 async fn an_old_verdict_is_told_though_it_changes_no_eligibility() {
     let mut scene = Scene::healthy().await;
     assert!(scene.fixture.state(A).health.freeze() && !scene.fixture.state(A).health.freeze());
-    scene.fixture.upstream("web").state.verdict_aged();
+    scene.fixture.upstream("web").state.appearance_changed();
     assert_eq!(scene.told().await, ["10.0.0.1-80: healthy → unavailable (checker_late)"]);
 }
 

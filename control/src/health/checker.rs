@@ -13,7 +13,7 @@ use tokio::{
 use weir_shared::{
     id::Revision,
     model::HealthCheckType,
-    state::{CheckOutcome, Reason, ServerFault, Transition},
+    state::{CheckOutcome, EjectionEnd, Reason, ServerFault, Transition},
     table::TableReader,
     time::{self, Now},
 };
@@ -23,7 +23,7 @@ use super::{
     probe::{Answer, Prober},
     queue::TargetId,
     stall::StallMeter,
-    targets::{Group, Target, Targets, Timing},
+    targets::{Group, Target, Targets, Timing, freeze},
 };
 use crate::clock::Clock;
 
@@ -106,7 +106,7 @@ impl<P: Prober> Checker<P> {
     fn reconcile(&mut self) {
         let table = self.reader.snapshot();
         let mut timing = Timing { at: Instant::now(), now: self.clock.now(), draw: &mut rand::random };
-        self.targets.reconcile(&table, &mut timing);
+        self.targets.reconcile(table, &mut timing);
     }
 
     fn start_due(&mut self) {
@@ -196,13 +196,6 @@ impl<P: Prober> Checker<P> {
     }
 }
 
-/// Marks the verdict on a server as old.
-pub(super) fn freeze(target: &Target, group: &Group) {
-    if target.state.health.freeze() {
-        group.upstream.state.verdict_aged();
-    }
-}
-
 /// Tells the verdict how a check ended during which the checker was kept from running for `stalled`.
 ///
 /// # Errors
@@ -225,15 +218,17 @@ fn conclude(target: &Target, group: &Group, done: Done, stalled: Duration, now: 
         }
     };
     let is_vouched = outcome.failure.is_none() && vouches(target, group, now);
-    let was_late = target.state.health.is_late();
-    if let Some(transition) = target.state.health.observe(&outcome, group.upstream.thresholds, now) {
-        group.upstream.state.eligibility_changed();
-        log(target, transition, &outcome.detail);
-    } else if was_late {
-        group.upstream.state.verdict_aged();
+    let (_, was_late) = target.state.health.verdict();
+    let transition = target.state.health.observe(&outcome, group.upstream.thresholds, now);
+    if was_late {
+        group.upstream.state.appearance_changed();
     }
-    if is_vouched && target.state.outlier.uneject() {
-        group.upstream.state.eligibility_changed();
+    if let Some(transition) = transition {
+        eligibility_changed(group, now);
+        log(target, transition, &outcome.detail);
+    }
+    if is_vouched && target.state.outlier.uneject(EjectionEnd::Early(now.wall)) {
+        eligibility_changed(group, now);
         tracing::info!(
             upstream = %target.upstream,
             server = %target.server,
@@ -241,6 +236,12 @@ fn conclude(target: &Target, group: &Group, done: Done, stalled: Duration, now: 
         );
     }
     Ok(())
+}
+
+/// Tells of it, and builds what requests pick from, so that none of them has to.
+fn eligibility_changed(group: &Group, now: Now) {
+    group.upstream.state.eligibility_changed();
+    drop(group.upstream.eligible(now.moment));
 }
 
 fn is_timeout(reason: Reason) -> bool {

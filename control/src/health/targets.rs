@@ -1,7 +1,8 @@
 //! What is checked: every server of the table in force, with its place in the queue.
 //!
-//! An upstream that did not change is recognised by pointer, so that a publish costs a comparison per upstream; a
-//! server keeps its schedule as long as it keeps its state, whatever else changes.
+//! What did not change from one table to the next is recognised by pointer, so that a change of one server among
+//! thousands costs little more than that server; a server keeps its schedule as long as it keeps its state, whatever else
+//! changes.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,6 +14,7 @@ use tokio::{task::AbortHandle, time::Instant};
 use weir_shared::{
     id::{ServerId, UpstreamId},
     model::address::Address,
+    sharing::{Change, middle},
     state::ServerState,
     table::{Server, Table, Upstream},
     time::Now,
@@ -60,6 +62,8 @@ pub(super) struct Targets {
     targets: HashMap<TargetId, Target>,
     queue: Queue,
     last_id: u64,
+    /// The table that all of it is from.
+    table: Option<Arc<Table>>,
 }
 
 /// Both clocks, read together, and where random numbers come from.
@@ -71,23 +75,25 @@ pub(super) struct Timing<'a> {
 
 impl Targets {
     /// Takes over what `table` says is to be checked.
-    pub(super) fn reconcile(&mut self, table: &Table, timing: &mut Timing<'_>) {
+    pub(super) fn reconcile(&mut self, table: Arc<Table>, timing: &mut Timing<'_>) {
+        let before = self.table.replace(Arc::clone(&table));
+        let changes: Vec<Change<'_, Upstream>> = match &before {
+            Some(before) => table.changes_since(before).map(|(_, change)| change).collect(),
+            None => table.upstreams().map(Change::Added).collect(),
+        };
         let mut soon: Vec<(Duration, Vec<TargetId>)> = Vec::new();
-        for upstream in table.upstreams() {
-            let known = self.groups.get(&upstream.id);
-            if known.is_none_or(|group| !Arc::ptr_eq(&group.upstream, upstream)) {
-                let fresh = self.regroup(upstream, timing.now);
-                if !fresh.is_empty() {
-                    soon.push((upstream.record.spec.health_check.interval.duration(), fresh));
+        for change in changes {
+            match change {
+                Change::Added(upstream) | Change::Replaced(_, upstream) => {
+                    let fresh = self.regroup(upstream, timing.now);
+                    if !fresh.is_empty() {
+                        soon.push((upstream.record.spec.health_check.interval.duration(), fresh));
+                    }
                 }
-            }
-        }
-        if self.groups.len() > table.upstreams().len() {
-            let gone = |id: &&UpstreamId| table.upstream(id.as_str()).is_none();
-            let gone: Vec<UpstreamId> = self.groups.keys().filter(gone).cloned().collect();
-            for id in gone {
-                let members = self.groups.remove(&id).map(|group| group.members);
-                members.iter().flat_map(HashMap::values).for_each(|id| self.remove(*id));
+                Change::Removed(upstream) => {
+                    let members = self.groups.remove(&upstream.id).map(|group| group.members);
+                    members.iter().flat_map(HashMap::values).for_each(|id| self.remove(*id));
+                }
             }
         }
         let total: usize = soon.iter().map(|(_, ids)| ids.len()).sum();
@@ -102,33 +108,43 @@ impl Targets {
 
     /// Takes over a new or changed upstream. Answers the servers that are to be checked soon.
     fn regroup(&mut self, upstream: &Arc<Upstream>, now: Now) -> Vec<TargetId> {
-        let before = self.groups.remove(&upstream.id);
         let spec = &upstream.record.spec.health_check;
-        let mut group = Group { upstream: Arc::clone(upstream), probe: None, members: HashMap::new() };
-        let mut kept = HashSet::new();
         let mut fresh = Vec::new();
+        let Group { upstream: before, probe, mut members } = match self.groups.remove(&upstream.id) {
+            Some(group) => group,
+            None => Group { upstream: Arc::clone(upstream), probe: None, members: HashMap::new() },
+        };
+        let same = probe.filter(|probe| spec.enabled && probe.spec() == spec);
+        // With the same check, only servers that came or went are looked at.
+        let (was, is) = match &same {
+            Some(_) => middle(&before.servers, &upstream.servers, is_same),
+            None => (0..before.servers.len(), 0..upstream.servers.len()),
+        };
+        let wanted = upstream.servers.iter().take(is.end).skip(is.start);
+        let keys: HashSet<usize> =
+            if spec.enabled { wanted.clone().map(|server| key(server)).collect() } else { HashSet::new() };
+        for server in before.servers.iter().take(was.end).skip(was.start) {
+            if !keys.contains(&key(server))
+                && let Some(id) = members.remove(&key(server))
+            {
+                self.remove(id);
+            }
+        }
         if spec.enabled {
-            let probe = before.as_ref().and_then(|group| group.probe.as_ref());
-            let same = probe.filter(|probe| probe.spec() == spec).map(Arc::clone);
-            let is_changed = same.is_none();
-            group.probe = Some(same.unwrap_or_else(|| Arc::new(Probe::new(spec))));
-            for server in &upstream.servers {
-                let key = Arc::as_ptr(&server.state).addr();
-                let known = before.as_ref().and_then(|group| group.members.get(&key)).copied();
+            for server in wanted {
+                let known = members.get(&key(server)).copied();
                 let id = known.unwrap_or_else(|| self.add(upstream, server));
-                if known.is_none() || is_changed {
+                if known.is_none() || same.is_none() {
                     server.state.health.recheck();
                     fresh.push(id);
                 }
-                group.members.insert(key, id);
-                kept.insert(id);
+                members.insert(key(server), id);
             }
         } else {
             assume_healthy(upstream, now);
         }
-        let members = before.iter().flat_map(|group| group.members.values());
-        members.filter(|id| !kept.contains(id)).for_each(|id| self.remove(*id));
-        self.groups.insert(upstream.id.clone(), group);
+        let probe = spec.enabled.then(|| same.unwrap_or_else(|| Arc::new(Probe::new(spec))));
+        self.groups.insert(upstream.id.clone(), Group { upstream: Arc::clone(upstream), probe, members });
         fresh
     }
 
@@ -220,7 +236,7 @@ impl Targets {
         let overdue = self.queue.overdue(at.checked_sub(MIN_LATENESS).unwrap_or(at));
         for (due, id) in overdue {
             if let Some((target, group)) = self.get(id).filter(|(_, group)| Self::is_late(group, due, at)) {
-                super::checker::freeze(target, group);
+                freeze(target, group);
             }
         }
     }
@@ -236,10 +252,28 @@ impl Targets {
     }
 }
 
+/// Notes that the verdict on `target` is old because of us.
+pub(super) fn freeze(target: &Target, group: &Group) {
+    if target.state.health.freeze() {
+        group.upstream.state.appearance_changed();
+    }
+}
+
+/// What makes a server the same, whatever is changed of it.
+fn key(server: &Server) -> usize {
+    Arc::as_ptr(&server.state).addr()
+}
+
+fn is_same(one: &Arc<Server>, other: &Arc<Server>) -> bool {
+    Arc::ptr_eq(one, other) || key(one) == key(other)
+}
+
 fn assume_healthy(upstream: &Upstream, now: Now) {
     // Each one is told, so no short-circuit.
     let changed = upstream.servers.iter().filter(|server| server.state.health.assume_healthy(now)).count();
     if changed > 0 {
         upstream.state.eligibility_changed();
+        // Built here, it need not be built for a request.
+        drop(upstream.eligible(now.moment));
     }
 }

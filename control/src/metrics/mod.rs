@@ -13,7 +13,9 @@ mod writer;
 
 use weir_shared::{state::ListenerState, table::Table, time::Now};
 
-use crate::{audit::Stats as AuditStats, events::Counts, health::CheckerStats, status::StoreView};
+use crate::{
+    audit::Stats as AuditStats, catalog::ApplyTimes, events::Counts, health::CheckerStats, status::StoreView,
+};
 
 /// The media type of what [`render`] answers.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -62,6 +64,8 @@ pub struct Sources<'a> {
     pub store: &'a StoreView,
     /// Drains under way.
     pub drains: usize,
+    /// How long changes took.
+    pub changes: &'a ApplyTimes,
     /// Whether servers have series of their own.
     pub servers: ServerSeries,
     /// When the numbers are read.

@@ -1,5 +1,7 @@
 //! The program itself: its version, configuration, store, checker and listener.
 
+use std::time::Duration;
+
 use weir_shared::{
     state::{ListenerState, ListenerTotals},
     time::Moment,
@@ -10,6 +12,7 @@ use super::{
     writer::{Kind, Writer},
 };
 use crate::{
+    catalog::{ApplyTimes, Step},
     events::{Counts, Topic},
     health::CheckerStats,
     status::{StoreState, StoreView},
@@ -23,6 +26,7 @@ pub(super) fn write(sources: &Sources<'_>, text: &mut Writer) {
     text.single("weir_upstreams", Kind::Gauge, "Configured upstreams.", sources.table.upstreams().len());
     text.single("weir_servers", Kind::Gauge, "Configured servers.", servers);
     text.single("weir_drains_active", Kind::Gauge, "Servers being drained.", sources.drains);
+    changes(sources.changes, text);
     store(sources.store, text);
     checker(sources.checker, sources.now.moment, text);
     events(sources.events, text);
@@ -33,6 +37,35 @@ pub(super) fn write(sources: &Sources<'_>, text: &mut Writer) {
         "Records of refused or tried API calls that were not kept.",
         sources.audit.dropped(),
     );
+}
+
+/// Upper edges in milliseconds with their labels.
+const EDGES: [(u64, &str); 10] = [
+    (1, "0.001"),
+    (2, "0.002"),
+    (5, "0.005"),
+    (10, "0.01"),
+    (20, "0.02"),
+    (50, "0.05"),
+    (100, "0.1"),
+    (250, "0.25"),
+    (1000, "1"),
+    (5000, "5"),
+];
+
+fn changes(times: &ApplyTimes, text: &mut Writer) {
+    let help = "Time of each step from a change of the configuration to having it in force.";
+    let mut family = text.family("weir_config_apply_seconds", Kind::Histogram, help);
+    for step in Step::ALL {
+        let counts = times.of(step);
+        let step = ("step", step.as_str());
+        for (millis, edge) in EDGES {
+            family.suffixed("_bucket", &[step, ("le", edge)], counts.at_most(Duration::from_millis(millis)));
+        }
+        family.suffixed("_bucket", &[step, ("le", "+Inf")], counts.count());
+        family.suffixed("_sum", &[step], Duration::from_micros(counts.sum_micros).as_secs_f64());
+        family.suffixed("_count", &[step], counts.count());
+    }
 }
 
 fn store(store: &StoreView, text: &mut Writer) {

@@ -13,6 +13,7 @@ use weir_shared::{
 
 use super::{ServerSeries, Sources, render};
 use crate::{
+    catalog::ApplyTimes,
     health::{
         CheckerStats,
         fixture::{Fixture, WORKER},
@@ -37,6 +38,7 @@ fn text(fixture: &Fixture, servers: ServerSeries) -> String {
         audit: &crate::audit::Stats::default(),
         store: &store,
         drains: 2,
+        changes: &ApplyTimes::default(),
         servers,
         now: fixture.clock.now(),
     })

@@ -22,7 +22,9 @@ pub(super) fn pick<'u>(
         if !eligible.contains(index) {
             continue;
         }
-        let Some(server) = candidates.upstream.servers.get(index as usize) else { continue };
+        let Some(server) = candidates.upstream.servers.get(index as usize).map(AsRef::as_ref) else {
+            continue;
+        };
         if tried.contains(server) {
             continue;
         }

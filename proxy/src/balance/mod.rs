@@ -85,11 +85,12 @@ impl<'u> Candidates<'u, '_> {
     }
 
     fn get(&self, position: usize) -> Option<&'u Server> {
-        self.upstream.servers.get(*self.eligible.members.get(position)? as usize)
+        Some(self.upstream.servers.get(*self.eligible.members.get(position)? as usize)?)
     }
 
     fn iter(&self) -> impl Iterator<Item = &'u Server> {
-        self.eligible.members.iter().filter_map(|index| self.upstream.servers.get(*index as usize))
+        let servers = &self.upstream.servers;
+        self.eligible.members.iter().filter_map(|index| Some(&**servers.get(*index as usize)?))
     }
 
     /// One drawn by weight.

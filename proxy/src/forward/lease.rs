@@ -101,7 +101,7 @@ impl Lease {
         let table = self.worker.table();
         // Found again by name, because the table may have changed since the pick; failures are rare enough for that.
         let Some(upstream) = table.0.upstream(self.pool.upstream.as_str()) else { return };
-        let same = |server: &&Server| Arc::ptr_eq(&server.state, &self.pool.state);
+        let same = |server: &&Arc<Server>| Arc::ptr_eq(&server.state, &self.pool.state);
         if let Some(server) = upstream.servers.iter().find(same) {
             crate::retry::server_failed(
                 &self.worker,

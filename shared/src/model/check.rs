@@ -1,7 +1,7 @@
 //! Whether what was written makes sense: every fault is found, not only the first.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     fmt::Display,
     ops::RangeInclusive,
 };
@@ -70,26 +70,51 @@ pub fn drain_timeout(timeout: Span, at: &Pointer, errors: &mut Vec<FieldError>) 
 
 /// Checks servers that form, or join, one upstream: each by itself, then for names and addresses used twice.
 pub fn servers(servers: &[&Server], at: &Pointer, errors: &mut Vec<FieldError>) {
-    if servers.len() > MAX_SERVERS_PER_UPSTREAM {
+    some_servers(servers.len(), servers.iter().copied().enumerate(), std::iter::empty(), at, errors);
+}
+
+/// Checks `some` of the `total` servers of one upstream, each with its place; then for names and addresses used twice,
+/// among them or by one of the `others`, which have been checked before.
+pub fn some_servers<'a>(
+    total: usize,
+    some: impl Iterator<Item = (usize, &'a Server)>,
+    others: impl Iterator<Item = (&'a str, &'a Address)>,
+    at: &Pointer,
+    errors: &mut Vec<FieldError>,
+) {
+    if total > MAX_SERVERS_PER_UPSTREAM {
         errors.push(at.error(
             FieldErrorCode::TooMany,
             format!("an upstream holds at most {MAX_SERVERS_PER_UPSTREAM} servers"),
         ));
         return;
     }
-    let mut ids = HashSet::with_capacity(servers.len());
-    let mut addresses = HashSet::with_capacity(servers.len());
-    for (index, one) in servers.iter().enumerate() {
-        server(one, || at.at(index), errors);
-        if !one.id.is_empty() && !ids.insert(one.id.as_str()) {
-            let detail = format!("the id \"{}\" is used twice", one.id);
-            errors.push(at.at(index).at("id").error(FieldErrorCode::Duplicate, detail));
+    let mut ids: HashMap<&str, usize> = HashMap::new();
+    let mut addresses: HashMap<Address, usize> = HashMap::new();
+    let twice = |place: usize, field: &str, value: &dyn Display| {
+        let detail = format!("the {field} \"{value}\" is used twice");
+        at.at(place).at(field).error(FieldErrorCode::Duplicate, detail)
+    };
+    for (place, one) in some {
+        server(one, || at.at(place), errors);
+        if !one.id.is_empty() && ids.insert(one.id.as_str(), place).is_some() {
+            errors.push(twice(place, "id", &one.id));
         }
         if let Ok(address) = Address::parse(&one.address)
-            && !addresses.insert(address)
+            && addresses.insert(address, place).is_some()
         {
-            let detail = format!("the address \"{}\" is used twice", one.address);
-            errors.push(at.at(index).at("address").error(FieldErrorCode::Duplicate, detail));
+            errors.push(twice(place, "address", &one.address));
+        }
+    }
+    if ids.is_empty() && addresses.is_empty() {
+        return;
+    }
+    for (id, address) in others {
+        if let Some(place) = ids.get(id) {
+            errors.push(twice(*place, "id", &id));
+        }
+        if let Some(place) = addresses.get(address) {
+            errors.push(twice(*place, "address", address));
         }
     }
 }

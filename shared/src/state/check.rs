@@ -39,12 +39,14 @@ impl History {
 }
 
 /// The last check made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckRecord {
     /// When it ended.
     pub at: Timestamp,
     /// Whether it passed.
     pub ok: bool,
+    /// Why it did not.
+    pub failure: Option<Reason>,
     /// Status of the answer, if there was one.
     pub status: Option<u16>,
     /// How long it took.

@@ -11,7 +11,7 @@ use std::sync::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{CheckOutcome, CheckRecord, History};
+use super::{CheckOutcome, CheckRecord, History, recent_checks::RecentChecks};
 use crate::time::{Now, Timestamp};
 
 /// State of a server as a dashboard shows it (AWS ELBv2's words).
@@ -159,6 +159,7 @@ pub struct Health {
     healthy: AtomicU8,
     /// Held for the few assignments of one outcome, or for one copy; never on the request path.
     record: Mutex<HealthRecord>,
+    recent: RecentChecks,
 }
 
 impl Health {
@@ -170,7 +171,7 @@ impl Health {
             since: now.wall,
             ..HealthRecord::default()
         };
-        Self { healthy: AtomicU8::new(0), record: Mutex::new(record) }
+        Self { healthy: AtomicU8::new(0), record: Mutex::new(record), recent: RecentChecks::default() }
     }
 
     /// Whether checks consider the server healthy.
@@ -183,6 +184,19 @@ impl Health {
     #[must_use]
     pub fn record(&self) -> HealthRecord {
         self.lock().clone()
+    }
+
+    /// The verdict, and whether it is old because the checker is late. Cheaper than [`Self::record`].
+    #[must_use]
+    pub fn verdict(&self) -> (HealthState, bool) {
+        let record = self.lock();
+        (record.verdict, record.late)
+    }
+
+    /// The last checks, newest first.
+    #[must_use]
+    pub fn recent_checks(&self) -> Vec<CheckRecord> {
+        self.recent.list()
     }
 
     /// Takes in the outcome of a check that ended at `now`. Answers a change of verdict, if this was one.
@@ -199,12 +213,15 @@ impl Health {
         record.total += 1;
         record.failed += u64::from(!passed);
         record.history.push(outcome);
-        record.last = Some(CheckRecord {
+        let check = CheckRecord {
             at: now.wall,
             ok: passed,
+            failure: outcome.failure,
             status: outcome.status,
             duration: outcome.duration,
-        });
+        };
+        record.last = Some(check);
+        self.recent.push(check);
         let settled = record.verdict != HealthState::Initial;
         let known = record.verdict;
         if passed {
@@ -240,12 +257,6 @@ impl Health {
     /// Notes that the checker could not keep its time. The verdict stays in force. Answers whether that is news.
     pub fn freeze(&self) -> bool {
         !std::mem::replace(&mut self.lock().late, true)
-    }
-
-    /// Whether the checker could not keep its time.
-    #[must_use]
-    pub fn is_late(&self) -> bool {
-        self.lock().late
     }
 
     /// Takes the server as healthy because nothing checks it. Answers whether that changed anything.

@@ -3,6 +3,7 @@
 //! Source: Envoy's consecutive-error outlier detection. Hot path: a success reads one atomic; only a failure writes.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -50,6 +51,33 @@ pub struct OutlierRecord {
     pub until: Option<Timestamp>,
 }
 
+/// An ejection, under way or over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ejection {
+    /// When it began.
+    pub at: Timestamp,
+    /// When it was due to end by itself.
+    pub due: Timestamp,
+    /// When it ended early; `None` when it took its time, or still does.
+    pub ended: Option<Timestamp>,
+    /// What the last of the errors was.
+    pub fault: ServerFault,
+    /// How many errors in a row led to it.
+    pub errors: u32,
+}
+
+/// How an ejection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EjectionEnd {
+    /// Its time is over.
+    Due,
+    /// The server proved at this time that it works.
+    Early(Timestamp),
+}
+
+/// Ejections kept: as many as fit a day of the longest ones, or minutes of the shortest.
+const KEPT: usize = 8;
+
 /// Errors in a row and the ejection they led to.
 #[derive(Debug, Default)]
 pub struct Outlier {
@@ -58,6 +86,8 @@ pub struct Outlier {
     ejected_until: AtomicU64,
     /// Held for a few assignments when an ejection starts or ends.
     record: Mutex<OutlierRecord>,
+    /// The last ejections. Held as briefly, and only with `record`.
+    history: Mutex<VecDeque<Ejection>>,
 }
 
 impl Outlier {
@@ -91,17 +121,29 @@ impl Outlier {
         record.ejections += 1;
         record.since = now.wall;
         record.until = Some(now.wall.plus(length));
+        let mut history = self.history();
+        if history.len() >= KEPT {
+            history.pop_front();
+        }
+        let errors = self.consecutive_errors();
+        history.push_back(Ejection { at: now.wall, due: now.wall.plus(length), ended: None, fault, errors });
+        drop(history);
         self.ejected_until.store(now.moment.plus(length).0.max(1), Ordering::Release);
         self.consecutive_errors.store(0, Ordering::Relaxed);
         length
     }
 
     /// Ends the ejection, if there is one. Answers whether there was.
-    pub fn uneject(&self) -> bool {
+    pub fn uneject(&self, end: EjectionEnd) -> bool {
         if !self.is_marked() {
             return false;
         }
         let mut record = self.lock();
+        if let (EjectionEnd::Early(at), Some(last)) = (end, self.history().back_mut())
+            && record.until.is_some()
+        {
+            last.ended = Some(at);
+        }
         record.until = None;
         self.consecutive_errors.store(0, Ordering::Relaxed);
         self.ejected_until.swap(0, Ordering::AcqRel) != 0
@@ -132,6 +174,16 @@ impl Outlier {
     #[must_use]
     pub fn record(&self) -> OutlierRecord {
         *self.lock()
+    }
+
+    /// The last ejections, newest first.
+    #[must_use]
+    pub fn ejections(&self) -> Vec<Ejection> {
+        self.history().iter().rev().copied().collect()
+    }
+
+    fn history(&self) -> MutexGuard<'_, VecDeque<Ejection>> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_marked(&self) -> bool {
@@ -172,10 +224,40 @@ mod tests {
             assert!(!outlier.failed(POLICY), "already ejected");
             now.moment = now.moment.plus(Duration::from_secs(seconds));
             assert!(!outlier.is_ejected(now.moment));
-            assert!(outlier.uneject() && !outlier.uneject());
+            assert!(outlier.uneject(EjectionEnd::Due) && !outlier.uneject(EjectionEnd::Due));
         }
         assert_eq!(outlier.record().ejections, 4);
         now.moment = now.moment.plus(Duration::from_secs(4 * 30));
         assert_eq!(outlier.eject(POLICY, ServerFault::Response, now), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn the_last_ejections_are_kept_with_their_cause_and_end() {
+        let outlier = Outlier::default();
+        let mut now = Now { moment: Moment(0), wall: Timestamp(1_000) };
+        for _ in 0..POLICY.consecutive_errors {
+            outlier.failed(POLICY);
+        }
+        outlier.eject(POLICY, ServerFault::Connection, now);
+        outlier.uneject(EjectionEnd::Early(Timestamp(5_000)));
+        now.wall = Timestamp(60_000);
+        outlier.eject(POLICY, ServerFault::Response, now);
+        let kept = outlier.ejections();
+        let first = Ejection {
+            at: Timestamp(1_000),
+            due: Timestamp(31_000),
+            ended: Some(Timestamp(5_000)),
+            fault: ServerFault::Connection,
+            errors: 3,
+        };
+        assert_eq!((kept.len(), kept[1]), (2, first));
+        assert_eq!(
+            (kept[0].at, kept[0].ended, kept[0].fault),
+            (Timestamp(60_000), None, ServerFault::Response)
+        );
+        for _ in 0..2 * KEPT {
+            outlier.eject(POLICY, ServerFault::Response, now);
+        }
+        assert_eq!(outlier.ejections().len(), KEPT, "and no more than a few");
     }
 }

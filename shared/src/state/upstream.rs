@@ -22,8 +22,7 @@ pub struct UpstreamState {
     /// Since when the numbers count.
     pub counters_since: Timestamp,
     generation: AtomicU64,
-    /// How often the verdict on a server began or ceased to be old.
-    aged: AtomicU64,
+    appearance: AtomicU64,
     /// Held while one server is weighed against the others and ejected; never for a request that succeeds.
     ejecting: Mutex<()>,
 }
@@ -39,7 +38,7 @@ impl UpstreamState {
             in_flight: PerWorker::new(workers),
             counters_since: now,
             generation: AtomicU64::new(0),
-            aged: AtomicU64::new(0),
+            appearance: AtomicU64::new(0),
             ejecting: Mutex::new(()),
         }
     }
@@ -50,16 +49,21 @@ impl UpstreamState {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Notes that the verdict on some server began or ceased to be old, which makes none more or less eligible. Call it
-    /// after the change itself.
-    pub fn verdict_aged(&self) {
-        self.aged.fetch_add(1, Ordering::Release);
+    /// Notes that what is shown of some server may have changed, though not its eligibility.
+    pub fn appearance_changed(&self) {
+        self.appearance.fetch_add(1, Ordering::Release);
+    }
+
+    /// Number of the last change of what is shown but not of eligibility.
+    #[must_use]
+    pub fn appearance(&self) -> u64 {
+        self.appearance.load(Ordering::Acquire)
     }
 
     /// Number of the last change that shows in the state of a server, but for what time alone changes.
     #[must_use]
     pub fn shown(&self) -> u64 {
-        self.generation().wrapping_add(self.aged.load(Ordering::Acquire))
+        self.generation().wrapping_add(self.appearance())
     }
 
     /// Until dropped, nobody else decides about an ejection.

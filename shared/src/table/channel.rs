@@ -12,6 +12,7 @@ use arc_swap::{ArcSwap, Cache};
 
 use super::{Table, Upstream};
 use crate::{
+    sharing::{Change, changed, middle},
     state::ServerState,
     time::{Moment, Now},
 };
@@ -20,13 +21,17 @@ use crate::{
 #[must_use]
 pub fn channel(table: Table) -> (TableWriter, TableReader) {
     let shared = Arc::new(ArcSwap::from_pointee(table));
-    (TableWriter { shared: Arc::clone(&shared) }, TableReader { shared, cuts: Arc::default() })
+    let writer = TableWriter { shared: Arc::clone(&shared), retired: Vec::new() };
+    (writer, TableReader { shared, cuts: Arc::default() })
 }
 
 /// Publishes tables. Not `Clone`: two writers could publish in another order than they committed.
 #[derive(Debug)]
 pub struct TableWriter {
     shared: Arc<ArcSwap<Table>>,
+    /// Tables that were in force and that somebody may still be reading. Whoever lets go of a table last frees it, which
+    /// takes a while for thousands of servers; held here, that is never a thread with requests to serve.
+    retired: Vec<Arc<Table>>,
 }
 
 impl TableWriter {
@@ -34,20 +39,31 @@ impl TableWriter {
     pub fn publish(&mut self, table: Table, now: Now) {
         let previous = self.shared.swap(Arc::new(table));
         let current = self.shared.load();
-        for before in previous.upstreams() {
-            match current.upstream(before.id.as_str()) {
-                Some(after) if Arc::ptr_eq(before, after) => {}
-                Some(after) => hand_over(before, after, now),
-                None => before.servers.iter().for_each(|server| server.state.retire()),
+        for (_, change) in changed(&previous.upstreams, &current.upstreams) {
+            match change {
+                Change::Added(_) => {}
+                Change::Replaced(before, after) => hand_over(before, after, now),
+                Change::Removed(before) => before.servers.iter().for_each(|server| server.state.retire()),
             }
         }
+        drop(current);
+        self.retired.push(previous);
+    }
+
+    /// Frees the tables that were replaced and that nobody reads any more. Answers whether there are others, to be freed
+    /// later. Call it after [`Self::publish`], when nobody waits for the answer.
+    pub fn free_retired(&mut self) -> bool {
+        self.retired.retain(|table| Arc::strong_count(table) > 1);
+        !self.retired.is_empty()
     }
 }
 
 /// Retires the servers that are gone and stamps those whose admin state changed.
 fn hand_over(before: &Upstream, after: &Upstream, now: Now) {
-    let kept: HashMap<&str, _> = after.servers.iter().map(|server| (server.id.as_str(), server)).collect();
-    for server in &before.servers {
+    let (was, is) = middle(&before.servers, &after.servers, Arc::ptr_eq);
+    let left = after.servers.iter().take(is.end).skip(is.start);
+    let kept: HashMap<&str, _> = left.map(|server| (server.id.as_str(), server)).collect();
+    for server in before.servers.iter().take(was.end).skip(was.start) {
         match kept.get(server.id.as_str()) {
             Some(same) if Arc::ptr_eq(&same.state, &server.state) => {
                 if same.is_wanted() {

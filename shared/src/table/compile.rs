@@ -1,7 +1,7 @@
 //! From what operators wrote to what the proxy reads: the only way to make a [`Table`].
 //!
 //! What a change did not touch is recognised by pointer and reused whole, so that one change among 100 000 servers costs
-//! its own upstream only. Nothing observable happens before the table is published; compiling for a trial is free.
+//! a comparison of pointers for the others. Nothing observable happens before the table is published; compiling for a trial is free.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,9 +13,10 @@ use http::HeaderValue;
 
 use super::{Eligible, HashTable, LatencyPolicy, RetryPolicy, Route, Server, Table, Upstream};
 use crate::{
-    error::{FieldErrorCode, Invalid, Pointer},
+    error::{FieldError, Invalid, Pointer},
     id::{RouteId, ServerId, UpstreamId},
-    model::{self, Config, ServerRecord, UpstreamRecord, address::Address, check},
+    model::{self, Config, HealthCheck, ServerRecord, UpstreamRecord, address::Address, check},
+    sharing::{Change, changed, middle},
     state::{EjectionPolicy, HealthThresholds, ServerState, UpstreamState},
     time::Now,
 };
@@ -35,25 +36,20 @@ impl Compiler {
     pub fn compile(&self, config: Arc<Config>, previous: Option<&Table>, now: Now) -> Result<Table, Invalid> {
         let mut errors = Vec::new();
         check::config(&config, &mut errors);
-        let mut upstreams = BTreeMap::new();
-        for (id, record) in &config.upstreams {
-            let before = previous.and_then(|table| table.upstream(id.as_str()));
-            if let Some(before) = before.filter(|before| Arc::ptr_eq(&before.record, record)) {
-                upstreams.insert(id.clone(), Arc::clone(before));
-                continue;
-            }
-            let found = errors.len();
-            let at = Pointer::root().at("upstreams").at(id);
-            check::upstream_spec(&record.spec, &at, &mut errors);
-            let servers: Vec<&model::Server> = record.servers.iter().map(|record| &record.server).collect();
-            check::servers(&servers, &at.at("servers"), &mut errors);
-            if errors.len() > found {
-                continue;
-            }
-            match self.upstream(id, record, before.map(AsRef::as_ref), now) {
-                Some(upstream) => drop(upstreams.insert(id.clone(), Arc::new(upstream))),
-                None => errors
-                    .push(at.at("servers").error(FieldErrorCode::InvalidAddress, "an address is invalid")),
+        let none = BTreeMap::new();
+        let known = previous.map_or(&none, |table| &table.config.upstreams);
+        let mut upstreams = previous.map(|table| table.upstreams.clone()).unwrap_or_default();
+        for (id, change) in changed(known, &config.upstreams) {
+            let record = match change {
+                Change::Added(record) | Change::Replaced(_, record) => record,
+                Change::Removed(_) => {
+                    upstreams.remove(id);
+                    continue;
+                }
+            };
+            let before = upstreams.get(id).map(AsRef::as_ref);
+            if let Some(upstream) = self.upstream(id, record, before, now, &mut errors) {
+                upstreams.insert(id.clone(), Arc::new(upstream));
             }
         }
         if !errors.is_empty() {
@@ -63,29 +59,27 @@ impl Compiler {
         Ok(Table { config, upstreams, default_route })
     }
 
+    /// `None` when that added to `errors`.
     fn upstream(
         &self,
         id: &UpstreamId,
         record: &Arc<UpstreamRecord>,
         before: Option<&Upstream>,
         now: Now,
+        errors: &mut Vec<FieldError>,
     ) -> Option<Upstream> {
         let spec = &record.spec;
+        let found = errors.len();
+        let at = Pointer::root().at("upstreams").at(id);
+        check::upstream_spec(spec, &at, errors);
+        let servers = self.servers(record, before, now, &at.at("servers"), errors);
+        if errors.len() > found {
+            return None;
+        }
         let state = before.map_or_else(
             || Arc::new(UpstreamState::new(self.workers, now.wall)),
             |before| Arc::clone(&before.state),
         );
-        let kept: HashMap<&str, &Server> = before
-            .iter()
-            .flat_map(|before| &before.servers)
-            .map(|server| (server.id.as_str(), server))
-            .collect();
-        let servers: Option<Box<[Server]>> = record
-            .servers
-            .iter()
-            .map(|record| self.server(record, kept.get(record.server.id.as_str()).copied(), now))
-            .collect();
-        let servers = servers?;
         let generation = state.generation();
         let eligible =
             Eligible::build(&servers, spec.algorithm, spec.panic_threshold_percent, generation, now.moment);
@@ -128,19 +122,63 @@ impl Compiler {
         })
     }
 
+    /// The servers of `record`. Those that did not change, at both ends of the list, are taken over as they are; what is
+    /// wrong with the others is added to `errors`.
+    fn servers(
+        &self,
+        record: &UpstreamRecord,
+        before: Option<&Upstream>,
+        now: Now,
+        at: &Pointer,
+        errors: &mut Vec<FieldError>,
+    ) -> Box<[Arc<Server>]> {
+        let present = before.map(|before| before.servers.as_ref()).unwrap_or_default();
+        let (was, is) =
+            middle(present, &record.servers, |server, record| Arc::ptr_eq(&server.record, record));
+        let (head, rest) = present.split_at(was.start);
+        let (replaced, tail) = rest.split_at(was.len());
+        let fresh = || record.servers.iter().enumerate().take(is.end).skip(is.start);
+        check::some_servers(
+            record.servers.len(),
+            fresh().map(|(place, record)| (place, &record.server)),
+            head.iter().chain(tail).map(|server| (server.id.as_str(), &server.address)),
+            at,
+            errors,
+        );
+        let kept: HashMap<&str, &Arc<Server>> =
+            replaced.iter().map(|server| (server.id.as_str(), server)).collect();
+        let checks = &record.spec.health_check;
+        let fresh = fresh().filter_map(|(_, record)| {
+            let before = kept.get(record.server.id.as_str()).copied();
+            self.server(record, before, checks, now)
+        });
+        head.iter().cloned().chain(fresh).chain(tail.iter().cloned()).collect()
+    }
+
     /// `None` only for an address that `check` refuses.
-    fn server(&self, record: &Arc<ServerRecord>, before: Option<&Server>, now: Now) -> Option<Server> {
+    fn server(
+        &self,
+        record: &Arc<ServerRecord>,
+        before: Option<&Arc<Server>>,
+        checks: &HealthCheck,
+        now: Now,
+    ) -> Option<Arc<Server>> {
         let server = &record.server;
         let unmoved = before.filter(|before| before.record.server.address == server.address);
         let (address, authority, state) = match unmoved {
+            Some(before) if Arc::ptr_eq(&before.record, record) => return Some(Arc::clone(before)),
             Some(before) => (before.address.clone(), before.authority.clone(), Arc::clone(&before.state)),
             None => {
                 let address = Address::parse(&server.address).ok()?;
                 let authority = HeaderValue::try_from(address.to_string()).ok()?;
-                (address, authority, Arc::new(ServerState::new(self.workers, now)))
+                let state = ServerState::new(self.workers, now);
+                if !checks.enabled {
+                    state.health.assume_healthy(now);
+                }
+                (address, authority, Arc::new(state))
             }
         };
-        Some(Server {
+        Some(Arc::new(Server {
             id: unmoved.map_or_else(|| ServerId::new(&server.id), |before| before.id.clone()),
             address,
             authority,
@@ -149,7 +187,7 @@ impl Compiler {
             admin_state: server.admin_state,
             state,
             record: Arc::clone(record),
-        })
+        }))
     }
 }
 

@@ -4,8 +4,10 @@
 //! wants it, checks call it healthy and it is not ejected. Priority 1 joins only when priority 0 has too few left, and with
 //! too few in both the verdicts are distrusted and every wanted server is used (panic).
 
+use std::sync::Arc;
+
 use super::{Sampler, Server};
-use crate::{model::Algorithm, time::Moment};
+use crate::{model::Algorithm, state::EjectionEnd, time::Moment};
 
 /// Largest round-robin schedule, in turns. Weights that would need more are scaled down.
 const MAX_TURNS: usize = 16_384;
@@ -36,7 +38,7 @@ impl Eligible {
     /// Builds the set as of `now`. `generation` is the upstream's, read before anything else.
     #[must_use]
     pub fn build(
-        servers: &[Server],
+        servers: &[Arc<Server>],
         algorithm: Algorithm,
         panic_percent: u8,
         generation: u64,
@@ -56,7 +58,7 @@ impl Eligible {
                     true
                 }
                 Some(_) => {
-                    server.state.outlier.uneject();
+                    server.state.outlier.uneject(EjectionEnd::Due);
                     false
                 }
                 None => false,

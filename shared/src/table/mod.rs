@@ -10,7 +10,7 @@ mod server;
 mod status;
 mod upstream;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 pub use channel::{CachedReader, TableReader, TableWriter, channel};
 pub use compile::Compiler;
@@ -25,6 +25,7 @@ pub use upstream::{LatencyPolicy, RetryPolicy, Upstream};
 use crate::{
     id::{Revision, UpstreamId},
     model::Config,
+    sharing::{Change, changed},
 };
 
 /// A configuration compiled for the request path. A request holds one from its start to its end.
@@ -58,6 +59,19 @@ impl Table {
     #[must_use]
     pub fn upstream(&self, id: &str) -> Option<&Arc<Upstream>> {
         self.upstreams.get(id)
+    }
+
+    /// The upstreams that are not the same in `before`, by id.
+    pub fn changes_since<'a>(
+        &'a self,
+        before: &'a Self,
+    ) -> impl Iterator<Item = (&'a UpstreamId, Change<'a, Upstream>)> {
+        changed(&before.upstreams, &self.upstreams)
+    }
+
+    /// The upstreams whose id is greater than `id`, by id.
+    pub fn upstreams_after<'a>(&'a self, id: &str) -> impl Iterator<Item = &'a Arc<Upstream>> + use<'a> {
+        self.upstreams.range::<str, _>((Bound::Excluded(id), Bound::Unbounded)).map(|(_, upstream)| upstream)
     }
 
     /// All upstreams, by id.

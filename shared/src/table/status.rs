@@ -30,6 +30,24 @@ pub struct ServerStatus {
 }
 
 impl ServerStatus {
+    /// The state of `server` at `now` alone: what [`Self::of`] answers as `state`, at a fraction of the cost.
+    #[must_use]
+    pub fn state_of(server: &Server, now: Moment) -> HealthState {
+        match server.admin_state {
+            AdminState::Maint => return HealthState::Unused,
+            AdminState::Drain => return HealthState::Draining,
+            AdminState::Ready if server.weight == 0 => return HealthState::Unused,
+            AdminState::Ready => {}
+        }
+        match server.state.health.verdict() {
+            (HealthState::Unhealthy, _) => HealthState::Unhealthy,
+            _ if server.state.outlier.is_ejected(now) => HealthState::Unhealthy,
+            (HealthState::Initial, _) => HealthState::Initial,
+            (_, true) => HealthState::Unavailable,
+            (_, false) => HealthState::Healthy,
+        }
+    }
+
     /// The state of `server` at `now`. What weighs most wins: unused, draining, unhealthy, initial, unavailable, healthy.
     #[must_use]
     pub fn of(server: &Server, now: Moment) -> Self {

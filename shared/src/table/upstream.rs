@@ -72,7 +72,7 @@ pub struct Upstream {
     /// When checks turn a verdict.
     pub thresholds: HealthThresholds,
     /// The servers, in the order of the configuration.
-    pub servers: Box<[Server]>,
+    pub servers: Box<[Arc<Server>]>,
     /// What is observed of it.
     pub state: Arc<UpstreamState>,
     /// What it was compiled from.
@@ -119,7 +119,7 @@ impl Upstream {
         let max_percent = usize::from(self.record.spec.outlier_detection.max_ejection_percent);
         let ejected =
             self.servers.iter().filter(|server| server.state.outlier.is_ejected(now.moment)).count();
-        let spare = |other: &&Server| {
+        let spare = |other: &&Arc<Server>| {
             other.is_wanted()
                 && other.state.health.is_healthy()
                 && !other.state.outlier.is_ejected(now.moment)
@@ -137,6 +137,6 @@ impl Upstream {
     /// The server named `id`.
     #[must_use]
     pub fn server(&self, id: &str) -> Option<&Server> {
-        self.servers.iter().find(|server| server.id.as_str() == id)
+        self.servers.iter().find(|server| server.id.as_str() == id).map(AsRef::as_ref)
     }
 }

@@ -1,6 +1,9 @@
 //! Plans for servers of an upstream.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde_json::Value;
 use weir_shared::{
@@ -30,7 +33,7 @@ pub(super) fn add(
     scene.demand(Target::Upstream(upstream.to_owned()), Some(before.meta.revision))?;
     let mut wanted = submitted.value.clone();
     ids::fill(&mut wanted, &before.servers);
-    let index = Index::new(&before.servers);
+    let index = Index::new(&before.servers, &wanted);
     let mut errors = Vec::new();
     let meta = |place: Option<usize>| {
         let server = wanted.get(place.unwrap_or_default())?;
@@ -64,8 +67,9 @@ fn refuse_different(
     let mut errors = Vec::new();
     let mut first = None;
     for (place, server) in wanted.iter().enumerate() {
-        let same_address = index.by_address.get(&address::canonical(&server.address));
-        let Some(record) = same_address.or_else(|| index.by_id.get(server.id.as_str())) else { continue };
+        let same_address = index.at_address_of(server);
+        let same_id = || index.by_id.get(server.id.as_str()).copied();
+        let Some(record) = same_address.or_else(same_id) else { continue };
         if record.server == *server {
             continue;
         }
@@ -138,7 +142,7 @@ fn make(
     }
     none_or_invalid(errors)?;
     ids::fill(std::slice::from_mut(&mut server), &before.servers);
-    let index = Index::new(&before.servers);
+    let index = Index::new(&before.servers, std::slice::from_ref(&server));
     refuse_different(scene, before, &index, std::slice::from_ref(&server), Shape::One)?;
     refuse_too_many(before.servers.len() + 1)?;
     let ids = vec![server.id.clone()];
@@ -245,20 +249,34 @@ fn refuse_too_many(count: usize) -> Result<(), CatalogError> {
     Err(CatalogError::Invalid(vec![Pointer::root().error(FieldErrorCode::TooMany, detail)]))
 }
 
-/// Servers by what is unique of them.
+/// Those present servers that have the id or the address of one that is wanted.
 struct Index<'a> {
     by_id: HashMap<&'a str, &'a Arc<ServerRecord>>,
-    by_address: HashMap<String, &'a Arc<ServerRecord>>,
+    by_address: HashMap<Address, &'a Arc<ServerRecord>>,
 }
 
 impl<'a> Index<'a> {
-    fn new(records: &'a [Arc<ServerRecord>]) -> Self {
-        Self {
-            by_id: records.iter().map(|record| (record.server.id.as_str(), record)).collect(),
-            by_address: records
-                .iter()
-                .map(|record| (address::canonical(&record.server.address), record))
-                .collect(),
+    /// Looks at each of `records` once: there may be thousands of them, and one that is wanted.
+    fn new(records: &'a [Arc<ServerRecord>], wanted: &[Server]) -> Self {
+        let ids: HashSet<&str> = wanted.iter().map(|server| server.id.as_str()).collect();
+        let addresses: HashSet<Address> =
+            wanted.iter().filter_map(|server| Address::parse(&server.address).ok()).collect();
+        let mut index = Self { by_id: HashMap::new(), by_address: HashMap::new() };
+        for record in records {
+            if ids.contains(record.server.id.as_str()) {
+                index.by_id.insert(&record.server.id, record);
+            }
+            if let Some(address) =
+                Address::parse(&record.server.address).ok().filter(|it| addresses.contains(it))
+            {
+                index.by_address.insert(address, record);
+            }
         }
+        index
+    }
+
+    /// The server at the address of `server`.
+    fn at_address_of(&self, server: &Server) -> Option<&'a Arc<ServerRecord>> {
+        self.by_address.get(&Address::parse(&server.address).ok()?).copied()
     }
 }

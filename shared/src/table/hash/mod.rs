@@ -9,7 +9,7 @@ mod ring;
 #[cfg(test)]
 mod tests;
 
-use std::{hash::Hasher as _, net::IpAddr};
+use std::{hash::Hasher as _, net::IpAddr, sync::Arc};
 
 use maglev::Maglev;
 use ring::Ring;
@@ -40,7 +40,7 @@ pub struct Key(u64);
 impl HashTable {
     /// The table of `algorithm` over `servers`; `None` for an algorithm that needs none, or when no server is wanted.
     #[must_use]
-    pub fn build(algorithm: Algorithm, settings: &model::Hash, servers: &[Server]) -> Option<Self> {
+    pub fn build(algorithm: Algorithm, settings: &model::Hash, servers: &[Arc<Server>]) -> Option<Self> {
         if !algorithm.uses_key() {
             return None;
         }
