@@ -28,12 +28,12 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::{
     Api, audit, config,
     describe::{self, Common},
-    drains, events, health, info, permissions, probes,
+    drains, events, explain, health, info, permissions, probes,
     problem::{self, Code, Problem},
     revisions, routes,
     schemas::Completed,
     security::Security,
-    servers, tokens,
+    server_list, servers, timeseries, tokens,
     trial::Trial,
     trial_document::Trials,
     upstreams,
@@ -65,15 +65,15 @@ use super::{
     ),
     paths(
         upstreams::list, upstreams::create, upstreams::read, upstreams::replace, upstreams::change, upstreams::delete,
-        servers::list, servers::create, servers::read, servers::replace, servers::change, servers::delete,
+        server_list::list, servers::create, servers::read, servers::replace, servers::change, servers::delete,
         drains::list, drains::start, drains::read, drains::cancel,
         routes::list, routes::read,
         config::read, config::replace, config::roll_back,
         revisions::list, revisions::read, revisions::read_config, revisions::compare,
         health::read, health::upstream, health::server,
         audit::list, tokens::list, tokens::create, tokens::read, tokens::rotate, tokens::revoke,
-        events::stream, events::ticket,
-        info::read, probes::livez, probes::readyz, probes::healthz, probes::metrics, document, explain,
+        events::stream, events::ticket, explain::server, timeseries::upstream, timeseries::server,
+        info::read, probes::livez, probes::readyz, probes::healthz, probes::metrics, document, explain_problem,
     ),
     components(schemas(problem::Document, Trial)),
     modifiers(&Common, &Problems, &Trials, &Completed, &Security)
@@ -248,7 +248,7 @@ async fn document() -> Response {
     params(("code" = String, Path, description = "Code of the problem", example = "validation")),
     responses((status = 200, description = "What it means and what to do", body = String, content_type = "text/plain"))
 )]
-async fn explain(Path(code): Path<String>) -> Response {
+async fn explain_problem(Path(code): Path<String>) -> Response {
     let Some(code) = Code::ALL.into_iter().find(|known| known.as_str() == code) else {
         return StatusCode::NOT_FOUND.into_response();
     };
@@ -261,6 +261,6 @@ pub(super) fn router() -> Router<Arc<Api>> {
     let pages: Router<Arc<Api>> = SwaggerUi::new("/docs").config(Config::from("/openapi.json")).into();
     Router::new()
         .route("/openapi.json", get(document))
-        .route("/docs/problems/{code}", get(explain))
+        .route("/docs/problems/{code}", get(explain_problem))
         .merge(pages)
 }

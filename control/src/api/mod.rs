@@ -17,6 +17,7 @@ mod drains;
 pub mod envelope;
 mod events;
 mod examples;
+mod explain;
 pub mod guard;
 mod health;
 mod info;
@@ -34,11 +35,13 @@ mod routes;
 mod schemas;
 mod security;
 pub(crate) mod serve;
+mod server_list;
 mod servers;
 mod stall;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod timeseries;
 mod tokens;
 mod trail;
 mod trial;
@@ -134,7 +137,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .patch(upstreams::change)
         .delete(upstreams::delete)
         .route_layer(once.clone());
-    let servers = get(servers::list).post(servers::create).route_layer(once.clone());
+    let servers = get(server_list::list).post(servers::create).route_layer(once.clone());
     let server = get(servers::read)
         .put(servers::replace)
         .patch(servers::change)
@@ -149,9 +152,12 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/upstreams", upstreams)
         .route("/v1/upstreams/{upstream}", upstream)
         .route("/v1/upstreams/{upstream}/health", get(health::upstream))
+        .route("/v1/upstreams/{upstream}/timeseries", get(timeseries::upstream))
         .route("/v1/upstreams/{upstream}/servers", servers)
         .route("/v1/upstreams/{upstream}/servers/{server}", server)
         .route("/v1/upstreams/{upstream}/servers/{server}/health", get(health::server))
+        .route("/v1/upstreams/{upstream}/servers/{server}/explain", get(explain::server))
+        .route("/v1/upstreams/{upstream}/servers/{server}/timeseries", get(timeseries::server))
         .route("/v1/routes", get(routes::list))
         .route("/v1/routes/{route}", get(routes::read))
         .route("/v1/config", config)

@@ -132,6 +132,17 @@ impl Params {
         }
     }
 
+    /// The one of `allowed` that `name` is.
+    pub(super) fn choice(&mut self, name: &'static str, allowed: &[&'static str]) -> Option<&'static str> {
+        let value = self.text(name)?;
+        let known = allowed.iter().copied().find(|word| *word == value);
+        if known.is_none() {
+            let detail = "not one of the values that are possible here".to_owned();
+            self.fault(name, FieldErrorCode::InvalidValue, detail, Some(value), Some(allowed.join(", ")));
+        }
+        known
+    }
+
     /// The words of the comma-separated list `name`, each one of `allowed`.
     pub(super) fn words(&mut self, name: &'static str, allowed: &[&str]) -> Vec<String> {
         let Some(value) = self.text(name) else { return Vec::new() };

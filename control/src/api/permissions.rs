@@ -34,6 +34,7 @@ const NEEDS: &[(&str, &str, Need)] = &[
     ("DELETE", "/v1/upstreams/{upstream}/servers/{server}", Need::ServersWrite),
     ("GET", "/v1/upstreams/{upstream}/servers/{server}/health", Need::HealthRead),
     ("GET", "/v1/upstreams/{upstream}/servers/{server}/explain", Need::HealthRead),
+    ("GET", "/v1/upstreams/{upstream}/servers/{server}/timeseries", Need::HealthRead),
     ("GET", "/v1/upstreams/{upstream}/servers/{server}/drain", Need::HealthRead),
     ("POST", "/v1/upstreams/{upstream}/servers/{server}/drain", Need::DrainWrite),
     ("DELETE", "/v1/upstreams/{upstream}/servers/{server}/drain", Need::DrainWrite),

@@ -44,11 +44,11 @@ use crate::{
 #[schema(as = ServerPage)]
 pub(super) struct Page {
     /// The servers.
-    items: Vec<ServerView>,
+    pub items: Vec<ServerView>,
     /// Where the next page begins; null on the last.
-    next: Option<String>,
+    pub next: Option<String>,
     /// The revision they are of.
-    revision: Revision,
+    pub revision: Revision,
 }
 
 /// One server, or several: each an object or a plain `"host:port"` string.
@@ -75,41 +75,6 @@ pub(super) enum Added {
     One(ServerView),
     /// The servers, when an array was sent.
     Many(Page),
-}
-
-/// Lists the servers of an upstream
-///
-/// Ordered by id.
-#[utoipa::path(
-    get, path = "/v1/upstreams/{upstream}/servers", tag = "servers", operation_id = "listServers",
-    params(
-        ("upstream" = String, Path, description = "Id of the upstream", example = "web"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Most servers in the answer. Default 100."),
-        ("after" = Option<String>, Query, description = "Continues a list: the `next` of the answer before."),
-    ),
-    responses((status = 200, description = "A page of servers", body = Page, headers(("ETag" = String, description = "The state of the upstream")), example = json!(examples::servers())))
-)]
-pub(super) async fn list(
-    State(api): State<Arc<Api>>,
-    Path(upstream): Path<String>,
-    request: Request<Body>,
-) -> Result<Response, Problem> {
-    let mut params = Params::of(request.uri())?;
-    let limit = params.number("limit", 1..=1000).unwrap_or(100);
-    let after = params.text("after").unwrap_or_default();
-    params.finish()?;
-    let config = api.catalog.config();
-    let record = config.upstreams.get(upstream.as_str()).ok_or_else(|| not_found(&upstream))?;
-    let mut servers: Vec<&Arc<ServerRecord>> =
-        record.servers.iter().filter(|record| record.server.id > after).collect();
-    servers.sort_unstable_by(|a, b| a.server.id.cmp(&b.server.id));
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = servers.len() > limit;
-    servers.truncate(limit);
-    let next = servers.last().filter(|_| has_more).map(|record| record.server.id.clone());
-    let items = || servers.into_iter().map(ServerView::from).collect();
-    let revision = config.revision;
-    reply::read(request.headers(), record.meta.revision, &config, || Page { items: items(), next, revision })
 }
 
 /// Adds servers to an upstream

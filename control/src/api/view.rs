@@ -10,7 +10,10 @@ use weir_shared::{
     model::{Config, Meta, Server, ServerRecord, Upstream, UpstreamRecord},
 };
 
-use crate::{error::Target, status::UpstreamHealth};
+use crate::{
+    error::Target,
+    status::{ServerHealth, UpstreamHealth},
+};
 
 /// A server with what Weir notes of it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -26,11 +29,15 @@ pub(super) struct ServerView {
     /// What Weir notes.
     #[serde(flatten)]
     pub meta: Meta,
+    /// Its health, when asked for with `expand=health`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub health: Option<ServerHealth>,
 }
 
 impl From<&Arc<ServerRecord>> for ServerView {
     fn from(record: &Arc<ServerRecord>) -> Self {
-        Self { server: record.server.clone(), meta: record.meta }
+        Self { server: record.server.clone(), meta: record.meta, health: None }
     }
 }
 

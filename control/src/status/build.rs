@@ -167,6 +167,6 @@ fn quantile(counts: &HistogramCounts, quantile: f64) -> Option<u64> {
 }
 
 /// Whole milliseconds, rounded up: 0 would read as "took no time".
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
 }

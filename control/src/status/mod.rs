@@ -1,15 +1,20 @@
 //! What a dashboard is shown: one page with every upstream and server, its state, why, and since when.
 //!
 //! Everything is computed when asked for, from the table in force and the counters of the proxy's workers, off the
-//! request path. Only rates need a memory: [`Status::run_sampler`] keeps the last ten seconds of each upstream.
+//! request path. Only rates need a memory: [`Status::run_sampler`] keeps the last ten seconds of each upstream, and an hour
+//! of points to draw.
 //!
-//! Reading order: [`view`] (the JSON), [`query`], `page`, `build`, `window`.
+//! Reading order: [`view`] (the JSON), [`query`], `page`, `build`, `window`; [`explain`]; [`timeseries`], `series`.
 
 mod build;
+mod counts;
+pub mod explain;
 mod page;
 pub mod query;
+mod series;
 #[cfg(test)]
 mod tests;
+pub mod timeseries;
 pub mod view;
 mod window;
 
@@ -22,13 +27,23 @@ use std::{
 pub use query::{HealthFormat, HealthQuery};
 use tokio::time::MissedTickBehavior;
 pub use view::{HealthPage, ServerHealth, StoreState, StoreView, UpstreamHealth};
-use weir_shared::{id::UpstreamId, state::ListenerState, table::TableReader};
+use weir_shared::{
+    id::UpstreamId,
+    state::ListenerState,
+    table::{Server, Table, TableReader, Upstream},
+    time::Now,
+};
 
-use self::window::Window;
+use self::window::{Detail, Window};
 use crate::{clock::Clock, drains::Drains};
 
 /// Time between two readings of the counters.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// With more servers than this, they have no series of their own: 15 MiB for a thousand.
+pub const MAX_SERVER_SERIES: usize = 1000;
+/// With more upstreams than this, those that have had no request yet have no series.
+const MAX_IDLE_SERIES: usize = 1000;
 
 /// Answers what is up, what is not, and why.
 #[derive(Debug)]
@@ -86,6 +101,12 @@ impl Status {
         Some(build::server(upstream, server, &self.drains, self.clock.now()))
     }
 
+    /// The health of `server`, one of `upstream`'s, at `now`.
+    #[must_use]
+    pub fn health_of(&self, upstream: &Upstream, server: &Server, now: Now) -> ServerHealth {
+        build::server(upstream, server, &self.drains, now)
+    }
+
     /// Reads the counters every second, for ever. Run it on the control plane's runtime.
     pub async fn run_sampler(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(SAMPLE_INTERVAL);
@@ -100,9 +121,10 @@ impl Status {
     pub fn sample(&self) {
         let table = self.reader.snapshot();
         let now = self.clock.now();
+        let detail = detail(&table);
         let mut windows = self.windows();
         for upstream in table.upstreams() {
-            window::of(&mut windows, upstream, now).read(upstream, now);
+            window::of(&mut windows, upstream, now).read(upstream, detail, now);
         }
         if windows.len() > table.upstreams().len() {
             windows.retain(|id, _| table.upstream(id.as_str()).is_some());
@@ -112,5 +134,15 @@ impl Status {
     fn windows(&self) -> MutexGuard<'_, HashMap<UpstreamId, Window>> {
         // A panic between two readings leaves whole readings only.
         self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Which points are kept with as many upstreams and servers as `table` has.
+fn detail(table: &Table) -> Detail {
+    let servers: usize = table.upstreams().map(|upstream| upstream.servers.len()).sum();
+    match table.upstreams().len() {
+        _ if servers <= MAX_SERVER_SERIES => Detail::Servers,
+        upstreams if upstreams <= MAX_IDLE_SERIES => Detail::Upstreams,
+        _ => Detail::Busy,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use weir_shared::{
     id::UpstreamId,
-    state::{HealthState, ListenerTotals},
+    state::ListenerTotals,
     table::{ServerStatus, Table, Upstream, UpstreamCondition, UpstreamStatus},
     time::{Moment, Now},
 };
@@ -12,7 +12,7 @@ use weir_shared::{
 use super::{
     HealthFormat, HealthPage, HealthQuery, ServerHealth, Status, StoreView, UpstreamHealth, build,
     view::{ListenerCounts, OverallStatus, Scope, Totals},
-    window::Window,
+    window::{self, Window},
 };
 use crate::drains::Drains;
 
@@ -23,14 +23,17 @@ pub(super) fn build(status: &Status, query: &HealthQuery, store: StoreView) -> H
     let drains = &status.drains;
     let mut listing =
         Listing { table: &table, query, drains, now, left: query.effective_limit(), next: None };
-    let upstreams = listing.upstreams(&mut status.windows());
+    let mut windows = status.windows();
+    let upstreams = listing.upstreams(&mut windows);
+    let totals = totals(&table, &mut windows, now);
+    drop(windows);
     HealthPage {
         at: now.wall,
         node: status.node.clone(),
         revision: table.revision(),
         scope: Scope::Node,
         status: overall(&table, now.moment),
-        totals: totals(&table, now.moment),
+        totals,
         store,
         listener: listener(&ListenerTotals::sum(&status.listener.counters)),
         upstreams,
@@ -54,12 +57,17 @@ impl Listing<'_> {
     fn upstreams(&mut self, windows: &mut HashMap<UpstreamId, Window>) -> Vec<UpstreamHealth> {
         let (after_upstream, after_server) = self.query.cursor();
         let mut page = Vec::new();
-        for upstream in self.table.upstreams() {
+        let only = self.query.upstream.as_deref();
+        let first = only.or(after_upstream).unwrap_or_default();
+        let rest = self.table.upstreams_after(first).take_while(|_| only.is_none());
+        for upstream in self.table.upstream(first).into_iter().chain(rest) {
             let id = upstream.id.as_str();
-            let is_asked = self.query.upstream.as_deref().is_none_or(|wanted| wanted == id);
             let is_before =
                 after_upstream.is_some_and(|after| id < after || (id == after && after_server.is_none()));
-            if !is_asked || is_before {
+            let has_none = |state| {
+                window::of(windows, upstream, self.now).counts(upstream, self.now).in_state(state) == 0
+            };
+            if is_before || self.query.state.is_some_and(has_none) {
                 continue;
             }
             if self.left == 0 {
@@ -98,7 +106,7 @@ impl Listing<'_> {
         let mut shown = Vec::new();
         for server in upstream.servers.iter().skip(position.map_or(0, |position| position + 1)) {
             let is_asked = |state| self.query.state.is_none_or(|wanted| wanted == state);
-            if self.query.state.is_some() && !is_asked(ServerStatus::of(server, self.now.moment).state) {
+            if self.query.state.is_some() && !is_asked(ServerStatus::state_of(server, self.now.moment)) {
                 continue;
             }
             if is_summary {
@@ -137,19 +145,11 @@ fn overall(table: &Table, now: Moment) -> OverallStatus {
         .unwrap_or(OverallStatus::Ok)
 }
 
-fn totals(table: &Table, now: Moment) -> Totals {
+fn totals(table: &Table, windows: &mut HashMap<UpstreamId, Window>, now: Now) -> Totals {
     let mut totals = Totals { upstreams: table.upstreams().len(), ..Totals::default() };
-    for server in table.upstreams().flat_map(|upstream| &upstream.servers) {
-        totals.servers += 1;
-        let count = match ServerStatus::of(server, now).state {
-            HealthState::Initial => &mut totals.initial,
-            HealthState::Healthy => &mut totals.healthy,
-            HealthState::Unhealthy => &mut totals.unhealthy,
-            HealthState::Draining => &mut totals.draining,
-            HealthState::Unused => &mut totals.unused,
-            HealthState::Unavailable => &mut totals.unavailable,
-        };
-        *count += 1;
+    for upstream in table.upstreams() {
+        totals.servers += upstream.servers.len();
+        window::of(windows, upstream, now).counts(upstream, now).add_to(&mut totals);
     }
     totals
 }

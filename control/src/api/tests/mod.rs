@@ -8,6 +8,7 @@ mod events;
 mod events_access;
 mod harness;
 mod history;
+mod observation;
 mod operations;
 mod preferences;
 mod retries;

@@ -1,0 +1,88 @@
+//! What would change that a server gets no requests, in words for whoever has to do it.
+
+use weir_shared::{model::AdminState, state::Reason};
+
+use super::{
+    Scene,
+    view::{Factor, FactorName},
+};
+
+/// What to do, for each factor that keeps the server out or that only a panic overrules.
+pub(super) fn of(scene: &Scene<'_>, factors: &[Factor]) -> Vec<String> {
+    factors.iter().filter(|factor| !factor.ok).map(|factor| hint(scene, factor.name)).collect()
+}
+
+fn hint(scene: &Scene<'_>, factor: FactorName) -> String {
+    let at = format!("/v1/upstreams/{}/servers/{}", scene.upstream.id, scene.server.id);
+    match factor {
+        FactorName::Route => format!("Have a route send to the upstream \"{}\".", scene.upstream.id),
+        FactorName::AdminState => {
+            let what = match scene.server.admin_state {
+                AdminState::Drain => "is drained",
+                AdminState::Ready | AdminState::Maint => "is in maintenance",
+            };
+            format!(
+                "It {what} by the operator's wish: PATCH {at} with {{\"admin_state\": \"ready\"}} to use it again."
+            )
+        }
+        FactorName::Weight => format!("PATCH {at} with {{\"weight\": 1}}, or any weight above 0."),
+        FactorName::Health => health(scene),
+        FactorName::Ejection => ejection(scene),
+        FactorName::Priority => {
+            "It is used when too few servers of priority 0 are healthy; give it priority 0 to use it now."
+                .to_owned()
+        }
+    }
+}
+
+fn health(scene: &Scene<'_>) -> String {
+    let health = &scene.status.health;
+    let address = &scene.server.address;
+    let spec = &scene.upstream.record.spec.health_check;
+    let mend = match health.reason {
+        Some(Reason::ConnectRefused) => {
+            format!("Nothing accepts connections at {address}: start the server there.")
+        }
+        Some(Reason::ConnectTimeout) => {
+            format!(
+                "No connection to {address} within {}: look for a host that is down, or a firewall.",
+                spec.timeout
+            )
+        }
+        Some(Reason::ConnectError) => format!("No connection to {address} can be made from here."),
+        Some(Reason::DnsError) => format!("The name in {address} cannot be resolved from here."),
+        Some(Reason::ResponseTimeout) => {
+            format!(
+                "It takes a connection and does not answer within {}: it may be overloaded or hang.",
+                spec.timeout
+            )
+        }
+        Some(Reason::Reset) => "It ends the connection before its answer is complete.".to_owned(),
+        Some(Reason::MalformedResponse) => {
+            "It does not answer in HTTP: check the port, or use a tcp check.".to_owned()
+        }
+        Some(Reason::StatusMismatch) => {
+            "Its answer has a status that is not expected: mend the answer, or change health_check.path or \
+             health_check.expected_statuses."
+                .to_owned()
+        }
+        _ => "The first check decides.".to_owned(),
+    };
+    let needed = match health.reason {
+        Some(Reason::FirstCheckPending | Reason::RecheckPending) | None => 1,
+        Some(_) => scene.upstream.thresholds.healthy.saturating_sub(health.consecutive_ok).max(1),
+    };
+    let checks =
+        if needed == 1 { "one passed check".to_owned() } else { format!("{needed} passed checks in a row") };
+    let next = health.next_at.map(|at| format!("; the next is due at {at}")).unwrap_or_default();
+    format!("{mend} It gets requests after {checks}{next}.")
+}
+
+fn ejection(scene: &Scene<'_>) -> String {
+    let until = scene.status.outlier.until.unwrap_or(scene.now.wall);
+    let sooner = match scene.upstream.record.spec.health_check.enabled {
+        true => ", or sooner if an active check speaks for it",
+        false => "",
+    };
+    format!("The ejection ends by itself at {until}{sooner}; errors right after that eject it for longer.")
+}

@@ -1,0 +1,143 @@
+//! Why a server gets requests, or does not: every factor in the order in which it decides, and what would change it.
+//!
+//! Taken from the same table and states that the balancer picks from, so that the explanation cannot differ from what
+//! happens; only the words are made here.
+
+mod factors;
+mod hints;
+#[cfg(test)]
+mod tests;
+pub mod view;
+
+use weir_shared::{
+    id::Revision,
+    state::{CheckRecord, Ejection, Reason, ServerFault},
+    table::{Eligible, Server, ServerStatus, Upstream},
+    time::Now,
+};
+
+use self::view::{
+    Cause, CheckEntry, CheckResult, EjectionCause, EjectionEntry, Explanation, Factor, FactorName,
+};
+use super::{ServerHealth, Status, build::millis, window::tenths};
+
+/// A server, with everything that an explanation is made of.
+struct Scene<'a> {
+    upstream: &'a Upstream,
+    server: &'a Server,
+    eligible: &'a Eligible,
+    status: ServerStatus,
+    is_ejected: bool,
+    is_routed: bool,
+    now: Now,
+}
+
+impl Scene<'_> {
+    /// Whether the balancer may pick the server.
+    fn is_member(&self) -> bool {
+        self.members().any(|member| member.id == self.server.id)
+    }
+
+    /// The servers the balancer may pick.
+    fn members(&self) -> impl Iterator<Item = &Server> {
+        let servers = &self.upstream.servers;
+        self.eligible.members.iter().filter_map(|index| Some(&**servers.get(*index as usize)?))
+    }
+}
+
+impl Status {
+    /// Why the server of `upstream` whose id, or else whose address, is `key`, gets requests or does not.
+    #[must_use]
+    pub fn explain(&self, upstream: &str, key: &str) -> Option<Explanation> {
+        let table = self.reader.snapshot();
+        let upstream = table.upstream(upstream)?;
+        let (id, _) = upstream.record.find(key)?;
+        let server = upstream.server(id.as_str())?;
+        let now = self.clock.now();
+        let eligible = upstream.eligible(now.moment);
+        let scene = Scene {
+            upstream,
+            server,
+            eligible: &eligible,
+            status: ServerStatus::of(server, now.moment),
+            is_ejected: server.state.outlier.is_ejected(now.moment),
+            is_routed: !table.config().routes_to(upstream.id.as_str()).is_empty(),
+            now,
+        };
+        let shown = self.health_of(upstream, server, now);
+        Some(explain(&scene, shown, table.revision()))
+    }
+}
+
+fn explain(scene: &Scene<'_>, shown: ServerHealth, revision: Revision) -> Explanation {
+    let Scene { upstream, server, status, .. } = scene;
+    let factors = factors::all(scene);
+    let is_member = scene.is_member();
+    let effective_weight =
+        if is_member { factors.iter().map(|factor| factor.multiplier).product() } else { 0 };
+    let weights: u32 = scene.members().map(|member| u32::from(member.weight)).sum();
+    let share = if weights == 0 { 0.0 } else { f64::from(effective_weight) / f64::from(weights) * 100.0 };
+    Explanation {
+        at: scene.now.wall,
+        revision,
+        upstream: upstream.id.as_str().to_owned(),
+        server: shown.id,
+        address: shown.address,
+        gets_requests: is_member && scene.is_routed,
+        state: status.state,
+        cause: cause(scene, &factors, shown.reason),
+        drain: shown.drain,
+        effective_weight,
+        share_percent: tenths(share),
+        next_check_at: shown.check.as_ref().and_then(|check| check.next_at),
+        check: shown.check,
+        last_checks: server.state.health.recent_checks().into_iter().map(check_entry).collect(),
+        passive: shown.passive,
+        ejections: server.state.outlier.ejections().into_iter().map(ejection_entry).collect(),
+        in_flight: shown.in_flight,
+        counters: shown.counters,
+        counters_since: shown.counters_since,
+        hints: hints::of(scene, &factors),
+        factors,
+    }
+}
+
+/// The first factor that keeps the server out; for one that is in, what its health rests on.
+fn cause(scene: &Scene<'_>, factors: &[Factor], reason: Option<Reason>) -> Cause {
+    let decisive = factors.iter().find(|factor| factor.multiplier == 0);
+    let (factor, text) = match decisive {
+        Some(factor) => (factor.name, factor.text.clone()),
+        None if scene.eligible.panic => (
+            FactorName::Health,
+            "Too few servers of the upstream are healthy (panic): verdicts are not trusted, and every server that is \
+             wanted gets requests."
+                .to_owned(),
+        ),
+        None => (FactorName::Health, "Nothing keeps it from getting requests.".to_owned()),
+    };
+    Cause { factor, reason, text, since: scene.status.since }
+}
+
+fn check_entry(check: CheckRecord) -> CheckEntry {
+    CheckEntry {
+        at: check.at,
+        result: if check.ok { CheckResult::Passed } else { CheckResult::Failed },
+        reason: check.failure,
+        status: check.status,
+        duration_ms: millis(check.duration),
+    }
+}
+
+fn ejection_entry(ejection: Ejection) -> EjectionEntry {
+    let cause = match ejection.fault {
+        ServerFault::Connection => EjectionCause::Connection,
+        ServerFault::Response => EjectionCause::Response,
+    };
+    EjectionEntry {
+        at: ejection.at,
+        due: ejection.due,
+        ended_early_at: ejection.ended,
+        cause,
+        consecutive_errors: ejection.errors,
+    }
+}

@@ -1,0 +1,147 @@
+//! Explanations of servers in every situation there is.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use weir_shared::state::{CheckOutcome, EjectionPolicy, ListenerState, Reason, ServerFault};
+
+use crate::{health::fixture::Fixture, status::Status};
+
+const A: &str = "10.0.0.7:8080";
+const B: &str = "10.0.0.8:8080";
+
+fn web(servers: Value) -> Value {
+    json!([{"id": "web", "servers": servers, "health_check": {"path": "/healthz"}}])
+}
+
+fn check(fixture: &Fixture, address: &str, failure: Option<Reason>) {
+    let detail = failure.map_or(String::new(), |_| "as told".to_owned());
+    let outcome = CheckOutcome { failure, detail, status: None, duration: Duration::from_millis(2) };
+    let upstream = fixture.upstream("web");
+    fixture.state(address).health.observe(&outcome, upstream.thresholds, fixture.clock.now());
+    upstream.state.eligibility_changed();
+}
+
+fn explain(fixture: &Fixture, key: &str) -> Value {
+    let listener = Arc::new(ListenerState::new(1));
+    let status = Status::new(fixture.reader.clone(), listener, fixture.clock, "node-1".to_owned());
+    serde_json::to_value(status.explain("web", key).unwrap()).unwrap()
+}
+
+/// The name and multiplier of each factor that is not 1.
+fn odd(explanation: &Value) -> Vec<(String, u64)> {
+    let factors = explanation["factors"].as_array().unwrap().iter();
+    let all = factors
+        .map(|factor| (factor["name"].as_str().unwrap().to_owned(), factor["multiplier"].as_u64().unwrap()));
+    all.filter(|(_, multiplier)| *multiplier != 1).collect()
+}
+
+fn hint(explanation: &Value) -> &str {
+    explanation["hints"][0].as_str().unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_in_use_has_its_weight_and_its_share() {
+    let fixture = Fixture::new(web(json!([{"address": A, "weight": 3}, B])));
+    check(&fixture, A, None);
+    check(&fixture, B, None);
+    let found = explain(&fixture, "10.0.0.7-8080");
+    assert_eq!((&found["gets_requests"], &found["state"]), (&json!(true), &json!("healthy")), "{found:#}");
+    assert_eq!((&found["effective_weight"], &found["share_percent"]), (&json!(3), &json!(75.0)));
+    assert_eq!(odd(&found), [("weight".to_owned(), 3)]);
+    assert_eq!(found["hints"], json!([]));
+    assert_eq!(found["last_checks"][0]["result"], "passed");
+    let order: Vec<&Value> =
+        found["factors"].as_array().unwrap().iter().map(|factor| &factor["name"]).collect();
+    assert_eq!(order, ["route", "admin_state", "weight", "health", "ejection", "priority"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_fails_checks_says_how_and_what_to_do() {
+    let fixture = Fixture::new(web(json!([A, B])));
+    check(&fixture, A, None);
+    check(&fixture, B, None);
+    for _ in 0..3 {
+        check(&fixture, A, Some(Reason::ConnectRefused));
+    }
+    let found = explain(&fixture, A);
+    assert_eq!((&found["gets_requests"], &found["effective_weight"]), (&json!(false), &json!(0)));
+    assert_eq!(found["cause"]["factor"], "health");
+    assert_eq!(found["cause"]["reason"], "connect_refused");
+    assert_eq!(found["cause"]["text"], "Active checks fail: as told.");
+    assert!(hint(&found).contains("start the server there"), "{found:#}");
+    let checks = found["last_checks"].as_array().unwrap();
+    assert_eq!((checks.len(), &checks[0]["reason"]), (4, &json!("connect_refused")));
+    assert_eq!((&checks[3]["result"], &checks[3]["duration_ms"]), (&json!("passed"), &json!(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_operator_comes_first() {
+    let servers = json!([{"address": A, "admin_state": "maint"}, {"address": B, "weight": 0}]);
+    let fixture = Fixture::new(web(servers));
+    let found = explain(&fixture, A);
+    assert_eq!((&found["cause"]["factor"], &found["state"]), (&json!("admin_state"), &json!("unused")));
+    assert!(hint(&found).contains("\"admin_state\": \"ready\""), "{found:#}");
+    let found = explain(&fixture, B);
+    assert_eq!(
+        (&found["cause"]["factor"], &found["cause"]["reason"]),
+        (&json!("weight"), &json!("weight_zero"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn ejections_are_told_with_their_history() {
+    let fixture = Fixture::new(web(json!([A, B])));
+    check(&fixture, A, None);
+    check(&fixture, B, None);
+    let policy = EjectionPolicy {
+        consecutive_errors: 5,
+        base: Duration::from_secs(30),
+        max: Duration::from_secs(300),
+    };
+    for _ in 0..5 {
+        fixture.state(A).outlier.failed(policy);
+    }
+    fixture.state(A).outlier.eject(policy, ServerFault::Connection, fixture.clock.now());
+    fixture.upstream("web").state.eligibility_changed();
+    let found = explain(&fixture, A);
+    assert_eq!((&found["cause"]["factor"], &found["gets_requests"]), (&json!("ejection"), &json!(false)));
+    let ejection = &found["ejections"][0];
+    assert_eq!((&ejection["cause"], &ejection["consecutive_errors"]), (&json!("connection"), &json!(5)));
+    assert_eq!(
+        (&ejection["ended_early_at"], &ejection["due"]),
+        (&Value::Null, &found["passive"]["ejected_until"])
+    );
+    assert!(hint(&found).contains("ends by itself"), "{found:#}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_panic_verdicts_do_not_count() {
+    let fixture = Fixture::new(web(json!([A])));
+    check(&fixture, A, Some(Reason::ConnectTimeout));
+    let found = explain(&fixture, A);
+    assert_eq!((&found["gets_requests"], &found["state"]), (&json!(true), &json!("unhealthy")), "{found:#}");
+    assert!(odd(&found).is_empty() && found["effective_weight"] == 1);
+    assert!(found["cause"]["text"].as_str().unwrap().contains("panic"));
+    assert!(hint(&found).contains("firewall"), "{found:#}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backup_waits_and_an_upstream_without_a_route_gets_nothing() {
+    let mut fixture = Fixture::new(web(json!([A, {"address": B, "priority": 1}])));
+    check(&fixture, A, None);
+    check(&fixture, B, None);
+    let found = explain(&fixture, B);
+    assert_eq!((&found["cause"]["factor"], &found["gets_requests"]), (&json!("priority"), &json!(false)));
+    let servers = fixture.upstream("web").record.to_model().servers;
+    fixture.publish(
+        json!([{"id": "other"}, {"id": "web", "servers": servers, "health_check": {"path": "/healthz"}}]),
+    );
+    let found = explain(&fixture, A);
+    assert_eq!(
+        (&found["cause"]["factor"], &found["gets_requests"]),
+        (&json!("route"), &json!(false)),
+        "{found:#}"
+    );
+    assert!(hint(&found).contains("route"), "{found:#}");
+}
