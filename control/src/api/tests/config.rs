@@ -52,10 +52,10 @@ async fn everything_is_replaced_at_once() {
         paths(&answer),
         [
             "replace /routes/default/action/upstreams",
+            "add /upstreams/api",
             "replace /upstreams/web/algorithm",
             "replace /upstreams/web/servers/a-1/weight",
             "remove /upstreams/web/servers/b-1",
-            "add /upstreams/api",
         ]
     );
     let table = api.reader.snapshot();
