@@ -10,10 +10,10 @@ fn explain(weir: &Weir, origin: &ProcessOrigin) -> Value {
     weir.api().get(&path).expect(200).json()
 }
 
-fn await_requests(weir: &Weir, origin: &ProcessOrigin, gets: bool) -> Value {
+fn await_requests(weir: &Weir, origin: &ProcessOrigin, gets: &Value) -> Value {
     eventually("the server gets requests, or not, as it should", || {
         let found = explain(weir, origin);
-        (found["gets_requests"] == gets).then_some(found)
+        (found["gets_requests"] == *gets).then_some(found)
     })
 }
 
@@ -30,11 +30,11 @@ fn a_killed_server_is_explained_and_so_is_its_return() {
             {"address": lost.address().to_string(), "weight": 3}, {"address": kept.address().to_string()},
         ],
     }));
-    let found = await_requests(&weir, &lost, true);
+    let found = await_requests(&weir, &lost, &true.into());
     assert_eq!((&found["effective_weight"], &found["hints"]), (&json!(3), &json!([])), "{found:#}");
 
     lost.kill();
-    let found = await_requests(&weir, &lost, false);
+    let found = await_requests(&weir, &lost, &false.into());
     assert_eq!((&found["state"], &found["effective_weight"]), (&json!("unhealthy"), &json!(0)), "{found:#}");
     assert_eq!(found["cause"]["factor"], "health", "{found:#}");
     assert_eq!(found["cause"]["reason"], "connect_refused", "{found:#}");
@@ -48,7 +48,7 @@ fn a_killed_server_is_explained_and_so_is_its_return() {
     assert_eq!(other["gets_requests"], true, "{other:#}");
 
     lost.restart();
-    let found = await_requests(&weir, &lost, true);
+    let found = await_requests(&weir, &lost, &true.into());
     assert_eq!(found["share_percent"], 75.0, "{found:#}");
     assert_eq!(found["check"]["last_change"]["to"], "healthy", "{found:#}");
 }

@@ -72,7 +72,7 @@ pub(super) enum ToAdd {
 #[serde(untagged)]
 pub(super) enum Added {
     /// The server, when one was sent by itself.
-    One(ServerView),
+    One(Box<ServerView>),
     /// The servers, when an array was sent.
     Many(Page),
 }

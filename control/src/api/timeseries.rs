@@ -99,6 +99,6 @@ fn query(mut params: Params) -> Result<SeriesQuery, Problem> {
     let shortest = Span::from_secs(step.length().as_secs());
     let window = params.span("window", shortest..=longest);
     params.finish()?;
-    let window = window.map_or(DEFAULT_WINDOW.min(step.reach()), Span::duration);
+    let window = window.map_or_else(|| DEFAULT_WINDOW.min(step.reach()), Span::duration);
     Ok(SeriesQuery { metrics, window, step })
 }

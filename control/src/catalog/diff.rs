@@ -78,7 +78,7 @@ impl Summary {
 pub fn diff(before: &Config, after: &Config) -> Vec<Difference> {
     let mut found = Differences::default();
     for (id, change) in changed(&before.routes, &after.routes) {
-        let (old, new) = sides(&change, |route| value(route));
+        let (old, new) = sides(&change, value);
         found.values(&place(["routes", id.as_str()]), old.as_ref(), new.as_ref());
     }
     for (id, change) in changed(&before.upstreams, &after.upstreams) {

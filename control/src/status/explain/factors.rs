@@ -15,7 +15,21 @@ pub(super) fn all(scene: &Scene<'_>) -> Vec<Factor> {
     vec![route(scene), admin_state(scene), weight(scene), health(scene), ejection(scene), priority(scene)]
 }
 
-fn factor(name: FactorName, ok: bool, text: String) -> Factor {
+/// What a factor does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Says {
+    Yes,
+    No,
+}
+
+impl From<bool> for Says {
+    fn from(ok: bool) -> Self {
+        if ok { Self::Yes } else { Self::No }
+    }
+}
+
+fn factor(name: FactorName, says: Says, text: String) -> Factor {
+    let ok = says == Says::Yes;
     Factor { name, ok, multiplier: u32::from(ok), text }
 }
 
@@ -27,7 +41,7 @@ fn route(scene: &Scene<'_>) -> Factor {
             format!("No route sends to the upstream \"{id}\", so that none of its servers gets requests.")
         }
     };
-    factor(FactorName::Route, scene.is_routed, text)
+    factor(FactorName::Route, scene.is_routed.into(), text)
 }
 
 fn admin_state(scene: &Scene<'_>) -> Factor {
@@ -37,7 +51,7 @@ fn admin_state(scene: &Scene<'_>) -> Factor {
         AdminState::Drain => "The operator drains it: no new requests, those under way finish.",
         AdminState::Maint => "The operator has it in maintenance: no requests.",
     };
-    factor(FactorName::AdminState, state == AdminState::Ready, text.to_owned())
+    factor(FactorName::AdminState, (state == AdminState::Ready).into(), text.to_owned())
 }
 
 fn weight(scene: &Scene<'_>) -> Factor {
@@ -46,7 +60,7 @@ fn weight(scene: &Scene<'_>) -> Factor {
         0 => "Its weight is 0: no new requests.".to_owned(),
         _ => format!("Its weight is {weight}."),
     };
-    Factor { multiplier: weight.into(), ..factor(FactorName::Weight, weight > 0, text) }
+    Factor { multiplier: weight.into(), ..factor(FactorName::Weight, (weight > 0).into(), text) }
 }
 
 fn health(scene: &Scene<'_>) -> Factor {
@@ -67,26 +81,26 @@ fn health(scene: &Scene<'_>) -> Factor {
     if health.late {
         text.push_str("; the checker is late, so that this is old");
     }
-    verdict(scene, FactorName::Health, ok, text)
+    verdict(scene, FactorName::Health, ok.into(), text)
 }
 
 fn ejection(scene: &Scene<'_>) -> Factor {
     let outlier = &scene.status.outlier;
-    let text = match outlier.until.filter(|_| scene.is_ejected) {
+    let text = match outlier.until.filter(|_| scene.is_ejected()) {
         Some(until) => format!("It is ejected until {until}: too many real requests failed in a row"),
         None if !scene.upstream.record.spec.outlier_detection.enabled => {
             "Ejection by the outcome of real requests is turned off".to_owned()
         }
         None => "It is not ejected".to_owned(),
     };
-    verdict(scene, FactorName::Ejection, !scene.is_ejected, text)
+    verdict(scene, FactorName::Ejection, (!scene.is_ejected()).into(), text)
 }
 
 /// A factor that is a verdict, and does not count in a panic.
-fn verdict(scene: &Scene<'_>, name: FactorName, ok: bool, mut text: String) -> Factor {
-    let is_distrusted = !ok && scene.eligible.panic;
+fn verdict(scene: &Scene<'_>, name: FactorName, says: Says, mut text: String) -> Factor {
+    let is_distrusted = says == Says::No && scene.eligible.panic;
     text.push_str(if is_distrusted { ". It does not count, because the upstream is in panic." } else { "." });
-    let factor = factor(name, ok, text);
+    let factor = factor(name, says, text);
     if is_distrusted { Factor { multiplier: 1, ..factor } } else { factor }
 }
 
@@ -102,5 +116,5 @@ fn priority(scene: &Scene<'_>) -> Factor {
             format!("It is a backup (priority {priority}), and enough servers of priority 0 are healthy.")
         }
     };
-    factor(FactorName::Priority, ok, text)
+    factor(FactorName::Priority, ok.into(), text)
 }

@@ -27,12 +27,15 @@ struct Scene<'a> {
     server: &'a Server,
     eligible: &'a Eligible,
     status: ServerStatus,
-    is_ejected: bool,
     is_routed: bool,
     now: Now,
 }
 
 impl Scene<'_> {
+    fn is_ejected(&self) -> bool {
+        self.server.state.outlier.is_ejected(self.now.moment)
+    }
+
     /// Whether the balancer may pick the server.
     fn is_member(&self) -> bool {
         self.members().any(|member| member.id == self.server.id)
@@ -60,7 +63,6 @@ impl Status {
             server,
             eligible: &eligible,
             status: ServerStatus::of(server, now.moment),
-            is_ejected: server.state.outlier.is_ejected(now.moment),
             is_routed: !table.config().routes_to(upstream.id.as_str()).is_empty(),
             now,
         };
