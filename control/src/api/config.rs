@@ -107,7 +107,7 @@ pub(super) struct Rollback {
     responses(
         (status = 200, description = "The configuration", headers(("ETag" = String, description = "The revision")), content(
             (View = "application/json", example = json!(examples::config())),
-            (View = "application/yaml"),
+            (String = "application/yaml"),
         )),
     )
 )]
@@ -152,7 +152,7 @@ pub(super) async fn show(api: &Api, config: Arc<Config>, format: Format) -> Resu
     ),
     request_body(content(
         (Document = "application/json", example = json!(examples::config_to_put())),
-        (Document = "application/yaml", example = json!(examples::config_as_yaml())),
+        (String = "application/yaml", example = json!(examples::config_as_yaml())),
     )),
     responses(
         (status = 200, description = "Replaced, or equal already", body = Changed, headers(("ETag" = String, description = "The revision")), example = json!(examples::config_change())),
@@ -187,7 +187,7 @@ pub(super) async fn replace(
     ),
     request_body(content(
         (Rollback = "application/json", example = json!({"to": 41, "message": "the new group was too slow"})),
-        (Rollback = "application/yaml", example = json!("to: 41\nmessage: the new group was too slow\n")),
+        (String = "application/yaml", example = json!("to: 41\nmessage: the new group was too slow\n")),
     )),
     responses(
         (status = 200, description = "Gone back, or equal already", body = Changed, headers(("ETag" = String, description = "The revision")), example = json!(examples::config_change())),

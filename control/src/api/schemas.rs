@@ -22,6 +22,7 @@ impl Modify for Completed {
             .filter_map(|(name, schema)| Some((name.clone(), flat(schema, &schemas)?)))
             .collect();
         show_servers(&mut completed);
+        overlap(&schemas, &mut completed);
         for content in merge_patches(document) {
             let Some(RefOr::Ref(whole)) = &content.schema else { continue };
             let Some(name) = whole.ref_location.strip_prefix(COMPONENTS).map(str::to_owned) else { continue };
@@ -48,6 +49,17 @@ impl Modify for Completed {
             }
         }
         drop_unused(document);
+    }
+}
+
+/// A turn of a server has all that a turn of an upstream has: the two do not exclude each other.
+fn overlap(schemas: &Map<String, Value>, completed: &mut Map<String, Value>) {
+    const NAME: &str = "HealthEvent";
+    let Some(Value::Object(event)) = schemas.get(NAME) else { return };
+    let mut event = event.clone();
+    if let Some(either) = event.remove("oneOf") {
+        event.insert("anyOf".to_owned(), either);
+        completed.insert(NAME.to_owned(), event.into());
     }
 }
 

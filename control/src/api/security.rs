@@ -48,12 +48,16 @@ impl Modify for Security {
 }
 
 fn secure(path: &str, method: &Method, operation: &mut Operation) {
+    // Nothing is needed as long as there is no token, hence the empty alternative. Scopes of bearer tokens have no place
+    // in the requirement (OpenAPI 3.1 §4.8.30 has them for OAuth alone), so that a person is told.
+    let token = || vec![SecurityRequirement::new(BEARER, [""; 0]), SecurityRequirement::default()];
     operation.security = Some(match permissions::of(method, Some(path), Probes::Guarded) {
         Demand::Public => Vec::new(),
-        // Nothing is needed as long as there is no token, hence the empty alternative.
-        Demand::Anybody => vec![SecurityRequirement::new(BEARER, [""; 0]), SecurityRequirement::default()],
+        Demand::Anybody => token(),
         Demand::Needs(need) => {
-            vec![SecurityRequirement::new(BEARER, [need.as_str()]), SecurityRequirement::default()]
+            let description = operation.description.get_or_insert_default();
+            description.push_str(&format!("\n\nNeeds the scope `{}`.", need.as_str()));
+            token()
         }
     });
 }

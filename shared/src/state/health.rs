@@ -110,13 +110,13 @@ pub struct Transition {
     pub at: Timestamp,
 }
 
-/// Whether a verdict comes from checks as they are made now.
+/// Whether the first check since the checks were changed is still to come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Recheck {
-    /// It does, or there is none.
+    /// It was made, or there is none.
     #[default]
     Done,
-    /// The first check of the new kind is still to come.
+    /// It is.
     Pending,
 }
 
@@ -329,12 +329,8 @@ mod tests {
 
     fn feed(health: &Health, outcomes: &str) -> Vec<HealthState> {
         let one = |c| outcome((c == '-').then_some(Reason::ConnectRefused));
-        outcomes
-            .chars()
-            .filter_map(|c| {
-                health.observe(&one(c), THRESHOLDS, Now::default()).map(|transition| transition.to)
-            })
-            .collect()
+        let observe = |c| health.observe(&one(c), THRESHOLDS, Now::default());
+        outcomes.chars().filter_map(observe).map(|transition| transition.to).collect()
     }
 
     #[test]
