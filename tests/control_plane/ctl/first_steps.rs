@@ -1,8 +1,10 @@
 //! From nothing to traffic, and every change of single resources, without another client.
 
+use std::time::Duration;
+
 use serde_json::json;
 use weir_tests::ctl::Ctl;
-use weir_tests::eventually::eventually;
+use weir_tests::eventually::{eventually, within};
 use weir_tests::origin::Origin;
 use weir_tests::weir::Weir;
 
@@ -22,7 +24,8 @@ fn the_first_five_minutes() {
 
     let gone = one.address().to_string();
     drop(one);
-    let health = eventually("a server is down", || {
+    // Three failed checks, with the default interval and its jitter.
+    let health = within(Duration::from_secs(40), "a server is down", || {
         let health = Ctl::on(&weir, "health").run();
         (health.code == 1 && health.out.contains("unhealthy")).then_some(health)
     });
