@@ -22,12 +22,11 @@ use super::{
     params::Params,
     problem::{Code, Problem},
     reply::{self, Call},
-    servers::{self, no_server},
-    upstreams::not_found,
+    servers,
     view::{self, ServerView},
 };
 use crate::{
-    catalog::{Applied, address, change::Change},
+    catalog::{Applied, change::Change},
     drains::{Drain, DrainOutcome, StartDrain, Then},
     error::Target,
     store::codec,
@@ -202,8 +201,7 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
     let config = api.catalog.config();
-    let parent = config.upstreams.get(upstream.as_str()).ok_or_else(|| not_found(&upstream))?;
-    let record = address::find(parent, &key).ok_or_else(|| no_server(&upstream, &key))?;
+    let record = servers::find(&config, &upstream, &key)?;
     let drain = api.catalog.drains().of(&upstream, &record.server.id).ok_or_else(|| {
         let detail = format!("The server \"{}\" is not being drained.", record.server.id);
         Problem::new(Code::NotFound, detail)

@@ -10,7 +10,7 @@ use axum::{
 use http::{Request, StatusCode};
 
 use super::{Api, params::Params, problem::Problem, reply, servers::no_server};
-use crate::{catalog::address, status::explain::view::Explanation};
+use crate::status::explain::view::Explanation;
 
 /// Explains why a server gets requests, or does not
 ///
@@ -30,8 +30,6 @@ pub(super) async fn server(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
-    let by_address = || api.status.explain(&upstream, &address::canonical(&key));
-    let explanation = api.status.explain(&upstream, &key).or_else(by_address);
-    let explanation = explanation.ok_or_else(|| no_server(&upstream, &key))?;
+    let explanation = api.status.explain(&upstream, &key).ok_or_else(|| no_server(&upstream, &key))?;
     Ok(reply::json(StatusCode::OK, &explanation))
 }

@@ -10,10 +10,7 @@ use axum::{
 use http::{Request, StatusCode};
 
 use super::{Api, params::Params, problem::Problem, reply, servers::no_server, upstreams::not_found};
-use crate::{
-    catalog::address,
-    status::{HealthPage, HealthQuery, ServerHealth, UpstreamHealth},
-};
+use crate::status::{HealthPage, HealthQuery, ServerHealth, UpstreamHealth};
 
 /// Reads the health of everything
 ///
@@ -72,8 +69,6 @@ pub(super) async fn server(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
-    let by_address = || api.status.server(&upstream, &address::canonical(&key));
-    let health = api.status.server(&upstream, &key).or_else(by_address);
-    let health = health.ok_or_else(|| no_server(&upstream, &key))?;
+    let health = api.status.server(&upstream, &key).ok_or_else(|| no_server(&upstream, &key))?;
     Ok(reply::json(StatusCode::OK, &health))
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use weir_shared::{
     id::Revision,
-    model::{Server, ServerOrAddress, ServerRecord},
+    model::{Config, Server, ServerOrAddress, ServerRecord},
     units::Span,
 };
 
@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     catalog::{
-        Applied, address,
+        Applied,
         change::{Change, Effect, Shape},
         submitted::{self, Submitted},
     },
@@ -137,8 +137,7 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
     let config = api.catalog.config();
-    let parent = config.upstreams.get(upstream.as_str()).ok_or_else(|| not_found(&upstream))?;
-    let record = address::find(parent, &key).ok_or_else(|| no_server(&upstream, &key))?;
+    let record = find(&config, &upstream, &key)?;
     reply::read(request.headers(), record.meta.revision, &config, || ServerView::from(record))
 }
 
@@ -238,8 +237,7 @@ pub(super) async fn delete(
 /// never changes, so that a change in between cannot make this wrong.
 fn implied_address(api: &Api, upstream: &str, key: &str) -> Option<String> {
     let config = api.catalog.config();
-    let present = config.upstreams.get(upstream).and_then(|record| address::find(record, key));
-    match present {
+    match find(&config, upstream, key).ok() {
         Some(record) => Some(record.server.address.clone()),
         None if key.contains(':') => Some(key.to_owned()),
         None => None,
@@ -285,6 +283,16 @@ fn answer_many(applied: &Applied) -> Result<Answer, Problem> {
 
 fn status(applied: &Applied) -> StatusCode {
     if applied.outcome.effect == Effect::Created { StatusCode::CREATED } else { StatusCode::OK }
+}
+
+/// The server of `upstream` that `key` names: its id, or its address however written.
+pub(super) fn find<'a>(
+    config: &'a Config,
+    upstream: &str,
+    key: &str,
+) -> Result<&'a Arc<ServerRecord>, Problem> {
+    let parent = config.upstreams.get(upstream).ok_or_else(|| not_found(upstream))?;
+    parent.find(key).ok_or_else(|| no_server(upstream, key))
 }
 
 /// The problem of a server that is not there.

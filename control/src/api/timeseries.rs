@@ -18,10 +18,7 @@ use super::{
     servers::no_server,
     upstreams::not_found,
 };
-use crate::{
-    catalog::address,
-    status::timeseries::{Metric, NoSeries, SeriesQuery, Step, TimeSeries},
-};
+use crate::status::timeseries::{Metric, NoSeries, SeriesQuery, Step, TimeSeries};
 
 /// How far back is shown when the caller does not say.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(15 * 60);
@@ -72,11 +69,7 @@ pub(super) async fn server(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let query = query(Params::of(request.uri())?)?;
-    let mut series = api.status.server_series(&upstream, &key, &query);
-    if series == Err(NoSeries::NotFound) {
-        series = api.status.server_series(&upstream, &address::canonical(&key), &query);
-    }
-    match series {
+    match api.status.server_series(&upstream, &key, &query) {
         Ok(series) => Ok(reply::json(StatusCode::OK, &series)),
         Err(NoSeries::NotFound) => Err(no_server(&upstream, &key)),
         Err(error @ NoSeries::TooManyServers) => Err(Problem::new(

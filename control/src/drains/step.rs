@@ -13,10 +13,7 @@ use super::{
     book::{Edit, Entry},
 };
 use crate::{
-    catalog::{
-        address,
-        change::{Change, Outcome},
-    },
+    catalog::change::{Change, Outcome},
     error::CatalogError,
     store::{RecordKind, RecordOp, codec},
 };
@@ -160,7 +157,7 @@ impl Drains {
     /// The drain of the server that `key` names.
     fn find(&self, config: &Config, upstream: &str, key: &str) -> Option<Arc<Drain>> {
         let record = config.upstreams.get(upstream)?;
-        self.of(upstream, &address::find(record, key)?.server.id)
+        self.of(upstream, &record.find(key)?.server.id)
     }
 }
 

@@ -96,8 +96,7 @@ impl Status {
     pub fn server(&self, upstream: &str, key: &str) -> Option<ServerHealth> {
         let table = self.reader.snapshot();
         let upstream = table.upstream(upstream)?;
-        let (id, _) = upstream.record.find(key)?;
-        let server = upstream.server(id.as_str())?;
+        let server = upstream.server(&upstream.record.find(key)?.server.id)?;
         Some(build::server(upstream, server, &self.drains, self.clock.now()))
     }
 

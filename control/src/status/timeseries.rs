@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use weir_shared::time::{Moment, Now, Timestamp};
+use weir_shared::{
+    id::ServerId,
+    time::{Moment, Now, Timestamp},
+};
 
 pub use super::series::Step;
 use super::{
@@ -140,14 +143,14 @@ impl Status {
     ) -> Result<TimeSeries, NoSeries> {
         let table = self.reader.snapshot();
         let upstream = table.upstream(upstream).ok_or(NoSeries::NotFound)?;
-        let (id, _) = upstream.record.find(key).ok_or(NoSeries::NotFound)?;
+        let record = upstream.record.find(key).ok_or(NoSeries::NotFound)?;
         if detail(&table) != Detail::Servers {
             return Err(NoSeries::TooManyServers);
         }
         let now = self.clock.now();
         let mut windows = self.windows();
         let window = window::of(&mut windows, upstream, now);
-        Ok(draw(window.server_series(&id), query, now))
+        Ok(draw(window.server_series(&ServerId::new(&record.server.id)), query, now))
     }
 }
 

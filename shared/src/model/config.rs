@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Listener, Route, Server, Upstream};
+use super::{Listener, Route, Server, Upstream, address::Address};
 use crate::{
-    id::{Epoch, Revision, RouteId, ServerId, UpstreamId},
+    id::{Epoch, Revision, RouteId, UpstreamId},
     time::Timestamp,
 };
 
@@ -51,11 +51,14 @@ impl UpstreamRecord {
         self.servers.iter().find(|record| record.server.id == id)
     }
 
-    /// The server whose id, or else whose address, is `key`.
+    /// The server that `key` names: its id, or else its address, however written.
     #[must_use]
-    pub fn find(&self, key: &str) -> Option<(ServerId, &Arc<ServerRecord>)> {
-        let by_address = || self.servers.iter().find(|record| record.server.address == key);
-        self.server(key).or_else(by_address).map(|record| (ServerId::new(&record.server.id), record))
+    pub fn find(&self, key: &str) -> Option<&Arc<ServerRecord>> {
+        if let Some(record) = self.server(key) {
+            return Some(record);
+        }
+        let wanted = Address::parse(key).ok()?;
+        self.servers.iter().find(|record| Address::parse(&record.server.address).is_ok_and(|it| it == wanted))
     }
 
     /// What an operator would write to get this upstream, servers included.

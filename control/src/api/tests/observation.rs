@@ -54,18 +54,21 @@ async fn health_is_shown_beside_a_server_when_asked_for() {
 }
 
 #[tokio::test]
-async fn an_explanation_is_found_by_id_or_address() {
+async fn a_server_is_found_by_id_or_address() {
     let api = api().await;
-    for key in ["b", "b:1", "B:01"] {
-        let found = api.get(&format!("/v1/upstreams/web/servers/{key}/explain")).await.json();
-        assert_eq!(
-            (&found["server"], &found["cause"]["factor"]),
-            (&json!("b"), &json!("admin_state")),
-            "{key}"
-        );
+    for what in ["", "/health", "/drain", "/explain", "/timeseries"] {
+        if what == "/drain" {
+            assert_eq!(api.post("/v1/upstreams/web/servers/b/drain", json!({})).await.status, 202);
+        }
+        for key in ["b", "b:1", "B:01"] {
+            let found = api.get(&format!("/v1/upstreams/web/servers/{key}{what}")).await;
+            assert_eq!(found.status, 200, "{key}{what}");
+        }
+        api.get(&format!("/v1/upstreams/web/servers/x{what}")).await.problem(404, "not_found");
+        api.get(&format!("/v1/upstreams/no/servers/b{what}")).await.problem(404, "not_found");
     }
-    api.get("/v1/upstreams/web/servers/x/explain").await.problem(404, "not_found");
-    api.get("/v1/upstreams/no/servers/b/explain").await.problem(404, "not_found");
+    let found = api.get("/v1/upstreams/web/servers/B:01/explain").await.json();
+    assert_eq!((&found["server"], &found["cause"]["factor"]), (&json!("b"), &json!("admin_state")));
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ pub(super) fn put(
     submitted: &Submitted<Server>,
 ) -> Result<Plan, CatalogError> {
     let before = scene.upstream(upstream)?;
-    let present = address::find(before, key);
+    let present = before.find(key);
     let id = present.map_or(key, |record| record.server.id.as_str());
     let target = Target::Server(upstream.to_owned(), id.to_owned());
     scene.demand(target, present.map(|record| record.meta.revision))?;
@@ -220,7 +220,7 @@ fn replace(
 }
 
 fn find<'a>(upstream: &'a UpstreamRecord, key: &str) -> Result<&'a Arc<ServerRecord>, CatalogError> {
-    address::find(upstream, key).ok_or_else(|| {
+    upstream.find(key).ok_or_else(|| {
         CatalogError::NotFound(format!("server \"{key}\" in upstream \"{}\"", upstream.spec.id))
     })
 }

@@ -49,13 +49,12 @@ impl Scene<'_> {
 }
 
 impl Status {
-    /// Why the server of `upstream` whose id, or else whose address, is `key`, gets requests or does not.
+    /// Why the server of `upstream` that `key` names, its id or address, gets requests or does not.
     #[must_use]
     pub fn explain(&self, upstream: &str, key: &str) -> Option<Explanation> {
         let table = self.reader.snapshot();
         let upstream = table.upstream(upstream)?;
-        let (id, _) = upstream.record.find(key)?;
-        let server = upstream.server(id.as_str())?;
+        let server = upstream.server(&upstream.record.find(key)?.server.id)?;
         let now = self.clock.now();
         let eligible = upstream.eligible(now.moment);
         let scene = Scene {
