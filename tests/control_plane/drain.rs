@@ -263,11 +263,21 @@ fn whoever_puts_the_server_back_to_use_ends_the_drain() {
     weir.api().set_default(&config::bare(&[slow.address()]));
     let mut client = ask(&weir, "/");
     eventually("the request is under way", || (gate.arrivals() == 1).then_some(()));
-    drain(&weir, slow.address(), &json!({"timeout": "300ms", "then": "remove"}));
+    weir.api().patch(&path(slow.address()), &json!({"admin_state": "drain"})).assert(200);
+    let later = hanging();
+    weir.api().post(SERVERS, &json!(later.address().to_string())).assert(201);
+    let _other_client = ask(&weir, "/");
+    eventually("a request is under way elsewhere", || (later.count() == 1).then_some(()));
+
+    let brief = json!({"timeout": "300ms", "then": "remove"});
+    drain(&weir, slow.address(), &brief);
     weir.api().patch(&path(slow.address()), &json!({"admin_state": "ready"})).assert(200);
     assert_eq!(drains(&weir), 0);
-    // Past the deadline that no longer counts.
-    std::thread::sleep(Duration::from_millis(600));
+    // Begun later with the same time: once this one is over, so is the deadline that no longer counts.
+    drain(&weir, later.address(), &brief);
+    eventually("the later drain is over", || {
+        (weir.api().get(&path(later.address())).status() == 404).then_some(())
+    });
     gate.open();
     assert_eq!(client.response("GET").unwrap().text(), "late");
     assert_eq!(client.get("/").text(), "late");
