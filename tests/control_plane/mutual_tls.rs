@@ -11,28 +11,28 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 use weir_tests::weir::{Launch, Weir};
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
 
 /// A certificate and its key, in PEM.
-struct Identity {
-    certificate: String,
-    key: String,
+pub(crate) struct Identity {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
-fn authority() -> Authority {
+pub(crate) fn authority() -> Authority {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-fn signed(authority: &Authority, name: &str) -> Identity {
+pub(crate) fn signed(authority: &Authority, name: &str) -> Identity {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
     let certificate = params.signed_by(&key, authority).unwrap();
     Identity { certificate: certificate.pem(), key: key.serialize_pem() }
 }
 
-fn write(folder: &Path, name: &str, text: &str) -> String {
+pub(crate) fn write(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
     std::fs::write(&path, text).unwrap();
     path.display().to_string()
@@ -64,7 +64,8 @@ fn get(admin: SocketAddr, authority: &Authority, identity: Option<&Identity>, pa
     answer.split(' ').nth(1)?.parse().ok()
 }
 
-fn start(folder: &Path, authority: &Authority) -> Weir {
+/// Weir with a certificate for `localhost`, signed like its clients'; `ca.pem` in `folder` has the signer.
+pub(crate) fn start(folder: &Path, authority: &Authority) -> Weir {
     let own = signed(authority, "localhost");
     let principals = r#"{"ops.example": ["admin"], "grafana.example": ["health:read", "metrics:read"]}"#;
     Launch::default()

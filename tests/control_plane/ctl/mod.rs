@@ -8,4 +8,5 @@ mod explain;
 mod first_steps;
 mod output;
 mod program;
+mod tls;
 mod whole;

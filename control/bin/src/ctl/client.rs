@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{call::Call, error::CtlError, place::Place, problem::Problem};
+use super::{call::Call, error::CtlError, place::Place, problem::Problem, tls::Tls};
 
 /// How long a connection may take: the API is near, or it is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -40,6 +40,8 @@ const KNOWS_REPETITIONS: &str = "idempotency_key";
 #[derive(Debug)]
 pub(super) struct Client {
     place: Place,
+    /// How to get there, when that takes TLS.
+    tls: Option<Tls>,
     /// The whole `Authorization` field.
     authorization: Option<header::HeaderValue>,
 }
@@ -74,9 +76,9 @@ enum Lost {
 }
 
 impl Client {
-    /// A client of the API at `place`, with the whole `Authorization` field to send.
-    pub(super) fn new(place: Place, authorization: Option<header::HeaderValue>) -> Self {
-        Self { place, authorization }
+    /// A client of the API at `place`, reached with `tls` where there is that, and with the whole `Authorization` field to send.
+    pub(super) fn new(place: Place, tls: Option<Tls>, authorization: Option<header::HeaderValue>) -> Self {
+        Self { place, tls, authorization }
     }
 
     /// Where the API is.
@@ -162,10 +164,16 @@ impl Client {
         let unsent = |cause: std::io::Error| Lost::Unsent(cause.to_string());
         let connecting = async {
             match &self.place {
-                Place::Tcp { host, port } => {
+                Place::Tcp { host, port, .. } => {
                     let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unsent)?;
                     stream.set_nodelay(true).map_err(unsent)?;
-                    handshake(stream, &mut connection).await
+                    match &self.tls {
+                        None => handshake(stream, &mut connection).await,
+                        Some(tls) => {
+                            let stream = tls.connect(host, stream).await.map_err(Lost::Unsent)?;
+                            handshake(stream, &mut connection).await
+                        }
+                    }
                 }
                 Place::Unix(path) => {
                     handshake(UnixStream::connect(path).await.map_err(unsent)?, &mut connection).await

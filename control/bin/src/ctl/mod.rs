@@ -23,6 +23,7 @@ mod problem;
 mod sse;
 mod table;
 mod text;
+mod tls;
 mod token;
 mod token_file;
 
@@ -33,6 +34,7 @@ pub(crate) use args::{CtlArgs, Shell};
 use client::Client;
 use error::{CtlError, Exit};
 use output::{Loudness, Output};
+use tls::Tls;
 
 /// What every command works with.
 #[derive(Debug)]
@@ -65,9 +67,10 @@ fn begin(args: &CtlArgs) -> Result<Exit, CtlError> {
     if authorization.is_some() && place.is_exposed() {
         output::remark(&format!("the token goes to {place} unencrypted"));
     }
+    let tls = place.is_https().then(|| Tls::new(&args.connection.tls)).transpose()?;
     let loudness = if args.output.quiet { Loudness::Quiet } else { Loudness::Normal };
     let session = Session {
-        client: Client::new(place, authorization),
+        client: Client::new(place, tls, authorization),
         output: Output::new(args.output.output, loudness),
     };
     runtime.block_on(dispatch(&session, &args.command))

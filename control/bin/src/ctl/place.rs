@@ -12,6 +12,8 @@ const DEFAULT_PORT: u16 = 9900;
 pub(crate) enum Place {
     /// Over TCP.
     Tcp {
+        /// In the clear, or with TLS.
+        scheme: Scheme,
         /// A name or an address, without brackets.
         host: String,
         /// The port.
@@ -21,12 +23,26 @@ pub(crate) enum Place {
     Unix(PathBuf),
 }
 
+/// How bytes travel over TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// In the clear.
+    Http,
+    /// With TLS.
+    Https,
+}
+
 impl Place {
+    /// Whether TLS is needed to get there.
+    pub(super) fn is_https(&self) -> bool {
+        matches!(self, Self::Tcp { scheme: Scheme::Https, .. })
+    }
+
     /// The `Host` of requests (RFC 9110 §7.2).
     pub(super) fn authority(&self) -> String {
         match self {
-            Self::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
-            Self::Tcp { host, port } => format!("{host}:{port}"),
+            Self::Tcp { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
+            Self::Tcp { host, port, .. } => format!("{host}:{port}"),
             // The socket has no name; this one is always served.
             Self::Unix(_) => "localhost".to_owned(),
         }
@@ -35,8 +51,8 @@ impl Place {
     /// Whether what is sent can be read on the way by others than this machine.
     pub(super) fn is_exposed(&self) -> bool {
         match self {
-            Self::Unix(_) => false,
-            Self::Tcp { host, .. } => {
+            Self::Unix(_) | Self::Tcp { scheme: Scheme::Https, .. } => false,
+            Self::Tcp { scheme: Scheme::Http, host, .. } => {
                 let is_loopback =
                     host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
                 !is_loopback && host != "localhost"
@@ -48,7 +64,8 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { .. } => write!(f, "http://{}", self.authority()),
+            Self::Tcp { scheme: Scheme::Http, .. } => write!(f, "http://{}", self.authority()),
+            Self::Tcp { scheme: Scheme::Https, .. } => write!(f, "https://{}", self.authority()),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -65,12 +82,12 @@ impl FromStr for Place {
                 path => Ok(Self::Unix(PathBuf::from(path))),
             };
         }
-        let expected = "expected http://HOST:PORT, HOST:PORT or unix:PATH";
-        let rest = match text.split_once("://") {
-            Some(("http", rest)) => rest,
-            Some(("https", _)) => return Err("https is not supported yet".to_owned()),
+        let expected = "expected http://HOST:PORT, https://HOST:PORT, HOST:PORT or unix:PATH";
+        let (scheme, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (Scheme::Http, rest),
+            Some(("https", rest)) => (Scheme::Https, rest),
             Some(_) => return Err(expected.to_owned()),
-            None => text,
+            None => (Scheme::Http, text),
         };
         if rest.contains('@') {
             return Err("a name or a token does not belong into the address: use WEIR_TOKEN".to_owned());
@@ -93,7 +110,7 @@ impl FromStr for Place {
             None if uri.authority().map(|authority| authority.as_str()) == uri.host() => DEFAULT_PORT,
             None => return Err(expected.to_owned()),
         };
-        Ok(Self::Tcp { host: host.to_owned(), port })
+        Ok(Self::Tcp { scheme, host: host.to_owned(), port })
     }
 }
 
@@ -109,6 +126,7 @@ mod tests {
             ("localhost", "http://localhost:9900"),
             ("http://weir.internal/", "http://weir.internal:9900"),
             ("[::1]:80", "http://[::1]:80"),
+            ("https://weir.internal", "https://weir.internal:9900"),
             ("0.0.0.0:9900", "http://127.0.0.1:9900"),
             ("[::]:9900", "http://[::1]:9900"),
             ("unix:weir-data/admin.sock", "unix:weir-data/admin.sock"),
@@ -124,7 +142,7 @@ mod tests {
             ("", "expected"),
             ("unix:", "path of a socket"),
             ("ftp://a", "expected http"),
-            ("https://a:1", "not supported yet"),
+            ("https://a:1/v1", "without a path"),
             ("http://token@a:1", "WEIR_TOKEN"),
             ("http://a:1/v1", "without a path"),
             ("http://a:99999", "expected"),
@@ -142,6 +160,7 @@ mod tests {
             ("[::1]:1", false),
             ("localhost:1", false),
             ("unix:/a", false),
+            ("https://10.0.0.1:1", false),
             ("10.0.0.1:1", true),
             ("localhost.example:1", true),
         ] {

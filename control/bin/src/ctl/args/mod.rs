@@ -16,7 +16,7 @@ pub(super) use drain::DrainArgs;
 pub(super) use resources::{Add, Delete, Get, Set};
 pub(super) use token::Token;
 
-use super::{error::EXIT_CODES, output::Format, place::Place};
+use super::{error::EXIT_CODES, output::Format, place::Place, tls::TlsArgs};
 
 /// Asks and changes a running Weir through its API.
 #[derive(Debug, Parser)]
@@ -44,7 +44,7 @@ pub(crate) struct CtlArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct ConnectionArgs {
-    /// Where the API is: http://HOST:PORT, HOST:PORT or unix:PATH. A token is taken from WEIR_TOKEN.
+    /// Where the API is: http://HOST:PORT, https://HOST:PORT, HOST:PORT or unix:PATH. A token is taken from WEIR_TOKEN.
     #[arg(
         long,
         global = true,
@@ -58,6 +58,9 @@ pub(super) struct ConnectionArgs {
     /// A file with the token, in place of WEIR_TOKEN.
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) tls: TlsArgs,
 }
 
 /// What is written, and how.
