@@ -20,6 +20,7 @@ mod p4_no_lost_update;
 mod p5_static_stability;
 mod p7_no_empty_by_accident;
 mod p8_health_truth;
+mod p9_drain;
 #[path = "../control_plane/problem.rs"]
 #[expect(dead_code, reason = "the suite of the API uses all of it")]
 mod problem;
