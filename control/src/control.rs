@@ -214,7 +214,8 @@ impl Control {
         let checker = HealthChecker::start(reader.clone(), writer.published(), config.clock)?;
         let mut following = JoinSet::new();
         if let Some(folder) = &data_dir {
-            let keeper = Keeper::new(folder.last_good(), reader.clone(), config.clock);
+            let keeper =
+                Keeper::new(folder.last_good(), reader.clone(), config.clock, catalog.report().clone());
             following.spawn_on(keeper.run(writer.published()), runtime.handle());
         }
         following.spawn_on(writer.run(), runtime.handle());

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use serde_json::json;
 use weir_tests::eventually::{eventually, within};
 use weir_tests::load::{Load, Plan};
 use weir_tests::weir::{Launch, Weir};
@@ -73,12 +74,22 @@ fn p5_static_stability_when_the_copy_cannot_be_written() {
         assert_eq!(book.write(&weir), Outcome::Made, "{calls}");
         eventually("it is told", || weir.logs().event("the last good configuration is not kept"));
         assert_store(&weir, "ok");
+        let info = weir.api().get("/v1/info").expect(200).json();
+        assert!(info["store"]["last_good_error"].is_string(), "{calls}: {info}");
+        let numbers = weir.api().get("/metrics").expect(200).response.text();
+        assert!(!numbers.contains("weir_last_good_write_failures_total 0"), "{calls}");
+        let health = weir.api().get("/healthz").expect(200).json();
+        assert_eq!(
+            (&health["status"], &health["checks"]["last_good"]["status"]),
+            (&json!("warn"), &json!("warn"))
+        );
         assert_eq!(weir.client().get("/").text(), "origin");
         assert!(fs::read(&copy).unwrap() == before, "{calls}: the copy there was is as it was");
         assert_eq!(book.write(&weir), Outcome::Made, "{calls}");
         within(Duration::from_secs(20), "and kept again", || {
             weir.logs().event("the last good configuration is kept again")
         });
+        assert!(weir.api().get("/v1/info").json()["store"]["last_good_error"].is_null());
         weir.kill();
         let weir = book.verify(calls);
         stop(weir);

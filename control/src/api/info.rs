@@ -59,6 +59,8 @@ pub(super) struct StoreInfo {
     epoch: String,
     /// Why nothing can be written, and what to do; null when writes are taken.
     reason: Option<String>,
+    /// Why `last-good.json`, the copy to start from without the store, is not up to date; null when it is.
+    last_good_error: Option<String>,
 }
 
 /// What one process can hold.
@@ -112,6 +114,7 @@ pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) ->
             view: store.view(),
             epoch: config.epoch.to_string(),
             reason: store.read_only().map(|reason| reason.to_string()),
+            last_good_error: store.stale_copy().map(|reason| reason.to_string()),
         },
         features: vec!["dry_run", "events", "idempotency_key", "if_match", "merge_patch"],
         limits: Limits {

@@ -93,7 +93,7 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>, request: Request<Body>) 
 
 /// Tells how the process is
 ///
-/// As `/readyz?verbose`, and whether the store takes writes. A warning is answered 200.
+/// As `/readyz?verbose`, and whether the store takes writes and the copy of it is up to date. A warning is answered 200.
 #[utoipa::path(
     get, path = "/healthz", tag = "operations", operation_id = "getHealthz",
     responses(
@@ -102,11 +102,17 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>, request: Request<Body>) 
     )
 )]
 pub(super) async fn healthz(State(api): State<Arc<Api>>) -> Response {
-    let store = match api.catalog.report().read_only() {
-        None => Check { status: Verdict::Pass, output: None },
-        Some(reason) => Check { status: Verdict::Warn, output: Some(reason.to_string()) },
+    let known = api.catalog.report();
+    let warned = |reason: Option<Arc<str>>| Check {
+        status: if reason.is_some() { Verdict::Warn } else { Verdict::Pass },
+        output: reason.map(|reason| reason.to_string()),
     };
-    let checks = BTreeMap::from([("table", table(&api)), ("listener", listener(&api)), ("store", store)]);
+    let checks = BTreeMap::from([
+        ("table", table(&api)),
+        ("listener", listener(&api)),
+        ("store", warned(known.read_only())),
+        ("last_good", warned(known.stale_copy())),
+    ]);
     answer(&report(checks))
 }
 
@@ -125,6 +131,7 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
         events: api.catalog.events().counts(),
         audit: api.audit.stats(),
         store: &api.catalog.report().view(),
+        last_good_failures: api.catalog.report().copy_failures(),
         drains: api.catalog.drains().count(),
         changes: api.catalog.times(),
         servers: ServerSeries::Auto,

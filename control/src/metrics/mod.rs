@@ -62,6 +62,8 @@ pub struct Sources<'a> {
     pub audit: &'a AuditStats,
     /// How the configuration is kept.
     pub store: &'a StoreView,
+    /// How often `last-good.json` could not be written.
+    pub last_good_failures: u64,
     /// Drains under way.
     pub drains: usize,
     /// How long changes took.

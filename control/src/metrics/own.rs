@@ -28,6 +28,12 @@ pub(super) fn write(sources: &Sources<'_>, text: &mut Writer) {
     text.single("weir_drains_active", Kind::Gauge, "Servers being drained.", sources.drains);
     changes(sources.changes, text);
     store(sources.store, text);
+    text.single(
+        "weir_last_good_write_failures_total",
+        Kind::Counter,
+        "Times last-good.json, the copy of the configuration to start from without the store, could not be written.",
+        sources.last_good_failures,
+    );
     checker(sources.checker, sources.now.moment, text);
     events(sources.events, text);
     listener(sources.listener, text);
@@ -36,6 +42,12 @@ pub(super) fn write(sources: &Sources<'_>, text: &mut Writer) {
         Kind::Counter,
         "Records of refused or tried API calls that were not kept.",
         sources.audit.dropped(),
+    );
+    text.single(
+        "weir_api_rate_limited_total",
+        Kind::Counter,
+        "API calls refused for there being too many; the audit has the first of each caller in a minute.",
+        sources.audit.rate_limited(),
     );
 }
 

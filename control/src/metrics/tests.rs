@@ -37,6 +37,7 @@ fn text(fixture: &Fixture, servers: ServerSeries) -> String {
         checker: &CheckerStats::default(),
         audit: &crate::audit::Stats::default(),
         store: &store,
+        last_good_failures: 3,
         drains: 2,
         changes: &ApplyTimes::default(),
         servers,
