@@ -40,6 +40,12 @@ impl Limiter {
         Self { interval, ahead: interval * rate.burst.max(1), idle_at: Mutex::default() }
     }
 
+    /// Lets every caller pass once in `interval`.
+    #[must_use]
+    pub fn once_in(interval: Duration) -> Self {
+        Self { interval, ahead: interval, idle_at: Mutex::default() }
+    }
+
     /// Counts one call of `caller`, or answers how long to wait for the next.
     ///
     /// # Errors
@@ -82,6 +88,16 @@ mod tests {
         assert!(limiter.take("a", at(1100)).is_err());
         let passed = (0..20).filter(|_| limiter.take("a", at(9000)).is_ok()).count();
         assert_eq!(passed, 5, "idle time is saved up to the burst");
+    }
+
+    #[test]
+    fn once_in_an_interval_is_once() {
+        let limiter = Limiter::once_in(Duration::from_secs(60));
+        let passes = |millis| limiter.take("a", at(millis)).is_ok();
+        assert_eq!(
+            [0, 1, 59_999, 60_000, 60_001, 500_000].map(passes),
+            [true, false, false, true, false, true]
+        );
     }
 
     #[test]

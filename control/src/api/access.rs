@@ -115,7 +115,7 @@ pub(super) fn peer(request: &Request) -> Peer {
 }
 
 /// The caller's machine, for counting. Whoever has one IPv6 address has the network of 64 bits around it.
-fn remote(peer: &Peer) -> String {
+pub(super) fn remote(peer: &Peer) -> String {
     match peer {
         Peer::Tcp { remote: Some(remote), .. } => match remote.ip().to_canonical() {
             IpAddr::V4(ip) => ip.to_string(),

@@ -119,8 +119,7 @@ impl Answer {
 
     /// As HTTP, showing as much as is preferred and there.
     pub(super) fn response(self, preferences: Preferences) -> Response {
-        let is_minimal = preferences.returning == Some(Returning::Minimal);
-        let body = self.body.filter(|_| !is_minimal);
+        let body = self.body.filter(|_| !preferences.is_minimal());
         let mut status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
         if body.is_none() && status == StatusCode::OK {
             status = StatusCode::NO_CONTENT;

@@ -40,7 +40,9 @@ pub(super) struct Page {
 /// Reads the audit
 ///
 /// Calls that changed something, were tried or were refused, newest first, for 90 days and up to 100 000 of them. A
-/// change and its record are written together. Calls that were refused for their number are counted, not recorded.
+/// change and its record are written together. Of calls refused for there being too many (429), the first of each caller
+/// in a minute is recorded. Records beyond one a second, after the first 600, of calls that changed nothing are dropped and
+/// counted (`weir_audit_dropped_total`).
 #[utoipa::path(
     get, path = "/v1/audit", tag = "access", operation_id = "listAudit",
     params(

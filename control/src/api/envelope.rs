@@ -15,7 +15,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use rand::RngExt;
 
 use super::{
@@ -50,10 +50,7 @@ pub async fn wrap(State(api): State<Arc<Api>>, mut request: Request, next: Next)
     let trail = Trail::of(&request, &id, api.clock);
     request.extensions_mut().insert(Arc::clone(&trail));
     let response = admit(&api, request, &trail, next).await;
-    let code = response.extensions().get::<Problem>().map(|problem| problem.code().as_str());
-    if let Some(entry) = trail.end(response.status().as_u16(), code, api.catalog.config().revision) {
-        api.audit.note(entry, api.clock.now().moment);
-    }
+    record(&api, &trail, &response);
     let mut response = if response.status().is_client_error() || response.status().is_server_error() {
         explain(&api, response, &path, &id)
     } else {
@@ -69,6 +66,20 @@ pub async fn wrap(State(api): State<Arc<Api>>, mut request: Request, next: Next)
     fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     tracing::debug!(%method, path, status = response.status().as_u16(), request_id = %id.0, "request");
     response
+}
+
+/// Hands over what the audit is to say of a request that changed nothing.
+fn record(api: &Api, trail: &Trail, response: &Response) {
+    let code = response.extensions().get::<Problem>().map(|problem| problem.code().as_str());
+    let entry = trail.end(response.status(), code, api.catalog.config().revision);
+    let now = api.clock.now().moment;
+    match entry {
+        Some(entry) if response.status() == StatusCode::TOO_MANY_REQUESTS => {
+            api.audit.note_flood(&trail.caller(), entry, now);
+        }
+        Some(entry) => api.audit.note(entry, now),
+        None => {}
+    }
 }
 
 async fn admit(api: &Api, mut request: Request, trail: &Trail, next: Next) -> Response {

@@ -48,6 +48,11 @@ impl Preferences {
         found
     }
 
+    /// Whether as little as can be is to be shown.
+    pub(super) fn is_minimal(self) -> bool {
+        self.returning == Some(Returning::Minimal)
+    }
+
     /// The text of `Preference-Applied` when the answer showed as much as `shown`; `None` when nothing was preferred.
     pub(super) fn applied(self, shown: Returning) -> Option<String> {
         let returned = (self.returning == Some(shown)).then(|| match shown {

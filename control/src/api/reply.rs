@@ -212,7 +212,8 @@ impl Call {
             retry::remember(&mut beside, Arc::clone(once), render);
         }
         if let Some(trail) = self.trail.clone() {
-            beside.add(move |applied| vec![trail.changing(applied)]);
+            let preferences = self.preferences;
+            beside.add(move |applied| vec![trail.changing(applied, preferences)]);
         }
         let request = catalog::Request {
             change,

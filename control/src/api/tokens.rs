@@ -184,7 +184,8 @@ pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) ->
 /// Creates a token
 ///
 /// The answer holds its secret, once. As long as there is no token, everybody on this machine may call the API; with the
-/// first one, every call over TCP needs one.
+/// first one, every call over TCP needs one. An `Idempotency-Key` is not honoured, because answers that are given again
+/// would have to be kept, and no secret is: after an answer that was lost the token is there, and can be rotated.
 #[utoipa::path(
     post, path = "/v1/tokens", tag = "access", operation_id = "createToken",
     request_body(content = NewToken, examples(
@@ -230,7 +231,8 @@ pub(super) async fn read(
 /// Changes a token's secret
 ///
 /// The answer holds the new one, once. The one before is accepted for a while yet, so that it can be replaced wherever
-/// it is used; two are good at most.
+/// it is used; two are good at most. An `Idempotency-Key` is not honoured, because no secret is kept to be shown again:
+/// after an answer that was lost, rotate once more.
 #[utoipa::path(
     post, path = "/v1/tokens/{token}/rotate", tag = "access", operation_id = "rotateToken",
     params(
@@ -303,7 +305,7 @@ fn trail(request: &Request<Body>) -> Option<Arc<Trail>> {
 fn noted(api: &Api, trail: Option<Arc<Trail>>, status: StatusCode, op: &str, path: &str) -> Vec<RecordOp> {
     let changes = json!({"total": 1, "changes": [{"op": op, "path": path.trim_start_matches("/v1")}]});
     let revision = api.catalog.config().revision;
-    trail.map(|trail| trail.changing_beside(status.as_u16(), revision, changes)).into_iter().collect()
+    trail.map(|trail| trail.changing_beside(status, revision, changes)).into_iter().collect()
 }
 
 fn location(id: &str) -> String {

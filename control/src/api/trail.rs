@@ -6,11 +6,11 @@ use std::sync::{
 };
 
 use axum::extract::Request;
-use http::{Method, Uri};
+use http::{Method, StatusCode, Uri};
 use serde_json::Value;
 use weir_shared::{id::Revision, time::Now};
 
-use super::{access, envelope::RequestId, trial_document::MAX_MESSAGE};
+use super::{access, envelope::RequestId, prefer::Preferences, trial_document::MAX_MESSAGE};
 use crate::{
     access::{principal::Who, token},
     audit::{Actor, Entry},
@@ -33,6 +33,8 @@ pub(super) struct Trail {
     begun: Now,
     request_id: Arc<str>,
     remote: String,
+    /// The caller's machine.
+    machine: String,
     method: Method,
     path: String,
     message: Option<String>,
@@ -46,12 +48,14 @@ pub(super) struct Trail {
 impl Trail {
     /// The trail of `request`.
     pub(super) fn of(request: &Request, id: &RequestId, clock: Clock) -> Arc<Self> {
+        let peer = access::peer(request);
         let path: String = token::redact(request.uri().path()).chars().take(MAX_PATH).collect();
         Arc::new(Self {
             clock,
             begun: clock.now(),
             request_id: Arc::clone(&id.0),
-            remote: access::peer(request).to_string(),
+            remote: peer.to_string(),
+            machine: access::remote(&peer),
             method: request.method().clone(),
             path,
             message: parameter(request.uri(), "message").map(|text| token::redact(&text)),
@@ -72,12 +76,19 @@ impl Trail {
         self.reason.get_or_init(|| reason);
     }
 
+    /// Who makes the request and from which machine, for counting.
+    pub(super) fn caller(&self) -> String {
+        format!("{} {}", self.who.get().unwrap_or(&Who::Anybody), self.machine)
+    }
+
     /// The step that records the request in the transaction of the change it makes.
-    pub(super) fn changing(&self, applied: &Applied) -> RecordOp {
+    pub(super) fn changing(&self, applied: &Applied, preferences: Preferences) -> RecordOp {
         let status = match applied.outcome.effect {
-            Effect::Created => 201,
-            Effect::Changed | Effect::Unchanged => 200,
-            Effect::Deleted => 204,
+            _ if applied.drain.is_some() => StatusCode::ACCEPTED,
+            Effect::Created => StatusCode::CREATED,
+            Effect::Deleted => StatusCode::NO_CONTENT,
+            Effect::Changed | Effect::Unchanged if preferences.is_minimal() => StatusCode::NO_CONTENT,
+            Effect::Changed | Effect::Unchanged => StatusCode::OK,
         };
         let changes = serde_json::to_value(Summary::of(&diff(&applied.before, &applied.config))).ok();
         let revisions = (applied.before.revision, applied.config.revision);
@@ -85,7 +96,7 @@ impl Trail {
     }
 
     /// The step that records the request in the transaction of a change beside the configuration.
-    pub(super) fn changing_beside(&self, status: u16, revision: Revision, changes: Value) -> RecordOp {
+    pub(super) fn changing_beside(&self, status: StatusCode, revision: Revision, changes: Value) -> RecordOp {
         self.recorded(self.entry(status, None, (revision, revision), Some(changes)))
     }
 
@@ -95,19 +106,19 @@ impl Trail {
     }
 
     /// The record of the request, which was answered `status`, unless it is written already or not worth one: a read that
-    /// was let through, and what was refused for there being too much of it.
-    pub(super) fn end(&self, status: u16, code: Option<&str>, revision: Revision) -> Option<Entry> {
-        let is_success = status < 400;
-        let is_written = is_success && self.is_recorded.load(Ordering::Relaxed);
-        let matters = !self.method.is_safe() || self.reason.get().is_some();
-        let is_flood = status == 429;
-        (matters && !is_written && !is_flood)
+    /// was let through.
+    pub(super) fn end(&self, status: StatusCode, code: Option<&str>, revision: Revision) -> Option<Entry> {
+        let is_refusal = status.is_client_error() || status.is_server_error();
+        let is_written = !is_refusal && self.is_recorded.load(Ordering::Relaxed);
+        let is_flood = status == StatusCode::TOO_MANY_REQUESTS;
+        let matters = !self.method.is_safe() || self.reason.get().is_some() || is_flood;
+        (matters && !is_written)
             .then(|| self.entry(status, code.map(str::to_owned), (revision, revision), None))
     }
 
     fn entry(
         &self,
-        status: u16,
+        status: StatusCode,
         code: Option<String>,
         (revision_before, revision_after): (Revision, Revision),
         changes: Option<Value>,
@@ -121,7 +132,7 @@ impl Trail {
             remote: self.remote.clone(),
             method: self.method.to_string(),
             path: self.path.clone(),
-            status,
+            status: status.as_u16(),
             code,
             reason: self.reason.get().map(|reason| (*reason).to_owned()),
             revision_before,

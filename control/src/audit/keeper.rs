@@ -122,6 +122,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn of_each_caller_who_calls_too_often_there_is_one_record_a_minute() {
+        let store = Arc::new(Memory::default());
+        store.initialise(Epoch("abc123".into())).await.unwrap();
+        let (audit, waiting) = Audit::new();
+        let stats = Arc::clone(audit.stats());
+        for second in 0..120 {
+            let now = Moment::from_elapsed(Duration::from_secs(second));
+            for caller in ["a", "b"] {
+                audit.note_flood(caller, entry(caller), now);
+            }
+        }
+        drop(audit);
+        Keeper::new(waiting, Some(store.clone()), Arc::clone(&stats)).run().await;
+        let kept = store.records(RecordKind::Audit, Page::ALL).await.unwrap();
+        assert_eq!((kept.len(), stats.rate_limited(), stats.dropped()), (4, 240, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn without_a_store_everything_is_dropped_and_nothing_waits() {
         let (audit, waiting) = Audit::new();
         let stats = Arc::clone(audit.stats());

@@ -3,12 +3,16 @@
 //! The record of a change is in the change's own transaction, so that neither is there without the other. Records of
 //! refused and tried calls are gathered and written a few at a time by a task of its own ([`Keeper`]): a flood of them
 //! delays no change and fills no disk, because there is a queue with an end and a rate beyond which they are only counted.
+//! Of a caller who is refused for calling too often there is one record a minute.
 
 mod keeper;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 pub use keeper::Keeper;
@@ -32,6 +36,9 @@ const MAX_WAITING: usize = 256;
 
 /// How many refused and tried calls are recorded: at this rate, records of changes stay for weeks whatever is tried.
 const RATE: Rate = Rate { per_second: 1, burst: 600 };
+
+/// How often a caller who is refused for there being too many calls is recorded.
+const FLOOD_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Who made a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -108,6 +115,7 @@ impl Entry {
 #[derive(Debug, Default)]
 pub struct Stats {
     dropped: AtomicU64,
+    rate_limited: AtomicU64,
 }
 
 impl Stats {
@@ -115,6 +123,12 @@ impl Stats {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Calls that were refused for there being too many.
+    #[must_use]
+    pub fn rate_limited(&self) -> u64 {
+        self.rate_limited.load(Ordering::Relaxed)
     }
 
     fn drop_some(&self, count: usize) {
@@ -127,6 +141,7 @@ impl Stats {
 pub struct Audit {
     queue: mpsc::Sender<Entry>,
     limiter: Limiter,
+    floods: Limiter,
     stats: Arc<Stats>,
 }
 
@@ -135,7 +150,8 @@ impl Audit {
     #[must_use]
     pub fn new() -> (Self, mpsc::Receiver<Entry>) {
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
-        (Self { queue, limiter: Limiter::new(RATE), stats: Arc::default() }, waiting)
+        let floods = Limiter::once_in(FLOOD_INTERVAL);
+        (Self { queue, limiter: Limiter::new(RATE), floods, stats: Arc::default() }, waiting)
     }
 
     /// How many were not kept.
@@ -148,6 +164,14 @@ impl Audit {
     pub fn note(&self, entry: Entry, now: Moment) {
         if self.limiter.take("", now).is_err() || self.queue.try_send(entry).is_err() {
             self.stats.drop_some(1);
+        }
+    }
+
+    /// Counts a call of `caller` that was refused for there being too many, and hands over the first in a minute.
+    pub fn note_flood(&self, caller: &str, entry: Entry, now: Moment) {
+        self.stats.rate_limited.fetch_add(1, Ordering::Relaxed);
+        if self.floods.take(caller, now).is_ok() {
+            self.note(entry, now);
         }
     }
 }

@@ -53,6 +53,8 @@ async fn a_drain_needs_no_body_and_is_shown_everywhere() {
     let busy = Busy::new(&api);
     let begun = api.send("POST", DRAIN, &[], "").await;
     assert_eq!((begun.status.as_u16(), begun.revision()), (202, 2), "{begun:?}");
+    let audited = api.get("/v1/audit").await.json()["items"][0].clone();
+    assert_eq!((&audited["status"], &audited["revision_after"]), (&json!(202), &json!(2)));
     assert_eq!(begun.header("location"), format!("{SERVER}/health"));
     assert_eq!(begun.header("etag"), "\"r2.abc123\"");
     let shown = begun.json();

@@ -17,6 +17,8 @@ async fn a_minimal_answer_has_the_fields_and_no_body() {
     let changed = api.send("PATCH", "/v1/upstreams/web", &minimal, r#"{"algorithm":"random"}"#).await;
     assert_eq!((changed.status.as_u16(), changed.text.as_str()), (204, ""));
     assert_eq!((changed.header("content-type"), changed.revision()), ("", 2));
+    let audited = api.get("/v1/audit").await.json();
+    assert_eq!((&audited["items"][0]["status"], &audited["items"][1]["status"]), (&json!(204), &json!(201)));
     let whole = [JSON, ("prefer", "return=representation")];
     let shown = api.send("PATCH", "/v1/upstreams/web", &whole, r#"{"algorithm":"round_robin"}"#).await;
     assert_eq!((shown.status.as_u16(), shown.json()["id"].as_str()), (200, Some("web")));

@@ -171,3 +171,38 @@ async fn history_names_the_caller() {
     let actors: Vec<&str> = revisions.iter().map(|entry| entry.meta.actor.as_str()).collect();
     assert_eq!(actors, ["token:ci", "local"]);
 }
+
+#[tokio::test]
+async fn nobody_is_given_what_another_was_answered() {
+    let (api, root) = closed().await;
+    let ci = make(&api, &root, json!({"id": "ci", "scopes": ["servers:write"]})).await;
+    let keyed = async |token: &str| {
+        let bearer = format!("Bearer {token}");
+        let fields = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+            ("idempotency-key", "k"),
+        ];
+        api.send("POST", "/v1/upstreams/web/servers", &fields, "\"c:1\"").await
+    };
+    assert_eq!(keyed(&ci).await.status, 201);
+    let other = keyed(&root).await;
+    other.problem(422, "idempotency_mismatch");
+    assert!(!other.text.contains("c-1") && other.header("etag").is_empty(), "{other:?}");
+    let again = keyed(&ci).await;
+    assert_eq!((again.status.as_u16(), again.header("idempotency-replayed")), (201, "true"));
+}
+
+#[tokio::test]
+async fn a_secret_is_not_kept_to_be_answered_again() {
+    let (api, root) = closed().await;
+    let bearer = format!("Bearer {root}");
+    let fields =
+        [("authorization", bearer.as_str()), ("content-type", "application/json"), ("idempotency-key", "k")];
+    let made = api.send("POST", "/v1/tokens", &fields, r#"{"id":"ci","scopes":["health:read"]}"#).await;
+    assert_eq!(made.status, 201);
+    let again = api.send("POST", "/v1/tokens", &fields, r#"{"id":"ci","scopes":["health:read"]}"#).await;
+    again.problem(409, "exists");
+    let kept = api.store.records(crate::store::RecordKind::Answer, crate::store::Page::ALL).await.unwrap();
+    assert!(kept.is_empty(), "{kept:?}");
+}
