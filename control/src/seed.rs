@@ -144,7 +144,7 @@ pub(crate) async fn plant(seed: Result<Seed, SeedError>, catalog: &Catalog) -> R
         beside: catalog::Beside::default(),
     };
     let applied = catalog.apply(request).await?;
-    tracing::info!(%path, upstreams = applied.config.upstreams.len(), "the configuration is that of the file");
+    tracing::info!(%path, upstreams = applied.config.upstreams.size(), "the configuration is that of the file");
     for Warning { path, detail } in warnings {
         tracing::warn!(path, detail, "probably not meant");
     }

@@ -3,14 +3,30 @@
 //! A version is made from the one before by taking over pointers, so that what did not change is told by comparing
 //! pointers, without looking at what they point to. The cost beyond that is the size of the change.
 
-use std::{cmp::Ordering, collections::BTreeMap, iter::Peekable, ops::Range, sync::Arc};
+use std::{cmp::Ordering, iter::Peekable, ops::Range, sync::Arc};
+
+/// An ordered map whose clone is one pointer, and whose next version shares with it all but the path to what changed.
+pub type SharedMap<K, V> = rpds::RedBlackTreeMapSync<K, Arc<V>>;
 
 /// The entries of two maps that are not the same pointer, by key: what was and what is.
 pub fn changed<'a, K: Ord, V>(
-    before: &'a BTreeMap<K, Arc<V>>,
-    after: &'a BTreeMap<K, Arc<V>>,
+    before: &'a SharedMap<K, V>,
+    after: &'a SharedMap<K, V>,
 ) -> impl Iterator<Item = (&'a K, Change<'a, V>)> {
     Changed { before: before.iter().peekable(), after: after.iter().peekable() }
+}
+
+/// `after` with every entry that is equal in `before` taken over from there, so that it is recognised as unchanged.
+#[must_use]
+pub fn taking_over<K: Ord + Clone, V: PartialEq>(
+    after: &SharedMap<K, V>,
+    before: &SharedMap<K, V>,
+) -> SharedMap<K, V> {
+    let taken = |(key, value): (&K, &Arc<V>)| {
+        let same = before.get(key).filter(|same| *same == value);
+        (key.clone(), Arc::clone(same.unwrap_or(value)))
+    };
+    after.iter().map(taken).collect()
 }
 
 /// What became of an entry.
@@ -22,6 +38,19 @@ pub enum Change<'a, V> {
     Replaced(&'a Arc<V>, &'a Arc<V>),
     /// It is gone.
     Removed(&'a Arc<V>),
+}
+
+impl<'a, V> Change<'a, V> {
+    /// From what was to what is; `None` if that is the same, or nothing.
+    #[must_use]
+    pub fn of(before: Option<&'a Arc<V>>, after: Option<&'a Arc<V>>) -> Option<Self> {
+        match (before, after) {
+            (None, Some(is)) => Some(Self::Added(is)),
+            (Some(was), None) => Some(Self::Removed(was)),
+            (Some(was), Some(is)) if !Arc::ptr_eq(was, is) => Some(Self::Replaced(was, is)),
+            _ => None,
+        }
+    }
 }
 
 struct Changed<B: Iterator, A: Iterator> {
@@ -83,8 +112,8 @@ mod tests {
     #[test]
     fn entries_come_go_and_change_in_order() {
         let [a, b, c, d, e] = [1, 2, 3, 4, 5].map(Arc::new);
-        let before = BTreeMap::from([("a", Arc::clone(&a)), ("b", Arc::clone(&b)), ("d", Arc::clone(&d))]);
-        let after = BTreeMap::from([("b", Arc::clone(&c)), ("c", c), ("d", d), ("e", e)]);
+        let before = SharedMap::from_iter([("a", Arc::clone(&a)), ("b", Arc::clone(&b)), ("d", Arc::clone(&d))]);
+        let after = SharedMap::from_iter([("b", Arc::clone(&c)), ("c", c), ("d", d), ("e", e)]);
         let found: Vec<String> = changed(&before, &after)
             .map(|(key, change)| match change {
                 Change::Added(is) => format!("{key}+{is}"),

@@ -10,6 +10,7 @@ use weir_shared::{
     error::{FieldError, Invalid, Pointer},
     id::Revision,
     model::Config,
+    sharing::taking_over,
     table::{Compiler, Table, TableReader, TableWriter},
     time::Moment,
 };
@@ -274,13 +275,8 @@ impl Writer {
 }
 
 /// `config` with every upstream that is equal in `before` taken over from there, so that it is recognised as unchanged.
-pub(super) fn share(mut config: Config, before: &Config) -> Config {
-    for (id, record) in &mut config.upstreams {
-        if let Some(same) = before.upstreams.get(id).filter(|same| *same == record) {
-            *record = Arc::clone(same);
-        }
-    }
-    config
+pub(super) fn share(config: Config, before: &Config) -> Config {
+    Config { upstreams: taking_over(&config.upstreams, &before.upstreams), ..config }
 }
 
 fn first(invalid: &Invalid) -> String {

@@ -7,6 +7,7 @@ use tokio::{sync::watch, time::Instant};
 use weir_shared::{
     id::{Epoch, Revision},
     model::{Config, Document, Meta},
+    sharing::taking_over,
     state::{HealthRecord, ServerState, WorkerId},
     table::{Compiler, TableReader, TableWriter, Upstream, channel},
 };
@@ -53,11 +54,7 @@ impl Fixture {
         let before = table.config();
         let revision = Revision(before.revision.0 + 1);
         let mut config = document.into_config(revision, before.epoch.clone(), Meta::default());
-        for (id, record) in &mut config.upstreams {
-            if let Some(same) = before.upstreams.get(id).filter(|same| same == &record) {
-                *record = Arc::clone(same);
-            }
-        }
+        config.upstreams = taking_over(&config.upstreams, &before.upstreams);
         let compiler = Compiler { workers: 2 };
         let next = compiler.compile(Arc::new(config), Some(&table), self.clock.now()).unwrap();
         self.writer.publish(next, self.clock.now());

@@ -78,7 +78,7 @@ impl Targets {
     pub(super) fn reconcile(&mut self, table: Arc<Table>, timing: &mut Timing<'_>) {
         let before = self.table.replace(Arc::clone(&table));
         let changes: Vec<Change<'_, Upstream>> = match &before {
-            Some(before) => table.changes_since(before).map(|(_, change)| change).collect(),
+            Some(before) => table.changes_since(before).into_iter().map(|(_, change)| change).collect(),
             None => table.upstreams().map(Change::Added).collect(),
         };
         let mut soon: Vec<(Duration, Vec<TargetId>)> = Vec::new();

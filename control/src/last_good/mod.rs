@@ -253,7 +253,7 @@ mod tests {
         };
         let mut config = Config::empty(Epoch("abcdef".into()));
         config.revision = Revision(7);
-        config.upstreams.insert(UpstreamId::new("web"), Arc::new(record));
+        config.upstreams.insert_mut(UpstreamId::new("web"), Arc::new(record));
         config
     }
 

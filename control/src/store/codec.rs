@@ -80,7 +80,7 @@ pub fn decode(snapshot: Snapshot) -> Result<Config, StoreError> {
     for object in parents {
         if object.kind == Kind::Route {
             let route: Route = read(&object)?;
-            config.routes.insert(RouteId::new(&object.id), Arc::new(route));
+            config.routes.insert_mut(RouteId::new(&object.id), Arc::new(route));
         } else {
             let stored: Stored<Upstream> = read(&object)?;
             let meta = meta(&object, &stored);

@@ -147,7 +147,7 @@ pub fn server(server: &Server, at: impl Fn() -> Pointer, errors: &mut Vec<FieldE
 /// Checks what no single resource shows: totals, and references between resources.
 pub fn config(config: &Config, errors: &mut Vec<FieldError>) {
     let root = Pointer::root();
-    if config.upstreams.len() > MAX_UPSTREAMS {
+    if config.upstreams.size() > MAX_UPSTREAMS {
         let detail = format!("a configuration holds at most {MAX_UPSTREAMS} upstreams");
         errors.push(root.at("upstreams").error(FieldErrorCode::TooMany, detail));
     }

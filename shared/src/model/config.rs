@@ -1,6 +1,6 @@
 //! All resources at one revision.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::{Listener, Route, Server, Upstream, address::Address};
 use crate::{
     id::{Epoch, Revision, RouteId, UpstreamId},
+    sharing::SharedMap,
     time::Timestamp,
 };
 
@@ -79,9 +80,9 @@ pub struct Config {
     /// Life of the store it is from.
     pub epoch: Epoch,
     /// Upstreams by id.
-    pub upstreams: BTreeMap<UpstreamId, Arc<UpstreamRecord>>,
+    pub upstreams: SharedMap<UpstreamId, UpstreamRecord>,
     /// Routes by id.
-    pub routes: BTreeMap<RouteId, Arc<Route>>,
+    pub routes: SharedMap<RouteId, Route>,
 }
 
 impl Config {
@@ -89,8 +90,8 @@ impl Config {
     #[must_use]
     pub fn empty(epoch: Epoch) -> Self {
         let route = Route::catch_all(None);
-        let routes = BTreeMap::from([(RouteId::new(&route.id), Arc::new(route))]);
-        Self { revision: Revision::default(), epoch, upstreams: BTreeMap::new(), routes }
+        let routes = SharedMap::from_iter([(RouteId::new(&route.id), Arc::new(route))]);
+        Self { revision: Revision::default(), epoch, upstreams: SharedMap::default(), routes }
     }
 
     /// The ids of the routes that send to the upstream named `id`.

@@ -39,7 +39,7 @@ impl TableWriter {
     pub fn publish(&mut self, table: Table, now: Now) {
         let previous = self.shared.swap(Arc::new(table));
         let current = self.shared.load();
-        for (_, change) in changed(&previous.upstreams, &current.upstreams) {
+        for (_, change) in current.changes_since(&previous) {
             match change {
                 Change::Added(_) => {}
                 Change::Replaced(before, after) => hand_over(before, after, now),

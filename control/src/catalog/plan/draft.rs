@@ -92,7 +92,7 @@ impl Draft {
 
     fn put_upstream(&mut self, record: UpstreamRecord) {
         self.ops.push(codec::put_upstream(&record));
-        self.config.upstreams.insert(UpstreamId::new(&record.spec.id), Arc::new(record));
+        self.config.upstreams.insert_mut(UpstreamId::new(&record.spec.id), Arc::new(record));
     }
 
     /// Deletes an upstream and its servers.
@@ -102,7 +102,7 @@ impl Draft {
             self.delete_server(id, &server.server.id);
         }
         self.ops.push(Op::Delete { kind: Kind::Upstream, id: id.clone() });
-        self.config.upstreams.remove(id.as_str());
+        self.config.upstreams.remove_mut(id.as_str());
     }
 
     /// Binds the catch-all route to `upstream` if it is bound to nothing. Answers the routes bound.
@@ -134,12 +134,12 @@ impl Draft {
     /// Deletes the route named `id`.
     pub(super) fn delete_route(&mut self, id: &str) {
         self.ops.push(Op::Delete { kind: Kind::Route, id: id.to_owned() });
-        self.config.routes.remove(id);
+        self.config.routes.remove_mut(id);
     }
 
     fn put_route(&mut self, route: Route) {
         self.ops.push(codec::put_route(&route));
-        self.config.routes.insert(RouteId::new(&route.id), Arc::new(route));
+        self.config.routes.insert_mut(RouteId::new(&route.id), Arc::new(route));
     }
 
     /// The servers of `before` made equal to `wanted`, in that order. What did not change keeps its record, unless
