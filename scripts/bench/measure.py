@@ -27,12 +27,18 @@ class Sample:
     bad_status: int
     socket_errors: int
     cpu_seconds: float
+    user_seconds: float
     disturbed_seconds: float
     rss_kib: int
 
     @property
     def cpu_us(self):
         return self.cpu_seconds / max(self.requests, 1) * 1e6
+
+    @property
+    def user_us(self):
+        """The part of `cpu_us` spent in the proxy's own code; the rest is the kernel's."""
+        return self.user_seconds / max(self.requests, 1) * 1e6
 
     @property
     def per_second(self):
@@ -64,12 +70,17 @@ class CpuClock:
     def __init__(self, pid):
         self.pid = pid
         self.tasks, self.ticks = _task_nanos(pid), _ticks(pid)
+        self.user = _ticks(pid, ("utime",))
 
     def seconds(self):
         tasks = _task_nanos(self.pid)
         if self.tasks.keys() <= tasks.keys():
             return sum(nanos - self.tasks.get(task, 0) for task, nanos in tasks.items()) / 1e9
         return (_ticks(self.pid) - self.ticks) / os.sysconf("SC_CLK_TCK")
+
+    def user_seconds(self):
+        """The part outside the kernel, in ticks of 10 ms."""
+        return (_ticks(self.pid, ("utime",)) - self.user) / os.sysconf("SC_CLK_TCK")
 
 
 def run(process, workload, port, options, seconds):
@@ -82,7 +93,7 @@ def run(process, workload, port, options, seconds):
     clock, busy = CpuClock(process.pid), _busy_seconds(options.proxy_core)
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
     time.sleep(SETTLE_SECONDS)
-    cpu_seconds = clock.seconds()
+    cpu_seconds, user_seconds = clock.seconds(), clock.user_seconds()
     disturbed = max(0, _busy_seconds(options.proxy_core) - busy - cpu_seconds)
     if process.poll() is not None:
         raise BenchError("the process ended during the run")
@@ -95,6 +106,7 @@ def run(process, workload, port, options, seconds):
     return Sample(
         seconds=result.pop("micros") / 1e6,
         cpu_seconds=cpu_seconds,
+        user_seconds=user_seconds,
         disturbed_seconds=disturbed,
         rss_kib=rss_kib(process.pid),
         **result,
@@ -130,11 +142,12 @@ def _task_nanos(pid):
     return nanos
 
 
-def _ticks(pid):
+def _ticks(pid, kinds=("utime", "stime")):
     total = 0
     for member in tree(pid):
         with contextlib.suppress(OSError):
             # The command name, in parentheses, may hold blanks; utime and stime are fields 14 and 15.
             fields = pathlib.Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
+            times = {"utime": int(fields[11]), "stime": int(fields[12])}
+            total += sum(times[kind] for kind in kinds)
     return total

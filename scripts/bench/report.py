@@ -2,7 +2,7 @@
 
 Figures are medians over the rounds. A ratio is the median of the ratios within each round, so that a machine that
 gets slower or faster between rounds does not move it. `±` is half the distance between the extremes of CPU per
-request, in percent of the median.
+request, in percent of the median. `own` is the part of the CPU time spent in the proxy's code and not in the kernel.
 """
 
 import os
@@ -29,6 +29,7 @@ def summarise(samples, reference=None):
     cost = statistics.median(costs)
     return {
         "cpu_us": cost,
+        "user_us": statistics.median(sample.user_us for sample in done),
         "ratio": statistics.median(ratios) if ratios else None,
         "spread_percent": (max(costs) - min(costs)) / 2 / cost * 100,
         "per_second": statistics.median(sample.per_second for sample in done),
@@ -46,14 +47,14 @@ def print_workload(title, rows, failures, reference=REFERENCE):
     """A table of `rows` (name -> summary) and a line for each failure."""
     print(f"\n{title}")
     print(
-        f"  {'':16} {'CPU µs/req':>10} {'× ' + reference:>8} {'±':>5} {'req/s':>8} {'p50 ms':>7} {'p99 ms':>7}"
+        f"  {'':16} {'CPU µs/req':>10} {'own':>5} {'× ' + reference:>8} {'±':>5} {'req/s':>8} {'p50 ms':>7} {'p99 ms':>7}"
         f" {'core':>5} {'other':>5} {'RSS MiB':>8} {'errors':>7}"
     )
     for name, row in rows.items():
         ratio = f"{row['ratio']:.2f}" if row["ratio"] else "-"
         errors = f"{row['errors']} !" if row["errors"] else "0"
         print(
-            f"  {name:16} {row['cpu_us']:10.1f} {ratio:>8} {row['spread_percent']:4.0f}% {row['per_second']:8.0f}"
+            f"  {name:16} {row['cpu_us']:10.1f} {row['user_us']:5.1f} {ratio:>8} {row['spread_percent']:4.0f}% {row['per_second']:8.0f}"
             f" {row['p50_ms']:7.2f} {row['p99_ms']:7.2f} {row['core_percent']:4.0f}% {row['disturbed_percent']:4.0f}%"
             f" {row['rss_mib']:8.1f} {errors:>7}"
         )

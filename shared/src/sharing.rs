@@ -112,7 +112,8 @@ mod tests {
     #[test]
     fn entries_come_go_and_change_in_order() {
         let [a, b, c, d, e] = [1, 2, 3, 4, 5].map(Arc::new);
-        let before = SharedMap::from_iter([("a", Arc::clone(&a)), ("b", Arc::clone(&b)), ("d", Arc::clone(&d))]);
+        let before =
+            SharedMap::from_iter([("a", Arc::clone(&a)), ("b", Arc::clone(&b)), ("d", Arc::clone(&d))]);
         let after = SharedMap::from_iter([("b", Arc::clone(&c)), ("c", c), ("d", d), ("e", e)]);
         let found: Vec<String> = changed(&before, &after)
             .map(|(key, change)| match change {

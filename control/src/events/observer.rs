@@ -5,12 +5,14 @@
 //! upstream; the servers of an upstream are looked at only after the counter moved, an ejection ended, or a change of
 //! the configuration.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::time::MissedTickBehavior;
 use utoipa::ToSchema;
 use weir_shared::{
+    id::UpstreamId,
+    sharing::Change,
     state::{HealthState, Reason, UpstreamState},
     table::{ServerStatus, Table, TableReader, Upstream, UpstreamCondition, UpstreamStatus},
     time::{Moment, Now, Timestamp},
@@ -84,8 +86,8 @@ pub(crate) struct Observer {
     clock: Clock,
     node: Arc<str>,
     table: Arc<Table>,
-    /// By id, as in the table.
-    watched: Vec<Watched>,
+    /// The upstreams of the table.
+    watched: BTreeMap<UpstreamId, Watched>,
 }
 
 /// An upstream as it was when last looked at.
@@ -110,8 +112,9 @@ impl Observer {
         let table = reader.snapshot();
         let now = clock.now();
         let node: Arc<str> = node.into();
-        let mut watched: Vec<Watched> = table.upstreams().map(Watched::new).collect();
-        for watched in &mut watched {
+        let known = |upstream: &Arc<Upstream>| (upstream.id.clone(), Watched::new(upstream));
+        let mut watched: BTreeMap<UpstreamId, Watched> = table.upstreams().map(known).collect();
+        for watched in watched.values_mut() {
             watched.look(now, &node);
         }
         Self { reader, bus, clock, node, table, watched }
@@ -135,7 +138,7 @@ impl Observer {
         }
         let now = self.clock.now();
         let mut told = 0;
-        for watched in &mut self.watched {
+        for watched in self.watched.values_mut() {
             if !watched.is_due(now.moment) {
                 continue;
             }
@@ -149,18 +152,22 @@ impl Observer {
         }
     }
 
-    /// Takes over the upstreams of another table; those that are still the same are recognised by pointer.
+    /// Takes over the upstreams of another table; what did not change is not looked at.
     fn follow(&mut self, table: Arc<Table>) {
-        let mut before = std::mem::take(&mut self.watched).into_iter().peekable();
-        let follow = |upstream: &Arc<Upstream>| {
-            while before.next_if(|known| known.upstream.id < upstream.id).is_some() {}
-            match before.next_if(|known| known.upstream.id == upstream.id) {
-                Some(same) if Arc::ptr_eq(&same.upstream, upstream) => same,
-                Some(known) => known.changed_to(upstream),
-                None => Watched::new(upstream),
-            }
-        };
-        self.watched = table.upstreams().map(follow).collect();
+        for (id, change) in table.changes_since(&self.table) {
+            let next = match change {
+                Change::Removed(_) => {
+                    self.watched.remove(id);
+                    continue;
+                }
+                Change::Added(upstream) => Watched::new(upstream),
+                Change::Replaced(_, upstream) => match self.watched.get(id) {
+                    Some(known) => known.changed_to(upstream),
+                    None => Watched::new(upstream),
+                },
+            };
+            self.watched.insert(id.clone(), next);
+        }
         self.table = table;
     }
 }

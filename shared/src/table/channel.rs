@@ -12,7 +12,7 @@ use arc_swap::{ArcSwap, Cache};
 
 use super::{Table, Upstream};
 use crate::{
-    sharing::{Change, changed, middle},
+    sharing::{Change, middle},
     state::ServerState,
     time::{Moment, Now},
 };

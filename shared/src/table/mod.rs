@@ -95,3 +95,54 @@ impl Table {
         self.upstreams.values()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::Epoch,
+        model::{Document, Meta, Upstream as Model},
+        sharing::taking_over,
+        time::Now,
+    };
+
+    /// A table of upstreams, each with a weight of its server, compiled after `before`.
+    fn table(upstreams: &[(&str, u16)], before: Option<&Table>) -> Table {
+        let model = |&(id, weight): &(&str, u16)| {
+            let server = crate::model::Server {
+                id: "a".into(),
+                address: "10.0.0.1:80".into(),
+                weight,
+                ..crate::model::Server::default()
+            };
+            Model { id: id.into(), servers: vec![server], ..Model::default() }
+        };
+        let document = Document { upstreams: upstreams.iter().map(model).collect(), ..Document::default() };
+        let mut config = document.into_config(Revision(1), Epoch("abc123".into()), Meta::default());
+        if let Some(before) = before {
+            config.upstreams = taking_over(&config.upstreams, &before.config.upstreams);
+        }
+        Compiler { workers: 1 }.compile(Arc::new(config), before, Now::default()).unwrap()
+    }
+
+    fn told(before: &Table, after: &Table) -> Vec<String> {
+        let tell = |(id, change): (&UpstreamId, Change<'_, Upstream>)| match change {
+            Change::Added(_) => format!("+{id}"),
+            Change::Removed(_) => format!("-{id}"),
+            Change::Replaced(_, _) => format!("!{id}"),
+        };
+        after.changes_since(before).into_iter().map(tell).collect()
+    }
+
+    #[test]
+    fn changes_are_told_between_any_two_tables() {
+        let first = table(&[("a", 1), ("b", 1), ("c", 1)], None);
+        let second = table(&[("a", 1), ("b", 2), ("d", 1)], Some(&first));
+        let third = table(&[("a", 2), ("b", 2), ("c", 1), ("d", 1)], Some(&second));
+        assert_eq!(told(&first, &second), ["!b", "-c", "+d"], "noted while compiling");
+        assert_eq!(told(&second, &third), ["!a", "+c"]);
+        assert_eq!(told(&first, &third), ["!a", "!b", "!c", "+d"], "found by comparing");
+        assert_eq!(told(&second, &first), ["!b", "+c", "-d"], "backwards too");
+        assert!(told(&third, &third).is_empty());
+    }
+}
