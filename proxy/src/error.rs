@@ -196,10 +196,10 @@ impl ProxyError {
             | Self::ConnectionTimeout
             | Self::ConnectionFailed
             | Self::ConnectionTerminated => Some(ServerFault::Connection),
-            Self::ResponseTimeout
-            | Self::ResponseMalformed
-            | Self::ResponseHeaderTooLarge
-            | Self::UpgradeUnexpected => Some(ServerFault::Response),
+            Self::ResponseTimeout => Some(ServerFault::Timeout),
+            Self::ResponseMalformed | Self::ResponseHeaderTooLarge | Self::UpgradeUnexpected => {
+                Some(ServerFault::Malformed)
+            }
             Self::NoUpstream
             | Self::NoEligibleServer
             | Self::Exhausted

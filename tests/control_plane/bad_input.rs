@@ -105,8 +105,16 @@ fn values_out_of_range() {
             "#/health_check/expected_statuses/1",
         ),
         (
-            json!({ "id": "a", "outlier_detection": { "consecutive_errors": 0 } }),
-            "#/outlier_detection/consecutive_errors",
+            json!({ "id": "a", "outlier_detection": { "consecutive_5xx": 1001 } }),
+            "#/outlier_detection/consecutive_5xx",
+        ),
+        (
+            json!({ "id": "a", "outlier_detection": { "success_rate_stdev_factor": 1900 } }),
+            "#/outlier_detection/success_rate_stdev_factor",
+        ),
+        (
+            json!({ "id": "a", "outlier_detection": { "max_ejection_time_jitter": "2h" } }),
+            "#/outlier_detection/max_ejection_time_jitter",
         ),
         (server(json!({ "address": "127.0.0.1:1", "weight": 65_536 })), "#/servers/0/weight"),
         (server(json!({ "address": "127.0.0.1:1", "weight": -1 })), "#/servers/0/weight"),

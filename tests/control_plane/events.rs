@@ -100,7 +100,7 @@ fn an_ejection_by_real_requests_is_told_of_and_so_is_its_end() {
         "servers": [good.address().to_string(), bad.address().to_string()],
         "health_check": {"enabled": false},
         "retries": {"attempts": 0},
-        "outlier_detection": {"consecutive_errors": 2, "base_ejection_time": "1s", "max_ejection_time": "1s"}
+        "outlier_detection": {"consecutive_5xx": 2, "base_ejection_time": "1s", "max_ejection_time": "1s"}
     }));
     let id = weir.api().server_health(bad.address())["id"].clone();
     let is_of_bad = |told: &Told| told.data["server"] == id;
@@ -113,6 +113,7 @@ fn an_ejection_by_real_requests_is_told_of_and_so_is_its_end() {
     });
     let ejected = stream.until("the ejection", is_of_bad);
     assert_eq!((&ejected.data["to"], &ejected.data["reason"]), (&json!("unhealthy"), &json!("ejected")));
+    assert_eq!(ejected.data["detector"], "consecutive_5xx", "{}", ejected.data);
     // Nobody asks and nothing checks: the end is a matter of time alone.
     let back = stream.until("the end of the ejection", is_of_bad);
     assert_eq!((&back.data["from"], &back.data["to"]), (&json!("unhealthy"), &json!("healthy")));

@@ -78,7 +78,7 @@ fn an_ejection_is_explained_and_kept() {
     let weir = Weir::start();
     weir.api().set_default(&json!({
         "health_check": {"enabled": false},
-        "outlier_detection": {"consecutive_errors": 2, "base_ejection_time": "1s", "max_ejection_percent": 50},
+        "outlier_detection": {"consecutive_local_origin_failure": 2, "base_ejection_time": "1s", "max_ejection_percent": 50},
         "servers": [lost.address().to_string(), kept.address().to_string()],
     }));
     lost.kill();
@@ -89,8 +89,8 @@ fn an_ejection_is_explained_and_kept() {
         (found["cause"]["factor"] == "ejection").then_some(found)
     });
     assert_eq!(
-        (&found["ejections"][0]["cause"], &found["gets_requests"]),
-        (&json!("connection"), &json!(false))
+        (&found["ejections"][0]["detector"], &found["gets_requests"]),
+        (&json!("consecutive_local_origin_failure"), &json!(false))
     );
     assert_eq!(found["ejections"][0]["consecutive_errors"], 2, "{found:#}");
     let found = eventually("the ejection ends", || {

@@ -65,7 +65,7 @@ fn defaults_are_shown() {
         "{check}"
     );
     let outlier = &upstream["outlier_detection"];
-    assert_eq!((&outlier["enabled"], &outlier["consecutive_errors"]), (&json!(true), &json!(5)), "{outlier}");
+    assert_eq!((&outlier["enabled"], &outlier["consecutive_5xx"]), (&json!(true), &json!(5)), "{outlier}");
     assert_eq!(
         (&outlier["base_ejection_time"], &outlier["max_ejection_percent"]),
         (&json!("30s"), &json!(50))

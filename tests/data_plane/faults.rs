@@ -111,7 +111,7 @@ fn a_server_that_always_breaks_off_is_ejected() {
     let weir = Weir::start();
     weir.api().set_default(&config::with(
         &[broken.address(), good.address()],
-        &serde_json::json!({ "algorithm": "round_robin", "outlier_detection": { "consecutive_errors": 3 } }),
+        &serde_json::json!({ "algorithm": "round_robin", "outlier_detection": { "consecutive_5xx": 3 } }),
     ));
     weir_tests::eventually::eventually("it is ejected", || {
         // Whatever the outcome of one request: half of them are broken off until then.

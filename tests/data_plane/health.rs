@@ -184,7 +184,7 @@ fn an_erring_server_is_ejected_and_the_others_go_on() {
         "servers": config::addresses(&[bad.address(), one.address(), two.address()]),
         "algorithm": "round_robin",
         "health_check": { "enabled": false },
-        "outlier_detection": { "consecutive_errors": 3, "base_ejection_time": "1s", "max_ejection_percent": 50 },
+        "outlier_detection": { "consecutive_5xx": 3, "base_ejection_time": "1s", "max_ejection_percent": 50 },
     });
     weir.api().set_default(&document);
     let mut client = weir.client();
@@ -213,7 +213,7 @@ fn the_last_server_is_never_ejected() {
     weir.api().set_default(&json!({
         "servers": config::addresses(&[bad.address()]),
         "panic_threshold_percent": 0,
-        "outlier_detection": { "consecutive_errors": 2, "max_ejection_percent": 100 },
+        "outlier_detection": { "consecutive_5xx": 2, "max_ejection_percent": 100 },
     }));
     // Without panic a server that was not checked yet gets nothing.
     await_state(&weir, bad.address(), "healthy", None);

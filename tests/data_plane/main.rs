@@ -16,6 +16,7 @@ mod freeze;
 mod health;
 mod kill;
 mod malformed;
+mod outliers;
 mod retry;
 mod semantics;
 mod shutdown;

@@ -190,7 +190,7 @@ impl World<'_> {
         if answer == Answer::Good {
             picked.state.outlier.succeeded();
         } else {
-            upstream.failed(picked, ServerFault::Response, now(at));
+            upstream.failed(picked, ServerFault::Status(500), now(at), self.picks.bits());
             if request.attempts <= usize::from(upstream.retries.attempts) {
                 return self.attempt(at, number);
             }

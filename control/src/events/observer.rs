@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use weir_shared::{
     id::UpstreamId,
     sharing::Change,
-    state::{HealthState, Reason, UpstreamState},
+    state::{Detector, Evidence, HealthState, Reason, UpstreamState},
     table::{ServerStatus, Table, TableReader, Upstream, UpstreamCondition, UpstreamStatus},
     time::{Moment, Now, Timestamp},
 };
@@ -54,6 +54,10 @@ pub struct ServerTurn {
     pub reason: Option<Reason>,
     /// The same for a person.
     pub detail: String,
+    /// What ejected it; left out for other reasons.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub detector: Option<Detector>,
     /// When it was noticed.
     pub at: Timestamp,
     /// The process that noticed it.
@@ -216,6 +220,7 @@ impl Watched {
             if status.state == *known {
                 continue;
             }
+            let is_ejected = status.reason == Some(Reason::Ejected);
             turns.push(HealthEvent::Server(ServerTurn {
                 upstream: self.upstream.id.as_str().to_owned(),
                 server: server.id.as_str().to_owned(),
@@ -223,6 +228,7 @@ impl Watched {
                 to: status.state,
                 reason: status.reason,
                 detail: status.detail,
+                detector: status.outlier.evidence.filter(|_| is_ejected).map(Evidence::detector),
                 at: now.wall,
                 node: Arc::clone(node),
             }));

@@ -70,7 +70,7 @@ impl Scene {
 fn web(servers: &Value) -> Value {
     json!([{
         "id": "web", "servers": servers, "panic_threshold_percent": 0,
-        "outlier_detection": {"consecutive_errors": 1, "base_ejection_time": "10s", "max_ejection_percent": 50}
+        "outlier_detection": {"consecutive_5xx": 1, "base_ejection_time": "10s", "max_ejection_percent": 50}
     }])
 }
 
@@ -96,7 +96,7 @@ async fn an_ejection_is_told_and_its_end_though_nobody_does_anything() {
     let mut scene = Scene::healthy().await;
     let upstream = scene.fixture.upstream("web");
     let server = upstream.server("10.0.0.1-80").unwrap();
-    assert!(upstream.failed(server, ServerFault::Response, scene.fixture.clock.now()).is_some());
+    assert!(upstream.failed(server, ServerFault::Status(500), scene.fixture.clock.now(), 0).is_some());
     assert_eq!(scene.told().await, ["10.0.0.1-80: healthy → unhealthy (ejected)", "web: healthy → degraded"]);
     advance(Duration::from_millis(9_900)).await;
     assert!(scene.told().await.is_empty());

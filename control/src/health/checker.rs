@@ -13,7 +13,7 @@ use tokio::{
 use weir_shared::{
     id::Revision,
     model::HealthCheckType,
-    state::{CheckOutcome, EjectionEnd, Reason, ServerFault, Transition},
+    state::{CheckOutcome, EjectionEnd, Evidence, Reason, ServerFault, Transition},
     table::TableReader,
     time::{self, Now},
 };
@@ -252,15 +252,19 @@ fn is_timeout(reason: Reason) -> bool {
 ///
 /// An http check asks what requests ask, so its pass speaks for them (as in Envoy). Opening a connection says less: it
 /// speaks for a server only where connections were what it lacked: by the error that ejected it, or by the check before.
+/// No single check speaks against a rate over many requests.
 fn vouches(target: &Target, group: &Group, now: Now) -> bool {
-    if !target.state.outlier.is_ejected(now.moment) {
+    let outliers = &group.upstream.record.spec.outlier_detection;
+    if !target.state.outlier.is_ejected(now.moment) || !outliers.successful_active_health_check_uneject_server
+    {
         return false;
     }
+    let Some(Evidence::Row { fault, .. }) = target.state.outlier.record().evidence else { return false };
     match group.probe.as_ref().map(|probe| probe.kind()) {
         Some(HealthCheckType::Http) => true,
         Some(HealthCheckType::Tcp) => {
             let was_failing = target.state.health.record().last.is_some_and(|last| !last.ok);
-            was_failing || target.state.outlier.record().fault == ServerFault::Connection
+            was_failing || fault == ServerFault::Connection
         }
         None => false,
     }

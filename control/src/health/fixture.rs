@@ -1,6 +1,6 @@
 //! A configuration that tests change, and the table made of it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::{sync::watch, time::Instant};
@@ -8,7 +8,7 @@ use weir_shared::{
     id::{Epoch, Revision},
     model::{Config, Document, Meta},
     sharing::taking_over,
-    state::{HealthRecord, ServerState, WorkerId},
+    state::{EjectionPolicy, Evidence, HealthRecord, RowLimits, ServerState, WorkerId},
     table::{Compiler, TableReader, TableWriter, Upstream, channel},
 };
 
@@ -71,6 +71,14 @@ impl Fixture {
         let upstream = self.upstream("web");
         let server = upstream.servers.iter().find(|server| server.record.server.address == address).unwrap();
         Arc::clone(&server.state)
+    }
+
+    /// Ejects the server at `address` in the upstream `web` for `length`, without asking whether it can be spared.
+    pub(crate) fn eject(&self, address: &str, evidence: Evidence, length: Duration) {
+        let policy =
+            EjectionPolicy { rows: RowLimits::default(), base: length, max: length, jitter: Duration::ZERO };
+        self.state(address).outlier.eject(&policy, evidence, self.clock.now(), 0);
+        self.upstream("web").state.eligibility_changed();
     }
 
     /// What checks say of the server at `address` in the upstream `web`.

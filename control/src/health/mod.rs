@@ -1,15 +1,16 @@
-//! Active checks: asks each server whether it works, on a thread of its own.
+//! Active checks: asks each server whether it works, on a thread of its own; and compares servers by what they answered.
 //!
 //! The checker shares nothing with the API or the data plane but the table it reads and the verdicts it writes, so that
 //! neither a flood of API calls nor a storm of requests delays it; and where it is delayed all the same, it says so
 //! instead of blaming the servers.
 //!
 //! Reading order: `probe` (one check), `targets` (what is checked), `queue` (when), `stall` (whose fault a timeout is),
-//! `checker` (the loop), [`CheckerStats`].
+//! `checker` (the loop), [`CheckerStats`]; `outliers` (the comparison) stands by itself.
 
 mod checker;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod outliers;
 pub(crate) mod probe;
 mod queue;
 mod stall;
@@ -52,11 +53,13 @@ impl HealthChecker {
             .thread_name("weir-resolve")
             .max_blocking_threads(probe::MAX_LOOKUPS)
             .build()?;
+        let outliers = outliers::run(reader.clone(), clock);
         let checker = Checker::new(reader, clock, Network::default(), Arc::clone(&stats));
         let thread = std::thread::Builder::new().name("weir-health".to_owned()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
                     () = checker.run(published) => {}
+                    () = outliers => {}
                     _ = stopped => {}
                 }
             });

@@ -1,7 +1,7 @@
 //! Servers, each with series of its own.
 
 use weir_shared::{
-    state::{HealthState, ServerTotals},
+    state::{Detector, HealthState, ServerTotals},
     table::ServerStatus,
 };
 
@@ -85,8 +85,12 @@ fn health(rows: &[Row<'_>], text: &mut Writer) {
         let failed = row.status.health.failed;
         [("failed", failed), ("passed", row.status.health.total.saturating_sub(failed))]
     });
-    let help = "How often the server was ejected.";
-    each(rows, text, "weir_ejections_total", Kind::Counter, help, |row| row.status.outlier.ejections);
+    let help = "How often the server was ejected, by what found it failing.";
+    split(rows, text, "weir_ejections_total", Kind::Counter, help, "detector", |row| {
+        let mut samples = Detector::ALL.map(|detector| (detector.as_str(), 0));
+        samples.iter_mut().zip(row.status.outlier.ejections).for_each(|(sample, count)| sample.1 = count);
+        samples
+    });
 }
 
 /// One sample per server.

@@ -106,7 +106,7 @@ async fn the_text_obeys_the_format_and_holds_every_family() {
         ("weir_check_lag_seconds", 1),
         ("weir_config_revision", 1),
         ("weir_connections_active", 1),
-        ("weir_ejections_total", 3),
+        ("weir_ejections_total", 3 * 5),
         ("weir_in_flight", 3),
         ("weir_request_duration_seconds", 2 * 17),
         ("weir_requests_total", 3 * 5),

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 use weir_shared::{
     id::UpstreamId,
     model::address::Address,
-    state::{HealthRecord, HistogramCounts, Reason, Recheck, ServerTotals},
+    state::{Evidence, HealthRecord, HistogramCounts, Reason, Recheck, ServerTotals},
     table::{Server, ServerStatus, Upstream, UpstreamStatus},
     time::Now,
 };
@@ -15,7 +15,7 @@ use super::{
         ChangeView, CheckView, ConnectionsView, CountersView, DrainHealth, LatencyView, PassiveView,
         ServerHealth, ServerLatencyView, UpstreamHealth,
     },
-    window::{self, Window},
+    window::{self, Window, tenths},
 };
 use crate::{
     drains::{Drains, Then},
@@ -83,8 +83,14 @@ pub(super) fn server(upstream: &Upstream, server: &Server, drains: &Drains, now:
         check: check(upstream, server, &status.health),
         passive: PassiveView {
             consecutive_errors: server.state.outlier.consecutive_errors(),
+            success_rate_percent: status
+                .outlier
+                .interval
+                .filter(|sample| upstream.is_compared() && sample.requests > 0)
+                .map(|sample| tenths(sample.success_rate() * 100.0)),
             ejected_until: status.outlier.until.filter(|_| ejected),
-            ejections: status.outlier.ejections,
+            detector: status.outlier.evidence.filter(|_| ejected).map(Evidence::detector),
+            ejections: status.outlier.total_ejections(),
         },
         drain: drain.map(|drain| DrainHealth {
             started_at: drain.started_at,

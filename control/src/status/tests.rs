@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use tokio::time::advance;
 use weir_shared::{
-    state::{CheckOutcome, EjectionPolicy, HealthState, ListenerState, Reason, ServerFault},
+    state::{CheckOutcome, Detector, Evidence, HealthState, ListenerState, Reason},
     time::Timestamp,
 };
 
@@ -166,12 +166,13 @@ async fn one_upstream_and_one_server_have_pages_of_their_own() {
 async fn an_ejected_server_says_until_when() {
     let fixture = Fixture::new(web(json!([A])));
     check(&fixture, A, None);
-    let policy =
-        EjectionPolicy { consecutive_errors: 1, base: Duration::from_secs(30), max: Duration::from_secs(60) };
-    fixture.state(A).outlier.eject(policy, ServerFault::Response, fixture.clock.now());
+    let evidence = Evidence::FailurePercentage { requests: 80, rate: 0.1, threshold: 0.15 };
+    fixture.eject(A, evidence, Duration::from_secs(30));
     let server = status(&fixture).server("web", A).unwrap();
     assert_eq!((server.state, server.reason), (HealthState::Unhealthy, Some(Reason::Ejected)));
     assert!(server.passive.ejected_until.is_some());
+    assert_eq!(server.passive.detector, Some(Detector::FailurePercentage));
+    assert_eq!(server.detail, "failure_percentage: 90.0 % of 80 requests failed, the threshold is 85 %");
     advance(Duration::from_secs(31)).await;
     let server = status(&fixture).server("web", A).unwrap();
     assert_eq!((server.passive.ejected_until, server.passive.ejections), (None, 1));

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use weir_shared::{
     id::Revision,
     model::{AdminState, HealthCheckType},
-    state::{HealthState, Reason},
+    state::{Detector, HealthState, Reason},
     table::UpstreamCondition,
     time::Timestamp,
 };
@@ -292,12 +292,18 @@ pub struct ChangeView {
 }
 
 /// Ejection of one server by the outcome of real requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct PassiveView {
     /// Errors in a row, up to now.
     pub consecutive_errors: u32,
+    /// Share of requests that succeeded within the last `outlier_detection.interval`; null when it had none, and while
+    /// servers are not compared, being too few or not meant to be.
+    #[schema(example = 99.8)]
+    pub success_rate_percent: Option<f64>,
     /// When the ejection ends; null when not ejected.
     pub ejected_until: Option<Timestamp>,
+    /// What ejected it; null when not ejected.
+    pub detector: Option<Detector>,
     /// How often it was ejected.
     pub ejections: u64,
 }

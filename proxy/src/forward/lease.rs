@@ -103,13 +103,7 @@ impl Lease {
         let Some(upstream) = table.0.upstream(self.pool.upstream.as_str()) else { return };
         let same = |server: &&Arc<Server>| Arc::ptr_eq(&server.state, &self.pool.state);
         if let Some(server) = upstream.servers.iter().find(same) {
-            crate::retry::server_failed(
-                &self.worker,
-                upstream,
-                server,
-                ServerFault::Response,
-                "response incomplete",
-            );
+            crate::retry::server_failed(&self.worker, upstream, server, ServerFault::Incomplete);
         }
     }
 }

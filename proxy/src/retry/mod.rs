@@ -77,7 +77,7 @@ pub(crate) async fn run(
                 if let Some(fault) = failure.error.server_fault()
                     && !is_stale(&failure)
                 {
-                    server_failed(worker, upstream, server, fault, failure.error.code());
+                    server_failed(worker, upstream, server, fault);
                 }
                 tracing::debug!(upstream = %upstream.id, server = %server.id, error = failure.error.code(), "attempt failed");
                 let error = failure.error;
@@ -146,20 +146,25 @@ fn may_try_another(
 /// Takes in a response's status, if it is one that counts as an error. A success is one only when the body has ended.
 fn judge(worker: &Worker, upstream: &Upstream, server: &Server, status: StatusCode) {
     if upstream.is_error_status(status.as_u16()) {
-        server_failed(worker, upstream, server, ServerFault::Response, "error status");
+        server_failed(worker, upstream, server, ServerFault::Status(status.as_u16()));
     }
 }
 
 /// Takes in a failure of a server, which may eject it.
-pub(crate) fn server_failed(
-    worker: &Worker,
-    upstream: &Upstream,
-    server: &Server,
-    fault: ServerFault,
-    cause: &'static str,
-) {
-    if let Some(length) = upstream.failed(server, fault, worker.now()) {
-        tracing::info!(upstream = %upstream.id, server = %server.id, cause, seconds = length.as_secs(), "server ejected");
+pub(crate) fn server_failed(worker: &Worker, upstream: &Upstream, server: &Server, fault: ServerFault) {
+    let counters = server.state.counters.of(worker.id);
+    counters.failures.add(1);
+    if fault.is_unanswered() {
+        counters.unanswered.add(1);
+    }
+    if let Some(ejected) = upstream.failed(server, fault, worker.now(), worker.random()) {
+        tracing::info!(
+            upstream = %upstream.id,
+            server = %server.id,
+            cause = %ejected.evidence,
+            seconds = ejected.length.as_secs(),
+            "server ejected"
+        );
     }
 }
 

@@ -9,8 +9,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Config, HealthCheck, HealthCheckType, OutlierDetection, Retries, Route, Server, Upstream,
-    address::Address, balancing,
+    Config, Retries, Route, Server, Upstream, address::Address, balancing, health_check, outlier_detection,
 };
 use crate::{
     error::{FieldError, FieldErrorCode, Pointer},
@@ -25,8 +24,8 @@ pub const MAX_SERVERS_PER_UPSTREAM: usize = 10_000;
 /// Most servers in one configuration.
 pub const MAX_SERVERS: usize = 100_000;
 
-const HOUR: Span = Span::from_secs(3600);
-const DAY: Span = Span::from_secs(24 * 3600);
+pub(super) const HOUR: Span = Span::from_secs(3600);
+pub(super) const DAY: Span = Span::from_secs(24 * 3600);
 
 /// Checks an upstream and its servers, adding every fault found below `at` to `errors`.
 ///
@@ -43,8 +42,8 @@ pub fn upstream_spec(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldEr
     description(&upstream.description, &at.at("description"), errors);
     labels(&upstream.labels, &at.at("labels"), errors);
     balancing::check(upstream, at, errors);
-    health_check(&upstream.health_check, &at.at("health_check"), errors);
-    outlier_detection(&upstream.outlier_detection, &at.at("outlier_detection"), errors);
+    health_check::check(&upstream.health_check, &at.at("health_check"), errors);
+    outlier_detection::check(&upstream.outlier_detection, &at.at("outlier_detection"), errors);
     retries(&upstream.retries, &at.at("retries"), errors);
     number(upstream.panic_threshold_percent, 0..=100, &at.at("panic_threshold_percent"), errors);
     number(upstream.keepalive_connections, 0..=65_536, &at.at("keepalive_connections"), errors);
@@ -199,106 +198,6 @@ pub fn route_references(
     }
 }
 
-fn health_check(check: &HealthCheck, at: &Pointer, errors: &mut Vec<FieldError>) {
-    if let Some(path) = &check.path {
-        let valid = path.starts_with('/') && path.len() <= 2048 && path.bytes().all(|b| b.is_ascii_graphic());
-        if !valid {
-            let detail =
-                "a path starts with / and has at most 2048 printable ASCII characters, without spaces";
-            errors.push(at.at("path").error(FieldErrorCode::InvalidValue, detail));
-        }
-        if check.effective_type() == HealthCheckType::Tcp {
-            errors.push(
-                at.at("path")
-                    .error(FieldErrorCode::InvalidValue, "a tcp check has no path: use \"type\": \"http\""),
-            );
-        }
-    }
-    if !matches!(check.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
-        let error = at.at("method").error(FieldErrorCode::InvalidValue, "a check must not change anything");
-        errors.push(FieldError { allowed: Some("GET, HEAD, OPTIONS".to_owned()), ..error });
-    }
-    if let Some(host) = &check.host
-        && (host.is_empty()
-            || host.len() > 261
-            || http::uri::Authority::try_from(host.as_str()).is_err()
-            || host.contains('@'))
-    {
-        errors.push(
-            at.at("host")
-                .error(FieldErrorCode::InvalidValue, "a Host field is a host name with an optional port"),
-        );
-    }
-    if check.port == Some(0) {
-        number(0, 1..=65_535, &at.at("port"), errors);
-    }
-    check_headers(&check.headers, &at.at("headers"), errors);
-    statuses(check.expected_statuses.len(), 1, &at.at("expected_statuses"), errors);
-    span(check.interval, MILLI_100..=MINUTES_10, &at.at("interval"), errors);
-    if let Some(interval) = check.unhealthy_interval {
-        span(interval, MILLI_100..=MINUTES_10, &at.at("unhealthy_interval"), errors);
-    }
-    span(check.timeout, Span::from_millis(10)..=Span::from_secs(60), &at.at("timeout"), errors);
-    // An interval that is wrong itself is no measure for the timeout.
-    if check.timeout >= check.interval && (MILLI_100..=MINUTES_10).contains(&check.interval) {
-        let error = at
-            .at("timeout")
-            .error(FieldErrorCode::OutOfRange, format!("must be less than interval ({})", check.interval));
-        errors.push(FieldError {
-            value: Some(Value::from(check.timeout.to_string())),
-            allowed: Some("10ms..<interval".to_owned()),
-            ..error
-        });
-    }
-    number(check.healthy_threshold, 1..=10, &at.at("healthy_threshold"), errors);
-    number(check.unhealthy_threshold, 1..=10, &at.at("unhealthy_threshold"), errors);
-    number(check.jitter_percent, 0..=50, &at.at("jitter_percent"), errors);
-}
-
-const MILLI_100: Span = Span::from_millis(100);
-const MINUTES_10: Span = Span::from_secs(600);
-
-/// Fields that frame or route a message are the checker's own to set (RFC 9110 §7.6.1).
-const RESERVED_FIELDS: [&str; 9] = [
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "proxy-connection",
-];
-
-fn check_headers(headers: &BTreeMap<String, String>, at: &Pointer, errors: &mut Vec<FieldError>) {
-    if headers.len() > 16 {
-        errors.push(at.error(FieldErrorCode::TooMany, "at most 16 fields"));
-    }
-    for (name, value) in headers {
-        let at = at.at(name);
-        if http::HeaderName::try_from(name.as_str()).is_err() {
-            errors.push(at.error(FieldErrorCode::InvalidValue, "not a valid field name"));
-        } else if RESERVED_FIELDS.contains(&name.to_ascii_lowercase().as_str()) {
-            errors.push(at.error(FieldErrorCode::InvalidValue, "this field is set by the check itself"));
-        } else if value.len() > 4096 || http::HeaderValue::try_from(value.as_str()).is_err() {
-            errors.push(at.error(FieldErrorCode::InvalidValue, "not a valid field value"));
-        }
-    }
-}
-
-fn outlier_detection(outlier: &OutlierDetection, at: &Pointer, errors: &mut Vec<FieldError>) {
-    number(outlier.consecutive_errors, 1..=1000, &at.at("consecutive_errors"), errors);
-    statuses(outlier.count_statuses.len(), 0, &at.at("count_statuses"), errors);
-    span(outlier.base_ejection_time, Span::from_secs(1)..=HOUR, &at.at("base_ejection_time"), errors);
-    span(outlier.max_ejection_time, Span::from_secs(1)..=DAY, &at.at("max_ejection_time"), errors);
-    if outlier.max_ejection_time < outlier.base_ejection_time {
-        let detail = format!("must be at least base_ejection_time ({})", outlier.base_ejection_time);
-        errors.push(at.at("max_ejection_time").error(FieldErrorCode::OutOfRange, detail));
-    }
-    number(outlier.max_ejection_percent, 0..=100, &at.at("max_ejection_percent"), errors);
-}
-
 fn retries(retries: &Retries, at: &Pointer, errors: &mut Vec<FieldError>) {
     number(retries.attempts, 0..=5, &at.at("attempts"), errors);
     number(retries.budget_percent, 0..=100, &at.at("budget_percent"), errors);
@@ -339,7 +238,7 @@ fn labels(labels: &BTreeMap<String, String>, at: &Pointer, errors: &mut Vec<Fiel
     }
 }
 
-fn statuses(count: usize, least: usize, at: &Pointer, errors: &mut Vec<FieldError>) {
+pub(super) fn statuses(count: usize, least: usize, at: &Pointer, errors: &mut Vec<FieldError>) {
     if !(least..=16).contains(&count) {
         errors.push(at.error(FieldErrorCode::OutOfRange, format!("{least} to 16 statuses or ranges")));
     }

@@ -3,10 +3,33 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::StatusRange;
-use crate::units::Span;
+use super::{
+    StatusRange,
+    check::{number, span, statuses},
+};
+use crate::{
+    error::{FieldError, FieldErrorCode, Pointer},
+    units::Span,
+};
+
+const MILLI_100: Span = Span::from_millis(100);
+const MINUTES_10: Span = Span::from_secs(600);
+
+/// Fields that frame or route a message are the checker's own to set (RFC 9110 §7.6.1).
+const RESERVED_FIELDS: [&str; 9] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "proxy-connection",
+];
 
 /// What a check does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -88,6 +111,79 @@ impl Default for HealthCheck {
             healthy_threshold: 2,
             unhealthy_threshold: 3,
             jitter_percent: 10,
+        }
+    }
+}
+
+/// Checks it, adding every fault found below `at` to `errors`.
+pub(super) fn check(check: &HealthCheck, at: &Pointer, errors: &mut Vec<FieldError>) {
+    if let Some(path) = &check.path {
+        let valid = path.starts_with('/') && path.len() <= 2048 && path.bytes().all(|b| b.is_ascii_graphic());
+        if !valid {
+            let detail =
+                "a path starts with / and has at most 2048 printable ASCII characters, without spaces";
+            errors.push(at.at("path").error(FieldErrorCode::InvalidValue, detail));
+        }
+        if check.effective_type() == HealthCheckType::Tcp {
+            errors.push(
+                at.at("path")
+                    .error(FieldErrorCode::InvalidValue, "a tcp check has no path: use \"type\": \"http\""),
+            );
+        }
+    }
+    if !matches!(check.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
+        let error = at.at("method").error(FieldErrorCode::InvalidValue, "a check must not change anything");
+        errors.push(FieldError { allowed: Some("GET, HEAD, OPTIONS".to_owned()), ..error });
+    }
+    if let Some(host) = &check.host
+        && (host.is_empty()
+            || host.len() > 261
+            || http::uri::Authority::try_from(host.as_str()).is_err()
+            || host.contains('@'))
+    {
+        errors.push(
+            at.at("host")
+                .error(FieldErrorCode::InvalidValue, "a Host field is a host name with an optional port"),
+        );
+    }
+    if check.port == Some(0) {
+        number(0, 1..=65_535, &at.at("port"), errors);
+    }
+    check_headers(&check.headers, &at.at("headers"), errors);
+    statuses(check.expected_statuses.len(), 1, &at.at("expected_statuses"), errors);
+    span(check.interval, MILLI_100..=MINUTES_10, &at.at("interval"), errors);
+    if let Some(interval) = check.unhealthy_interval {
+        span(interval, MILLI_100..=MINUTES_10, &at.at("unhealthy_interval"), errors);
+    }
+    span(check.timeout, Span::from_millis(10)..=Span::from_secs(60), &at.at("timeout"), errors);
+    // An interval that is wrong itself is no measure for the timeout.
+    if check.timeout >= check.interval && (MILLI_100..=MINUTES_10).contains(&check.interval) {
+        let error = at
+            .at("timeout")
+            .error(FieldErrorCode::OutOfRange, format!("must be less than interval ({})", check.interval));
+        errors.push(FieldError {
+            value: Some(Value::from(check.timeout.to_string())),
+            allowed: Some("10ms..<interval".to_owned()),
+            ..error
+        });
+    }
+    number(check.healthy_threshold, 1..=10, &at.at("healthy_threshold"), errors);
+    number(check.unhealthy_threshold, 1..=10, &at.at("unhealthy_threshold"), errors);
+    number(check.jitter_percent, 0..=50, &at.at("jitter_percent"), errors);
+}
+
+fn check_headers(headers: &BTreeMap<String, String>, at: &Pointer, errors: &mut Vec<FieldError>) {
+    if headers.len() > 16 {
+        errors.push(at.error(FieldErrorCode::TooMany, "at most 16 fields"));
+    }
+    for (name, value) in headers {
+        let at = at.at(name);
+        if http::HeaderName::try_from(name.as_str()).is_err() {
+            errors.push(at.error(FieldErrorCode::InvalidValue, "not a valid field name"));
+        } else if RESERVED_FIELDS.contains(&name.to_ascii_lowercase().as_str()) {
+            errors.push(at.error(FieldErrorCode::InvalidValue, "this field is set by the check itself"));
+        } else if value.len() > 4096 || http::HeaderValue::try_from(value.as_str()).is_err() {
+            errors.push(at.error(FieldErrorCode::InvalidValue, "not a valid field value"));
         }
     }
 }

@@ -99,6 +99,10 @@ counters! {
         timeouts,
         /// Connections that ended, or answered nonsense, before the response was complete.
         resets,
+        /// Attempts that count against the server: with a status that is an error, or without a complete answer.
+        failures,
+        /// Those of them that ended without a status.
+        unanswered,
         /// Attempts given up at the end of a drain.
         cut,
         /// Attempts that were repeats of one that failed elsewhere.

@@ -72,7 +72,7 @@ pub enum Reason {
     MalformedResponse,
     /// The answer's status is not an expected one.
     StatusMismatch,
-    /// Ejected: too many real requests failed in a row.
+    /// Ejected: too many real requests failed; `passive.detector` says what found it, and the detail by which figures.
     Ejected,
     /// The operator drains it.
     AdminDrain,

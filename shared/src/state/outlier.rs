@@ -1,6 +1,8 @@
-//! Ejection by the outcome of real requests: errors in a row take a server out for a while, longer each time.
+//! Ejection by the outcome of real requests: a server that fails them is taken out for a while, longer each time.
 //!
-//! Source: Envoy's consecutive-error outlier detection. Hot path: a success reads one atomic; only a failure writes.
+//! Source: Envoy's outlier detection. This is what is kept of one server: its rows of errors, its ejections, and the last
+//! reading of its counters for the detectors that go by rates. Hot path: a success reads one line of memory; only a failure
+//! writes.
 
 use std::{
     collections::VecDeque,
@@ -11,48 +13,46 @@ use std::{
     time::Duration,
 };
 
+use super::{Detector, EjectionPolicy, Evidence, Sample, ServerFault};
 use crate::time::{Moment, Now, Timestamp};
-
-/// When and for how long a server is ejected.
-#[derive(Clone, Copy, Debug)]
-pub struct EjectionPolicy {
-    /// Errors in a row that eject; 0 = never.
-    pub consecutive_errors: u32,
-    /// First length.
-    pub base: Duration,
-    /// Longest.
-    pub max: Duration,
-}
-
-/// What a server failed at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ServerFault {
-    /// Being connected to, or keeping a connection: something a mere connection can disprove.
-    Connection,
-    /// Answering well or in time.
-    #[default]
-    Response,
-}
 
 /// What is known of a server's ejections.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OutlierRecord {
     /// How often it was ejected, less what good behaviour has taken off.
     pub multiplier: u32,
-    /// What the error was that led to the last ejection.
-    pub fault: ServerFault,
-    /// How often it was ejected in all.
-    pub ejections: u64,
+    /// What led to the last ejection.
+    pub evidence: Option<Evidence>,
+    /// How often it was ejected, by detector in the order of [`Detector::ALL`].
+    pub ejections: [u64; Detector::ALL.len()],
     /// When the last ejection began.
     pub since: Timestamp,
     /// When the last ejection was due to end, for forgiving.
     pub due: Moment,
     /// When the current ejection ends; `None` when not ejected.
     pub until: Option<Timestamp>,
+    /// Its counters when servers were last compared.
+    pub reading: Sample,
+    /// What it did between the last two readings.
+    pub interval: Option<Sample>,
+}
+
+impl OutlierRecord {
+    /// What led to the last ejection, for a person; empty when there was none.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        self.evidence.map(|evidence| evidence.to_string()).unwrap_or_default()
+    }
+
+    /// How often the server was ejected in all.
+    #[must_use]
+    pub fn total_ejections(&self) -> u64 {
+        self.ejections.iter().sum()
+    }
 }
 
 /// An ejection, under way or over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ejection {
     /// When it began.
     pub at: Timestamp,
@@ -60,10 +60,8 @@ pub struct Ejection {
     pub due: Timestamp,
     /// When it ended early; `None` when it took its time, or still does.
     pub ended: Option<Timestamp>,
-    /// What the last of the errors was.
-    pub fault: ServerFault,
-    /// How many errors in a row led to it.
-    pub errors: u32,
+    /// What led to it.
+    pub evidence: Evidence,
 }
 
 /// How an ejection ends.
@@ -78,13 +76,35 @@ pub enum EjectionEnd {
 /// Ejections kept: as many as fit a day of the longest ones, or minutes of the shortest.
 const KEPT: usize = 8;
 
-/// Errors in a row and the ejection they led to.
+/// Errors in a row, by kind.
+#[derive(Debug, Default)]
+struct Rows {
+    any: AtomicU32,
+    gateway: AtomicU32,
+    local_origin: AtomicU32,
+}
+
+impl Rows {
+    fn all(&self) -> [&AtomicU32; 3] {
+        [&self.any, &self.gateway, &self.local_origin]
+    }
+
+    fn reset(&self) {
+        for row in self.all() {
+            if row.load(Ordering::Relaxed) != 0 {
+                row.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Errors in a row and the ejections they, or rates, led to.
 #[derive(Debug, Default)]
 pub struct Outlier {
-    consecutive_errors: AtomicU32,
+    rows: Rows,
     /// End of the ejection in microseconds; 0 = not ejected.
     ejected_until: AtomicU64,
-    /// Held for a few assignments when an ejection starts or ends.
+    /// Held for a few assignments when an ejection starts or ends, and when counters are read.
     record: Mutex<OutlierRecord>,
     /// The last ejections. Held as briefly, and only with `record`.
     history: Mutex<VecDeque<Ejection>>,
@@ -93,43 +113,64 @@ pub struct Outlier {
 impl Outlier {
     /// Takes in a success. Costs a read unless errors came before.
     pub fn succeeded(&self) {
-        if self.consecutive_errors.load(Ordering::Relaxed) != 0 {
-            self.consecutive_errors.store(0, Ordering::Relaxed);
-        }
+        self.rows.reset();
     }
 
-    /// Takes in a failure. Answers whether the server should be ejected now; the caller then decides with
+    /// Takes in a failure. Answers the evidence if the server should be ejected now; the caller then decides with
     /// [`Self::eject`], because how many others are ejected already counts too.
-    pub fn failed(&self, policy: EjectionPolicy) -> bool {
-        let errors = self.consecutive_errors.fetch_add(1, Ordering::Relaxed) + 1;
-        // Only every full row asks: where the cap forbids ejecting, the answer costs a look at every server.
-        policy.consecutive_errors != 0
-            && errors.is_multiple_of(policy.consecutive_errors)
-            && !self.is_marked()
+    pub fn failed(&self, policy: &EjectionPolicy, fault: ServerFault) -> Option<Evidence> {
+        let limits = policy.rows;
+        // What says most comes first: a row of lost connections is a row of errors as well.
+        let rows = [
+            (
+                Detector::ConsecutiveLocalOriginFailure,
+                &self.rows.local_origin,
+                limits.local_origin,
+                fault.is_local_origin(),
+            ),
+            (Detector::ConsecutiveGatewayFailure, &self.rows.gateway, limits.gateway, fault.is_gateway()),
+            (Detector::Consecutive5xx, &self.rows.any, limits.any, true),
+        ];
+        let mut full = None;
+        for (detector, row, limit, counts) in rows {
+            if !counts {
+                row.store(0, Ordering::Relaxed);
+                continue;
+            }
+            let errors = row.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            // Only every full row asks: where the cap forbids ejecting, the answer costs a look at every server.
+            if limit != 0 && errors.is_multiple_of(limit) && full.is_none() {
+                full = Some(Evidence::Row { detector, errors, fault });
+            }
+        }
+        full.filter(|_| !self.is_marked())
     }
 
-    /// Ejects the server for `fault` from `now` on. Answers for how long.
-    pub fn eject(&self, policy: EjectionPolicy, fault: ServerFault, now: Now) -> Duration {
+    /// Ejects the server by `evidence` from `now` on; `random` decides the jitter. Answers for how long.
+    pub fn eject(&self, policy: &EjectionPolicy, evidence: Evidence, now: Now, random: u64) -> Duration {
         let mut record = self.lock();
-        record.fault = fault;
         // Every base time of good behaviour since the last ejection takes one step off (Envoy does so by interval).
         let forgiven = now.moment.since(record.due).as_micros() / policy.base.as_micros().max(1);
         record.multiplier = record.multiplier.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
-        let length = policy.base.saturating_mul(1 << record.multiplier.min(20)).min(policy.max);
         record.multiplier = record.multiplier.saturating_add(1);
+        let length = policy.base.saturating_mul(record.multiplier).min(policy.max.max(policy.base));
+        let length = length.saturating_add(share(policy.jitter, random));
         record.due = now.moment.plus(length);
-        record.ejections += 1;
+        record.evidence = Some(evidence);
+        let detector = evidence.detector();
+        for (count, counted) in record.ejections.iter_mut().zip(Detector::ALL) {
+            *count += u64::from(counted == detector);
+        }
         record.since = now.wall;
         record.until = Some(now.wall.plus(length));
         let mut history = self.history();
         if history.len() >= KEPT {
             history.pop_front();
         }
-        let errors = self.consecutive_errors();
-        history.push_back(Ejection { at: now.wall, due: now.wall.plus(length), ended: None, fault, errors });
+        history.push_back(Ejection { at: now.wall, due: now.wall.plus(length), ended: None, evidence });
         drop(history);
         self.ejected_until.store(now.moment.plus(length).0.max(1), Ordering::Release);
-        self.consecutive_errors.store(0, Ordering::Relaxed);
+        self.rows.reset();
         length
     }
 
@@ -145,7 +186,7 @@ impl Outlier {
             last.ended = Some(at);
         }
         record.until = None;
-        self.consecutive_errors.store(0, Ordering::Relaxed);
+        self.rows.reset();
         self.ejected_until.swap(0, Ordering::AcqRel) != 0
     }
 
@@ -164,10 +205,26 @@ impl Outlier {
         }
     }
 
-    /// Errors in a row, up to now.
+    /// Errors in a row, of any kind, up to now.
     #[must_use]
     pub fn consecutive_errors(&self) -> u32 {
-        self.consecutive_errors.load(Ordering::Relaxed)
+        self.rows.any.load(Ordering::Relaxed)
+    }
+
+    /// Notes `reading`, the counters as they are now. Answers what they grew by since the last reading.
+    pub fn read(&self, reading: Sample) -> Sample {
+        let mut record = self.lock();
+        let grown = reading.since(record.reading);
+        record.reading = reading;
+        record.interval = Some(grown);
+        grown
+    }
+
+    /// Notes `reading` without making anything of what came before it.
+    pub fn begin_interval(&self, reading: Sample) {
+        let mut record = self.lock();
+        record.reading = reading;
+        record.interval = None;
     }
 
     /// A copy of what is known.
@@ -195,68 +252,119 @@ impl Outlier {
     }
 }
 
+/// A random part of `whole`, evenly from nothing to all of it.
+fn share(whole: Duration, random: u64) -> Duration {
+    let micros = whole.as_micros().saturating_mul(u128::from(random)) >> 64;
+    Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::RowLimits;
 
     const POLICY: EjectionPolicy = EjectionPolicy {
-        consecutive_errors: 3,
+        rows: RowLimits { any: 4, gateway: 3, local_origin: 2 },
         base: Duration::from_secs(30),
         max: Duration::from_secs(100),
+        jitter: Duration::ZERO,
     };
+    const OOPS: ServerFault = ServerFault::Status(500);
+    const BUSY: ServerFault = ServerFault::Status(503);
+    const ROW: Evidence = Evidence::Row { detector: Detector::Consecutive5xx, errors: 4, fault: OOPS };
 
-    #[test]
-    fn only_errors_in_a_row_eject() {
-        let outlier = Outlier::default();
-        assert!(!outlier.failed(POLICY) && !outlier.failed(POLICY));
-        outlier.succeeded();
-        assert!(!outlier.failed(POLICY) && !outlier.failed(POLICY));
-        assert!(outlier.failed(POLICY));
+    /// The detectors that ask for an ejection, in turn.
+    fn feed(outlier: &Outlier, faults: &[Option<ServerFault>]) -> Vec<Detector> {
+        let asks = faults.iter().filter_map(|fault| match fault {
+            Some(fault) => outlier.failed(&POLICY, *fault),
+            None => {
+                outlier.succeeded();
+                None
+            }
+        });
+        asks.map(Evidence::detector).collect()
     }
 
     #[test]
-    fn ejections_double_up_to_the_longest_and_end() {
+    fn only_errors_in_a_row_eject_and_each_kind_has_its_row() {
+        use Detector::{Consecutive5xx, ConsecutiveGatewayFailure, ConsecutiveLocalOriginFailure};
+        use ServerFault::{Connection, Incomplete, Timeout};
+        let cases: [(&[Option<ServerFault>], &[Detector]); 8] = [
+            (&[Some(OOPS); 3], &[]),
+            (&[Some(OOPS); 4], &[Consecutive5xx]),
+            (&[Some(OOPS), Some(OOPS), Some(OOPS), None, Some(OOPS)], &[]),
+            (&[Some(BUSY); 3], &[ConsecutiveGatewayFailure]),
+            (&[Some(BUSY), Some(BUSY), Some(OOPS), Some(BUSY)], &[Consecutive5xx]),
+            (&[Some(Connection), Some(Timeout)], &[ConsecutiveLocalOriginFailure]),
+            (&[Some(Connection), Some(BUSY), Some(Incomplete)], &[ConsecutiveGatewayFailure]),
+            (&[Some(Connection), None, Some(Timeout), Some(OOPS), Some(Connection)], &[]),
+        ];
+        for (faults, expected) in cases {
+            assert_eq!(feed(&Outlier::default(), faults), expected, "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_zero_turns_a_row_off() {
+        let outlier = Outlier::default();
+        let policy = EjectionPolicy { rows: RowLimits { gateway: 3, ..RowLimits::default() }, ..POLICY };
+        assert!((0..100).all(|_| outlier.failed(&policy, OOPS).is_none()));
+        assert_eq!(outlier.consecutive_errors(), 100, "counted all the same");
+        let asks: Vec<bool> = (0..3).map(|_| outlier.failed(&policy, BUSY).is_some()).collect();
+        assert_eq!(asks, [false, false, true]);
+    }
+
+    #[test]
+    fn the_nth_ejection_lasts_n_times_as_long_up_to_the_longest() {
         let outlier = Outlier::default();
         let mut now = Now::default();
-        for seconds in [30, 60, 100, 100] {
-            assert_eq!(outlier.eject(POLICY, ServerFault::Response, now), Duration::from_secs(seconds));
+        for seconds in [30, 60, 90, 100, 100] {
+            assert_eq!(outlier.eject(&POLICY, ROW, now, 0), Duration::from_secs(seconds));
             assert!(outlier.is_ejected(now.moment));
-            assert!(!outlier.failed(POLICY), "already ejected");
+            assert_eq!(feed(&outlier, &[Some(OOPS); 4]), [], "already ejected");
             now.moment = now.moment.plus(Duration::from_secs(seconds));
             assert!(!outlier.is_ejected(now.moment));
             assert!(outlier.uneject(EjectionEnd::Due) && !outlier.uneject(EjectionEnd::Due));
         }
-        assert_eq!(outlier.record().ejections, 4);
-        now.moment = now.moment.plus(Duration::from_secs(4 * 30));
-        assert_eq!(outlier.eject(POLICY, ServerFault::Response, now), Duration::from_secs(30));
+        assert_eq!((outlier.record().total_ejections(), outlier.record().ejections[0]), (5, 5));
+        now.moment = now.moment.plus(Duration::from_secs(3 * 30));
+        assert_eq!(outlier.eject(&POLICY, ROW, now, 0), Duration::from_secs(90), "three of five forgiven");
+        now.moment = now.moment.plus(Duration::from_secs(90 + 10 * 30));
+        assert_eq!(outlier.eject(&POLICY, ROW, now, 0), Duration::from_secs(30));
     }
 
     #[test]
-    fn the_last_ejections_are_kept_with_their_cause_and_end() {
+    fn jitter_comes_on_top() {
+        let policy = EjectionPolicy { jitter: Duration::from_secs(10), ..POLICY };
+        let length = |random| Outlier::default().eject(&policy, ROW, Now::default(), random);
+        assert_eq!(length(0), Duration::from_secs(30));
+        assert_eq!(length(u64::MAX / 2).as_secs(), 34);
+        assert!(
+            length(u64::MAX) <= Duration::from_secs(40) && length(u64::MAX) > Duration::from_millis(39_999)
+        );
+    }
+
+    #[test]
+    fn the_last_ejections_are_kept_with_their_evidence_and_end() {
         let outlier = Outlier::default();
         let mut now = Now { moment: Moment(0), wall: Timestamp(1_000) };
-        for _ in 0..POLICY.consecutive_errors {
-            outlier.failed(POLICY);
-        }
-        outlier.eject(POLICY, ServerFault::Connection, now);
+        outlier.eject(&POLICY, ROW, now, 0);
         outlier.uneject(EjectionEnd::Early(Timestamp(5_000)));
         now.wall = Timestamp(60_000);
-        outlier.eject(POLICY, ServerFault::Response, now);
+        let rate = Evidence::FailurePercentage { requests: 100, rate: 0.1, threshold: 0.15 };
+        outlier.eject(&POLICY, rate, now, 0);
         let kept = outlier.ejections();
         let first = Ejection {
             at: Timestamp(1_000),
             due: Timestamp(31_000),
             ended: Some(Timestamp(5_000)),
-            fault: ServerFault::Connection,
-            errors: 3,
+            evidence: ROW,
         };
         assert_eq!((kept.len(), kept[1]), (2, first));
-        assert_eq!(
-            (kept[0].at, kept[0].ended, kept[0].fault),
-            (Timestamp(60_000), None, ServerFault::Response)
-        );
+        assert_eq!((kept[0].at, kept[0].ended, kept[0].evidence), (Timestamp(60_000), None, rate));
+        assert_eq!(outlier.record().ejections, [1, 0, 0, 0, 1]);
         for _ in 0..2 * KEPT {
-            outlier.eject(POLICY, ServerFault::Response, now);
+            outlier.eject(&POLICY, ROW, now, 0);
         }
         assert_eq!(outlier.ejections().len(), KEPT, "and no more than a few");
     }

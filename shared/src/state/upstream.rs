@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use super::{Counter, PerWorker, RetryBudget, UpstreamCounters};
-use crate::time::Timestamp;
+use crate::time::{Moment, Timestamp};
 
 /// What is observed of one upstream, from its creation until its removal, over any number of tables.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub struct UpstreamState {
     pub counters_since: Timestamp,
     generation: AtomicU64,
     appearance: AtomicU64,
+    /// When servers were last compared with each other, in microseconds; 0 = never.
+    compared: AtomicU64,
     /// Held while one server is weighed against the others and ejected; never for a request that succeeds.
     ejecting: Mutex<()>,
 }
@@ -39,6 +41,7 @@ impl UpstreamState {
             counters_since: now,
             generation: AtomicU64::new(0),
             appearance: AtomicU64::new(0),
+            compared: AtomicU64::new(0),
             ejecting: Mutex::new(()),
         }
     }
@@ -64,6 +67,16 @@ impl UpstreamState {
     #[must_use]
     pub fn shown(&self) -> u64 {
         self.generation().wrapping_add(self.appearance())
+    }
+
+    /// When servers were last compared with each other.
+    pub(crate) fn compared_at(&self) -> Option<Moment> {
+        Some(Moment(self.compared.load(Ordering::Relaxed))).filter(|at| *at != Moment(0))
+    }
+
+    /// Notes that servers are compared with each other `now`.
+    pub(crate) fn compared(&self, now: Moment) {
+        self.compared.store(now.0.max(1), Ordering::Relaxed);
     }
 
     /// Until dropped, nobody else decides about an ejection.

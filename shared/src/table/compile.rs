@@ -8,13 +8,15 @@ use std::{collections::HashMap, sync::Arc};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 
-use super::{Eligible, HashTable, LatencyPolicy, RetryPolicy, Route, Server, Steps, Table, Upstream};
+use super::{
+    Eligible, HashTable, LatencyPolicy, RetryPolicy, Route, Server, Steps, Table, Upstream, ejecting,
+};
 use crate::{
     error::{FieldError, Invalid, Pointer},
     id::{RouteId, ServerId, UpstreamId},
     model::{self, Config, HealthCheck, ServerRecord, UpstreamRecord, address::Address, check},
     sharing::{Change, SharedMap, changed, middle},
-    state::{EjectionPolicy, HealthThresholds, ServerState, UpstreamState},
+    state::{HealthThresholds, ServerState, UpstreamState},
     time::Now,
 };
 
@@ -113,11 +115,8 @@ impl Compiler {
             servers,
             state,
             record: Arc::clone(record),
-            ejection: EjectionPolicy {
-                consecutive_errors: if outlier.enabled { outlier.consecutive_errors.into() } else { 0 },
-                base: outlier.base_ejection_time.duration(),
-                max: outlier.max_ejection_time.duration(),
-            },
+            ejection: ejecting::policy(outlier),
+            rates: ejecting::rates(outlier),
             error_statuses: outlier.count_statuses.clone().into_boxed_slice(),
             eligible: ArcSwap::from_pointee(eligible),
         })

@@ -2,6 +2,7 @@
 
 mod channel;
 mod compile;
+mod ejecting;
 mod eligible;
 mod hash;
 mod route;
@@ -17,6 +18,7 @@ use std::{
 
 pub use channel::{CachedReader, TableReader, TableWriter, channel};
 pub use compile::Compiler;
+pub use ejecting::Ejected;
 pub use eligible::Eligible;
 pub use hash::{HashTable, Key};
 pub use route::Route;

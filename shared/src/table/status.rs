@@ -78,7 +78,7 @@ impl ServerStatus {
         };
         let eligible = server.is_wanted() && server.state.health.is_healthy() && !ejected;
         let detail = match reason {
-            Some(Reason::Ejected) => "too many errors in a row from real requests".to_owned(),
+            Some(Reason::Ejected) => outlier.cause(),
             _ => health.detail.clone(),
         };
         Self { state, reason, detail, since, eligible, health, outlier }

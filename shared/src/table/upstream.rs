@@ -8,8 +8,8 @@ use super::{Eligible, HashTable, Server};
 use crate::{
     id::UpstreamId,
     model::{Algorithm, Comparison, RetryOn, StatusRange, UpstreamRecord},
-    state::{EjectionPolicy, HealthThresholds, ServerFault, UpstreamState},
-    time::{Moment, Now},
+    state::{EjectionPolicy, HealthThresholds, RatePolicy, UpstreamState},
+    time::Moment,
 };
 
 /// When another server is tried.
@@ -78,6 +78,7 @@ pub struct Upstream {
     /// What it was compiled from.
     pub record: Arc<UpstreamRecord>,
     pub(super) ejection: EjectionPolicy,
+    pub(super) rates: RatePolicy,
     pub(super) error_statuses: Box<[StatusRange]>,
     pub(super) eligible: ArcSwap<Eligible>,
 }
@@ -105,33 +106,6 @@ impl Upstream {
     #[must_use]
     pub fn is_error_status(&self, status: u16) -> bool {
         self.error_statuses.iter().any(|range| range.contains(status))
-    }
-
-    /// Takes in a failure of `server`. Answers for how long it is ejected, if that was the one error too many.
-    ///
-    /// Never ejects the last eligible server, nor more than the configured share.
-    pub fn failed(&self, server: &Server, fault: ServerFault, now: Now) -> Option<Duration> {
-        if !server.state.outlier.failed(self.ejection) {
-            return None;
-        }
-        // Two workers that looked at the same moment could each take the other's server for the one that stays.
-        let _one_at_a_time = self.state.ejecting();
-        let max_percent = usize::from(self.record.spec.outlier_detection.max_ejection_percent);
-        let ejected =
-            self.servers.iter().filter(|server| server.state.outlier.is_ejected(now.moment)).count();
-        let spare = |other: &&Arc<Server>| {
-            other.is_wanted()
-                && other.state.health.is_healthy()
-                && !other.state.outlier.is_ejected(now.moment)
-        };
-        let others = self.servers.iter().filter(|other| other.id != server.id).filter(spare).count();
-        let wanted = self.servers.iter().filter(|server| server.is_wanted()).count();
-        if (ejected + 1) * 100 > wanted * max_percent || others == 0 {
-            return None;
-        }
-        let length = server.state.outlier.eject(self.ejection, fault, now);
-        self.state.eligibility_changed();
-        Some(length)
     }
 
     /// The server named `id`.

@@ -60,13 +60,7 @@ fn page(document: &Value, paint: Paint) -> String {
         ("MS", "duration_ms"),
     ];
     section("Last checks:", &checks, "last_checks");
-    let ejections = [
-        ("AT", "at"),
-        ("DUE", "due"),
-        ("ENDED EARLY", "ended_early_at"),
-        ("CAUSE", "cause"),
-        ("ERRORS", "consecutive_errors"),
-    ];
+    let ejections = [("AT", "at"), ("DUE", "due"), ("ENDED EARLY", "ended_early_at"), ("WHY", "detail")];
     section("Last ejections:", &ejections, "ejections");
     page
 }

@@ -87,7 +87,7 @@ fn health(scene: &Scene<'_>) -> Factor {
 fn ejection(scene: &Scene<'_>) -> Factor {
     let outlier = &scene.status.outlier;
     let text = match outlier.until.filter(|_| scene.is_ejected()) {
-        Some(until) => format!("It is ejected until {until}: too many real requests failed in a row"),
+        Some(until) => format!("It is ejected until {until}: {}", outlier.cause()),
         None if !scene.upstream.record.spec.outlier_detection.enabled => {
             "Ejection by the outcome of real requests is turned off".to_owned()
         }

@@ -80,9 +80,12 @@ fn health(scene: &Scene<'_>) -> String {
 
 fn ejection(scene: &Scene<'_>) -> String {
     let until = scene.status.outlier.until.unwrap_or(scene.now.wall);
-    let sooner = match scene.upstream.record.spec.health_check.enabled {
-        true => ", or sooner if an active check speaks for it",
-        false => "",
-    };
+    let spec = &scene.upstream.record.spec;
+    let is_by_rates =
+        scene.status.outlier.evidence.is_some_and(|evidence| evidence.detector().is_statistical());
+    let may_end_early = spec.health_check.enabled
+        && spec.outlier_detection.successful_active_health_check_uneject_server
+        && !is_by_rates;
+    let sooner = if may_end_early { ", or sooner if an active check speaks for it" } else { "" };
     format!("The ejection ends by itself at {until}{sooner}; errors right after that eject it for longer.")
 }

@@ -11,14 +11,12 @@ pub mod view;
 
 use weir_shared::{
     id::Revision,
-    state::{CheckRecord, Ejection, Reason, ServerFault},
+    state::{CheckRecord, Ejection, Evidence, Reason},
     table::{Eligible, Server, ServerStatus, Upstream},
     time::Now,
 };
 
-use self::view::{
-    Cause, CheckEntry, CheckResult, EjectionCause, EjectionEntry, Explanation, Factor, FactorName,
-};
+use self::view::{Cause, CheckEntry, CheckResult, EjectionEntry, Explanation, Factor, FactorName};
 use super::{ServerHealth, Status, build::millis, window::tenths};
 
 /// A server, with everything that an explanation is made of.
@@ -130,15 +128,23 @@ fn check_entry(check: CheckRecord) -> CheckEntry {
 }
 
 fn ejection_entry(ejection: Ejection) -> EjectionEntry {
-    let cause = match ejection.fault {
-        ServerFault::Connection => EjectionCause::Connection,
-        ServerFault::Response => EjectionCause::Response,
+    let evidence = ejection.evidence;
+    let (errors, rates) = match evidence {
+        Evidence::Row { errors, .. } => (Some(errors), None),
+        Evidence::SuccessRate { requests, rate, threshold, .. }
+        | Evidence::FailurePercentage { requests, rate, threshold } => {
+            (None, Some((requests, rate, threshold)))
+        }
     };
     EjectionEntry {
         at: ejection.at,
         due: ejection.due,
         ended_early_at: ejection.ended,
-        cause,
-        consecutive_errors: ejection.errors,
+        detector: evidence.detector(),
+        detail: evidence.to_string(),
+        consecutive_errors: errors,
+        requests: rates.map(|(requests, _, _)| requests),
+        success_rate_percent: rates.map(|(_, rate, _)| tenths(rate * 100.0)),
+        threshold_percent: rates.map(|(_, _, threshold)| tenths(threshold * 100.0)),
     }
 }

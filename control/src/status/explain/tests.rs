@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use weir_shared::state::{CheckOutcome, EjectionPolicy, ListenerState, Reason, ServerFault};
+use weir_shared::state::{CheckOutcome, Detector, Evidence, ListenerState, Reason, ServerFault};
 
 use crate::{health::fixture::Fixture, status::Status};
 
@@ -94,25 +94,32 @@ async fn ejections_are_told_with_their_history() {
     let fixture = Fixture::new(web(json!([A, B])));
     check(&fixture, A, None);
     check(&fixture, B, None);
-    let policy = EjectionPolicy {
-        consecutive_errors: 5,
-        base: Duration::from_secs(30),
-        max: Duration::from_secs(300),
-    };
-    for _ in 0..5 {
-        fixture.state(A).outlier.failed(policy);
-    }
-    fixture.state(A).outlier.eject(policy, ServerFault::Connection, fixture.clock.now());
-    fixture.upstream("web").state.eligibility_changed();
+    let detector = Detector::ConsecutiveLocalOriginFailure;
+    let evidence = Evidence::Row { detector, errors: 5, fault: ServerFault::Connection };
+    fixture.eject(A, evidence, Duration::from_secs(30));
     let found = explain(&fixture, A);
     assert_eq!((&found["cause"]["factor"], &found["gets_requests"]), (&json!("ejection"), &json!(false)));
     let ejection = &found["ejections"][0];
-    assert_eq!((&ejection["cause"], &ejection["consecutive_errors"]), (&json!("connection"), &json!(5)));
+    assert_eq!(
+        (&ejection["detector"], &ejection["consecutive_errors"], &ejection["requests"]),
+        (&json!("consecutive_local_origin_failure"), &json!(5), &Value::Null)
+    );
     assert_eq!(
         (&ejection["ended_early_at"], &ejection["due"]),
         (&Value::Null, &found["passive"]["ejected_until"])
     );
     assert!(hint(&found).contains("ends by itself"), "{found:#}");
+    assert!(hint(&found).contains("or sooner"), "{found:#}");
+    let evidence = Evidence::SuccessRate { requests: 200, rate: 0.5, mean: 0.9, threshold: 0.6004 };
+    fixture.eject(A, evidence, Duration::from_secs(30));
+    let found = explain(&fixture, A);
+    let ejection = &found["ejections"][0];
+    assert_eq!(
+        (&ejection["success_rate_percent"], &ejection["threshold_percent"], &ejection["consecutive_errors"]),
+        (&json!(50.0), &json!(60.0), &Value::Null)
+    );
+    assert!(found["cause"]["text"].as_str().unwrap().contains("50.0 % of 200 requests"), "{found:#}");
+    assert!(!hint(&found).contains("or sooner"), "{found:#}");
 }
 
 #[tokio::test(start_paused = true)]

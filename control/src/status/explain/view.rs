@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use weir_shared::{
     id::Revision,
-    state::{HealthState, Reason},
+    state::{Detector, HealthState, Reason},
     time::Timestamp,
 };
 
@@ -143,7 +143,7 @@ pub enum CheckResult {
 }
 
 /// An ejection, under way or over.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct EjectionEntry {
     /// When it began.
     pub at: Timestamp,
@@ -151,19 +151,21 @@ pub struct EjectionEntry {
     pub due: Timestamp,
     /// When a passing check ended it early; null when none did.
     pub ended_early_at: Option<Timestamp>,
-    /// What the last of the errors was.
-    pub cause: EjectionCause,
-    /// How many errors in a row led to it.
+    /// What found the server failing.
+    pub detector: Detector,
+    /// By which figures, for a person.
+    #[schema(example = "consecutive_5xx: 5 requests in a row failed, the last with status 500")]
+    pub detail: String,
+    /// How many errors in a row led to it; null for an ejection by rates.
     #[schema(example = 5)]
-    pub consecutive_errors: u32,
-}
-
-/// What the errors were that led to an ejection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum EjectionCause {
-    /// No connection, or one that broke.
-    Connection,
-    /// A bad answer, or none in time.
-    Response,
+    pub consecutive_errors: Option<u32>,
+    /// How many requests make up the rate that led to it; null for an ejection by errors in a row.
+    #[schema(example = json!(null))]
+    pub requests: Option<u64>,
+    /// Share of them that succeeded; null for an ejection by errors in a row.
+    #[schema(example = json!(null))]
+    pub success_rate_percent: Option<f64>,
+    /// The success rate that it took not to be ejected; null for an ejection by errors in a row.
+    #[schema(example = json!(null))]
+    pub threshold_percent: Option<f64>,
 }
