@@ -18,6 +18,8 @@ pub struct ProxyConfig {
     pub listener: Listener,
     /// Clients whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed. Default none.
     pub trusted_proxies: Vec<Cidr>,
+    /// Memory in bytes above which new work is refused; 0 = any amount.
+    pub max_memory_bytes: u64,
     /// Where moments count from.
     pub clock_base: Instant,
 }

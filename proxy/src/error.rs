@@ -15,6 +15,18 @@ pub(crate) enum ProxyError {
     /// The upstream has no server that may be picked.
     #[error("no server is eligible")]
     NoEligibleServer,
+    /// All servers, or the upstream as a whole, have as many requests under way as they may have.
+    #[error("as many requests are under way as the limits allow")]
+    LimitReached,
+    /// No room within the time a request may wait for it.
+    #[error("no server had room for the request in time")]
+    QueueTimeout,
+    /// Most requests to the upstream fail.
+    #[error("most requests to this service fail, so that none are made for a moment")]
+    CircuitOpen,
+    /// Requests come faster than a rate allows.
+    #[error("more requests than the rate allows")]
+    RateLimited,
     /// The server's name could not be resolved.
     #[error("the server's name could not be resolved")]
     DnsError,
@@ -81,7 +93,13 @@ impl ProxyError {
     /// The status it is answered with.
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::NoUpstream | Self::NoEligibleServer | Self::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoUpstream
+            | Self::NoEligibleServer
+            | Self::LimitReached
+            | Self::QueueTimeout
+            | Self::CircuitOpen
+            | Self::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::DnsError
             | Self::ConnectionRefused
             | Self::ConnectionFailed
@@ -105,7 +123,9 @@ impl ProxyError {
     /// The error type of RFC 9209 §2.3.
     pub(crate) fn token(self) -> &'static str {
         match self {
-            Self::NoUpstream | Self::NoEligibleServer => "destination_unavailable",
+            Self::NoUpstream | Self::NoEligibleServer | Self::CircuitOpen => "destination_unavailable",
+            Self::RateLimited => "http_request_denied",
+            Self::LimitReached | Self::QueueTimeout => "connection_limit_reached",
             Self::Exhausted => "proxy_internal_error",
             Self::DnsError => "dns_error",
             Self::ConnectionRefused => "connection_refused",
@@ -131,7 +151,8 @@ impl ProxyError {
 
     /// Whether part of the request may still be on its way, so that the connection cannot be used for another one.
     pub(crate) fn leaves_request_unread(self) -> bool {
-        self.status().is_client_error() || self == Self::UnknownTransferCoding
+        // A rate says nothing against the request: what is left of its body is told apart where it is known to be there.
+        (self.status().is_client_error() && self != Self::RateLimited) || self == Self::UnknownTransferCoding
     }
 
     /// The last part of the problem type, and the word for logs.
@@ -139,6 +160,10 @@ impl ProxyError {
         match self {
             Self::NoUpstream => "no-upstream",
             Self::NoEligibleServer => "no-eligible-server",
+            Self::LimitReached => "limit-reached",
+            Self::QueueTimeout => "queue-timeout",
+            Self::CircuitOpen => "circuit-open",
+            Self::RateLimited => "rate-limited",
             Self::Exhausted => "exhausted",
             Self::DnsError => "dns-error",
             Self::ConnectionRefused => "connection-refused",
@@ -172,6 +197,10 @@ impl ProxyError {
             Self::ResponseTimeout => Some(RetryOn::Timeout),
             Self::NoUpstream
             | Self::NoEligibleServer
+            | Self::LimitReached
+            | Self::QueueTimeout
+            | Self::CircuitOpen
+            | Self::RateLimited
             | Self::Exhausted
             | Self::ResponseMalformed
             | Self::ResponseHeaderTooLarge
@@ -202,6 +231,10 @@ impl ProxyError {
             }
             Self::NoUpstream
             | Self::NoEligibleServer
+            | Self::LimitReached
+            | Self::QueueTimeout
+            | Self::CircuitOpen
+            | Self::RateLimited
             | Self::Exhausted
             | Self::ServerDrained
             | Self::BadRequest(_)

@@ -1,6 +1,10 @@
 //! One request and its response, from the head's arrival until the response body has ended.
 
-use std::{cell::OnceCell, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, OnceCell},
+    rc::Rc,
+    time::Duration,
+};
 
 use weir_shared::time::Moment;
 
@@ -78,6 +82,16 @@ pub(crate) struct Exchange {
     /// When what is being waited for gives up.
     pub(crate) deadline: Deadline,
     request_id: OnceCell<String>,
+    refusal: Cell<Refusal>,
+}
+
+/// What is told beside the error to a client whose request is refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Refusal {
+    /// When to come again, if that is known.
+    pub(crate) wait: Option<Duration>,
+    /// The place of the rate that was exceeded.
+    pub(crate) rate: Option<usize>,
 }
 
 impl Exchange {
@@ -85,7 +99,7 @@ impl Exchange {
     pub(crate) fn new(guard: ExchangeGuard) -> Self {
         let worker = &guard.client.worker;
         let (table, began, deadline) = (worker.table(), worker.clock.moment(), worker.deadline());
-        Self { guard, table, began, deadline, request_id: OnceCell::new() }
+        Self { guard, table, began, deadline, request_id: OnceCell::new(), refusal: Cell::default() }
     }
 
     /// How long the client of a response that is at hand whole may take nothing of it.
@@ -102,6 +116,16 @@ impl Exchange {
 
     pub(crate) fn worker(&self) -> &Rc<Worker> {
         &self.guard.client.worker
+    }
+
+    /// Notes what the client of a refused request is told.
+    pub(crate) fn refuse(&self, refusal: Refusal) {
+        self.refusal.set(refusal);
+    }
+
+    /// What the client of a refused request is told.
+    pub(crate) fn refusal(&self) -> Refusal {
+        self.refusal.get()
     }
 
     /// Takes over a trusted client's id of the request.

@@ -9,17 +9,21 @@ mod error;
 mod deadline;
 mod listener;
 mod places;
+mod pressure;
 mod worker;
 
 mod connection;
 mod exchange;
 mod pipeline;
 
+mod admission;
 pub mod balance;
 mod body;
+mod breaker;
 mod forward;
 mod header;
 mod problem;
+mod rate_limit;
 mod retry;
 
 mod proxy;

@@ -9,10 +9,11 @@ use std::{
     time::Duration,
 };
 
+use http::StatusCode;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::{Instant, sleep};
 
-use crate::{connection, worker::Worker};
+use crate::{connection, error::ProxyError, problem, worker::Worker};
 
 /// Connections the kernel keeps waiting for one worker. Linux caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -59,12 +60,24 @@ fn open(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Refuses a connection with an answer that its first request would get. What it sends is not read: there is no memory for
+/// it.
+fn shed(worker: &Worker, stream: &tokio::net::TcpStream) {
+    worker.listener().connections_shed.add(1);
+    // A new connection has room for a few bytes; if not, its end tells enough.
+    let _ = stream.try_write(&problem::raw(StatusCode::SERVICE_UNAVAILABLE, ProxyError::Exhausted));
+}
+
 /// Accepts connections until the process drains, then whatever is already waiting, so that no client is reset.
 pub(crate) async fn accept(worker: Rc<Worker>, socket: tokio::net::TcpListener) {
     let mut last_logged: Option<Instant> = None;
     while let Some(accepted) = worker.until_drained(socket.accept()).await {
         match accepted {
             Ok((stream, peer)) => {
+                if worker.is_short_of_memory() {
+                    shed(&worker, &stream);
+                    continue;
+                }
                 // Waits with the connection in hand: whether there is room is only known when one comes. Further ones wait
                 // in the kernel's queue.
                 let place = worker.place().await;

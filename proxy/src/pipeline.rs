@@ -7,12 +7,13 @@ use hyper::body::{Body, Incoming};
 
 use crate::{
     body::ResponseBody,
+    breaker,
     connection::Changed,
     error::ProxyError,
     exchange::{Exchange, ExchangeGuard},
     forward::{RequestBody, RequestHead},
     header::{self, ConnectionOptions, framing},
-    problem, retry,
+    problem, rate_limit, retry,
 };
 
 /// Answers `request`: with a server's response, or with why there is none.
@@ -34,13 +35,18 @@ pub(crate) async fn handle(guard: ExchangeGuard, request: Request<Incoming>) -> 
     response.map(|body| body.ending(exchange.guard, stall))
 }
 
-/// framing → route → retry: pick → forward.
+/// framing → route → rates → breaker → retry: pick → forward.
 async fn forward(
     exchange: &Exchange,
     request: Request<Incoming>,
     unread: &Cell<bool>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
-    let limits = &exchange.worker().config.listener;
+    let worker = exchange.worker();
+    if worker.is_short_of_memory() {
+        worker.listener().requests_shed.add(1);
+        return Err(ProxyError::Exhausted);
+    }
+    let limits = &worker.config.listener;
     let checked = framing::check(&request, limits)?;
     let changed = exchange.client().changed();
     if changed == Changed::Fragment {
@@ -64,7 +70,10 @@ async fn forward(
         version: parts.version,
     };
     let body = RequestBody::new(body, checked.framing, limits.max_body_bytes);
+    rate_limit::check(exchange, upstream, &parts.headers)?;
+    let trip = breaker::Trip::begin(exchange, upstream)?;
     let mut response = retry::run(exchange, upstream, &head, body, unread).await;
+    trip.end(&response);
     if let Err(error) = &response
         && error.status().is_server_error()
     {
@@ -105,7 +114,10 @@ fn refuse(exchange: &Exchange, error: ProxyError) -> Response<ResponseBody> {
         request_id = exchange.request_id(),
         "request not answered by a server"
     );
-    problem::response(error, exchange.request_id())
+    let mut response = problem::response(error, exchange.request_id());
+    let upstream = exchange.table.0.route().upstream.as_deref();
+    rate_limit::tell(response.headers_mut(), upstream, exchange.refusal());
+    response
 }
 
 /// What every response needs, whoever made it.

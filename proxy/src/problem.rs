@@ -28,7 +28,10 @@ pub(crate) fn response(error: ProxyError, request_id: &str) -> Response<Response
             let allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
-        ProxyError::NoEligibleServer | ProxyError::Exhausted => {
+        ProxyError::NoEligibleServer
+        | ProxyError::LimitReached
+        | ProxyError::QueueTimeout
+        | ProxyError::Exhausted => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         // What is left of the request on the connection cannot be told apart from a next request.

@@ -1,6 +1,7 @@
 //! The data plane as a whole: bound, started, drained.
 
 use std::{
+    hash::RandomState,
     io,
     net::{SocketAddr, TcpListener},
     sync::{
@@ -17,7 +18,7 @@ use weir_shared::{
     table::TableReader,
 };
 
-use crate::{ProxyConfig, listener, places::Places, worker};
+use crate::{ProxyConfig, listener, places::Places, pressure::Pressure, worker};
 
 /// A data plane whose address is taken but which accepts nothing yet.
 #[derive(Debug)]
@@ -51,6 +52,8 @@ impl Proxy {
     /// A thread or its runtime cannot be made.
     pub fn start(self, reader: TableReader) -> io::Result<RunningProxy> {
         let control = Arc::new(DrainControl::default());
+        let keys = RandomState::new();
+        let pressure = Arc::new(Pressure::new(self.config.max_memory_bytes));
         let places = Places::new(self.config.listener.max_connections);
         let mut threads = Vec::new();
         let (finished, done) = mpsc::channel();
@@ -62,6 +65,8 @@ impl Proxy {
                 reader: reader.clone(),
                 control: Arc::clone(&control),
                 places: Arc::clone(&places),
+                keys: keys.clone(),
+                pressure: Arc::clone(&pressure),
             };
             let finished = finished.clone();
             let run = move || {

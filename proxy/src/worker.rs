@@ -4,6 +4,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    hash::RandomState,
     net::TcpListener,
     rc::Rc,
     sync::Arc,
@@ -30,6 +31,7 @@ use crate::{
     forward::Pools,
     listener,
     places::{Place, Places},
+    pressure::Pressure,
     proxy::DrainControl,
 };
 
@@ -46,6 +48,8 @@ pub(crate) struct Parts {
     pub(crate) reader: TableReader,
     pub(crate) control: Arc<DrainControl>,
     pub(crate) places: Arc<Places>,
+    pub(crate) keys: RandomState,
+    pub(crate) pressure: Arc<Pressure>,
 }
 
 /// A table, shared by the requests of one worker without touching the count that all workers share.
@@ -58,6 +62,9 @@ pub(crate) struct Worker {
     pub(crate) config: Arc<ProxyConfig>,
     pub(crate) clock: Clock,
     pub(crate) pools: Pools,
+    /// Makes numbers of keys that clients choose: the same for all workers, and not to be foreseen.
+    pub(crate) keys: RandomState,
+    pressure: Arc<Pressure>,
     deadlines: Rc<Deadlines>,
     state: Arc<ListenerState>,
     reader: TableReader,
@@ -112,6 +119,8 @@ impl Worker {
             config: parts.config,
             clock,
             pools: Pools::default(),
+            keys: parts.keys,
+            pressure: parts.pressure,
             deadlines: Rc::default(),
             state: parts.state,
             reader: parts.reader,
@@ -194,6 +203,11 @@ impl Worker {
         self.drain_began.get().is_some_and(|began| self.coarse.get().since(began) >= DRAIN_GRACE)
     }
 
+    /// Whether new work is refused, memory being short.
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        self.pressure.is_high()
+    }
+
     /// Counts a connection more.
     pub(crate) fn connection_opened(&self) {
         self.connections.set(self.connections.get() + 1);
@@ -239,6 +253,7 @@ impl Worker {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pools_swept = Instant::now();
         let mut cuts_seen = self.reader.cuts();
+        let mut is_odd = false;
         loop {
             tick.tick().await;
             let now = self.clock.moment();
@@ -251,6 +266,10 @@ impl Worker {
             }
             // Connections of other workers close without a word to this one.
             self.room.notify_waiters();
+            is_odd = !is_odd;
+            if is_odd && self.id == WorkerId(0) {
+                self.pressure.look();
+            }
             if pools_swept.elapsed() >= POOL_SWEEP {
                 pools_swept = Instant::now();
                 self.pools.sweep(self.id, now);

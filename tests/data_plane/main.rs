@@ -17,6 +17,7 @@ mod health;
 mod kill;
 mod malformed;
 mod outliers;
+mod overload;
 mod retry;
 mod semantics;
 mod shutdown;

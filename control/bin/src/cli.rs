@@ -184,6 +184,11 @@ pub(crate) struct LimitArgs {
     #[arg(long, env = "WEIR_MAX_CONNECTIONS", value_name = "N", default_value = "0")]
     pub(crate) max_connections: u32,
 
+    /// Memory in bytes above which new connections and requests are answered 503. 0 = no limit [default: nine tenths of
+    /// the control group's limit, if there is one].
+    #[arg(long, env = "WEIR_MAX_MEMORY_BYTES", value_name = "BYTES")]
+    pub(crate) max_memory_bytes: Option<u64>,
+
     /// Networks whose X-Forwarded-* and X-Request-Id are believed, as 10.0.0.0/8. Repeatable, or separated by commas
     /// [default: none].
     #[arg(long, env = "WEIR_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]

@@ -9,6 +9,7 @@ mod ctl;
 mod demo;
 mod failure;
 mod log;
+mod memory;
 mod open_files;
 mod process;
 mod settings;

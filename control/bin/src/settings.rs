@@ -14,7 +14,10 @@ use weir_control::{
 use weir_proxy::ProxyConfig;
 use weir_shared::{model::Listener, state::ListenerState, table::Compiler};
 
-use crate::cli::{Cli, StoreKind};
+use crate::{
+    cli::{Cli, StoreKind},
+    memory,
+};
 
 /// Where Linux says what the machine is called; the standard library does not.
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
@@ -42,6 +45,11 @@ pub(crate) fn connections(args: &Cli, open_files: Option<u64>) -> u32 {
     }
 }
 
+/// How much memory may be used: as said, or nine tenths of what the process's control group may use.
+fn memory(args: &Cli, group_limit: Option<u64>) -> u64 {
+    args.limits.max_memory_bytes.unwrap_or_else(|| group_limit.map_or(0, |limit| limit / 10 * 9))
+}
+
 /// What the data plane is started with.
 pub(crate) fn proxy(args: &Cli, connections: u32, workers: usize, clock_base: Instant) -> ProxyConfig {
     ProxyConfig {
@@ -49,6 +57,7 @@ pub(crate) fn proxy(args: &Cli, connections: u32, workers: usize, clock_base: In
         workers,
         listener: listener(args, connections, args.listen),
         trusted_proxies: args.limits.trusted_proxies.clone(),
+        max_memory_bytes: memory(args, memory::group_limit()),
         clock_base,
     }
 }
@@ -142,6 +151,14 @@ mod tests {
         assert_eq!(connections(&args(&[]), Some(1024)), 128);
         assert_eq!(connections(&args(&[]), None), 0);
         assert_eq!(connections(&args(&["--max-connections", "7"]), Some(1024)), 7);
+    }
+
+    #[test]
+    fn memory_is_what_was_said_or_most_of_what_the_group_has() {
+        assert_eq!(memory(&args(&[]), Some(1000)), 900);
+        assert_eq!(memory(&args(&[]), None), 0);
+        assert_eq!(memory(&args(&["--max-memory-bytes", "7"]), Some(1000)), 7);
+        assert_eq!(memory(&args(&["--max-memory-bytes", "0"]), Some(1000)), 0);
     }
 
     #[test]

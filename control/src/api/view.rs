@@ -18,8 +18,8 @@ use crate::{
 /// A server with what Weir notes of it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = ServerResource, example = json!({
-    "id": "127.0.0.1-3001", "address": "127.0.0.1:3001", "weight": 1, "priority": 0, "admin_state": "ready",
-    "zone": "", "labels": {}, "revision": 1, "created_at": "2026-11-22T21:40:00.123Z",
+    "id": "127.0.0.1-3001", "address": "127.0.0.1:3001", "weight": 1, "priority": 0, "max_requests": 0,
+    "admin_state": "ready", "zone": "", "labels": {}, "revision": 1, "created_at": "2026-11-22T21:40:00.123Z",
     "updated_at": "2026-11-22T21:40:00.123Z"
 }))]
 pub(super) struct ServerView {
@@ -72,11 +72,23 @@ impl UpstreamView {
     }
 }
 
+/// Writes fields of an upstream in this order, each under its own name. With one left out it does not compile.
+macro_rules! write_fields {
+    ($map:ident, $spec:expr, $($field:ident),+ $(,)?) => {
+        let Upstream { $($field,)+ servers: _ } = $spec;
+        $($map.serialize_entry(stringify!($field), $field)?;)+
+    };
+}
+
 impl Serialize for UpstreamView {
     /// Written field by field to keep the model's order with the servers put in; a new field that is forgotten here does
     /// not compile.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Upstream {
+        let Meta { revision, created_at, updated_at } = &self.record.meta;
+        let mut map = serializer.serialize_map(None)?;
+        write_fields!(
+            map,
+            &self.record.spec,
             id,
             description,
             labels,
@@ -93,30 +105,14 @@ impl Serialize for UpstreamView {
             idle_timeout,
             keepalive_time,
             keepalive_connections,
+            rate_limits,
+            limits,
+            adaptive_limit,
+            circuit_breaker,
+            server_retry_after,
             retries,
-            drain_timeout,
-            servers: _,
-        } = &self.record.spec;
-        let Meta { revision, created_at, updated_at } = &self.record.meta;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("id", id)?;
-        map.serialize_entry("description", description)?;
-        map.serialize_entry("labels", labels)?;
-        map.serialize_entry("algorithm", algorithm)?;
-        map.serialize_entry("comparison", comparison)?;
-        map.serialize_entry("latency", latency)?;
-        map.serialize_entry("hash", hash)?;
-        map.serialize_entry("health_check", health_check)?;
-        map.serialize_entry("outlier_detection", outlier_detection)?;
-        map.serialize_entry("panic_threshold_percent", panic_threshold_percent)?;
-        map.serialize_entry("connect_timeout", connect_timeout)?;
-        map.serialize_entry("response_timeout", response_timeout)?;
-        map.serialize_entry("stream_idle_timeout", stream_idle_timeout)?;
-        map.serialize_entry("idle_timeout", idle_timeout)?;
-        map.serialize_entry("keepalive_time", keepalive_time)?;
-        map.serialize_entry("keepalive_connections", keepalive_connections)?;
-        map.serialize_entry("retries", retries)?;
-        map.serialize_entry("drain_timeout", drain_timeout)?;
+            drain_timeout
+        );
         if self.servers == Servers::Shown {
             let servers: Vec<ServerView> = self.record.servers.iter().map(ServerView::from).collect();
             map.serialize_entry("servers", &servers)?;

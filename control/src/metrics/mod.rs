@@ -3,6 +3,7 @@
 //! Written by hand: the numbers live in the workers' own counters already, so a registry would only copy them. Labels
 //! are configured ids alone, never request text, so that no client can add a series.
 
+mod overload;
 mod own;
 mod process;
 mod servers;
@@ -81,6 +82,7 @@ pub fn render(sources: &Sources<'_>) -> String {
     own::write(sources, &mut text);
     let with_servers = sources.servers.is_on(sources.table);
     upstreams::write(sources, &mut text);
+    overload::write(sources, &mut text);
     if with_servers {
         servers::write(sources, &mut text);
     } else {

@@ -137,6 +137,16 @@ fn listener(listener: &ListenerState, text: &mut Writer) {
             "Client requests malformed or over a limit.",
             totals.requests_refused,
         ),
+        (
+            "weir_connections_shed_total",
+            "Client connections refused because memory was short.",
+            totals.connections_shed,
+        ),
+        (
+            "weir_requests_shed_total",
+            "Client requests refused because memory was short.",
+            totals.requests_shed,
+        ),
         ("weir_client_timeouts_total", "Client requests given up for slowness.", totals.client_timeouts),
         ("weir_client_aborts_total", "Client requests whose client went away.", totals.client_aborts),
     ];

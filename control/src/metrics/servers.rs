@@ -24,6 +24,8 @@ struct Row<'a> {
     upstream: &'a str,
     id: &'a str,
     in_flight: u32,
+    limit: Option<u32>,
+    pauses: u64,
     status: ServerStatus,
     totals: ServerTotals,
 }
@@ -35,6 +37,8 @@ pub(super) fn write(sources: &Sources<'_>, text: &mut Writer) {
             upstream: upstream.id.as_str(),
             id: server.id.as_str(),
             in_flight: server.state.in_flight.count(),
+            limit: upstream.limit_of(server),
+            pauses: server.state.pause.count(),
             status: ServerStatus::of(server, sources.now.moment),
             totals: ServerTotals::sum(&server.state.counters),
         }));
@@ -50,6 +54,15 @@ fn traffic(rows: &[Row<'_>], text: &mut Writer) {
         samples.iter_mut().zip(row.totals.responses).for_each(|(sample, count)| sample.1 = count);
         samples
     });
+    let help = "How often the server asked to be left alone, where that counts.";
+    each(rows, text, "weir_server_pauses_total", Kind::Counter, help, |row| row.pauses);
+    let help = "Requests that may be under way.";
+    let mut family = text.family("weir_server_limit", Kind::Gauge, help);
+    for row in rows {
+        if let Some(limit) = row.limit {
+            family.sample(&[("upstream", row.upstream), ("server", row.id)], limit);
+        }
+    }
     let help = "Attempts that failed, by cause.";
     split(rows, text, "weir_server_errors_total", Kind::Counter, help, "kind", |row| {
         [

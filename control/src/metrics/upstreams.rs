@@ -53,7 +53,7 @@ pub(super) fn write(sources: &Sources<'_>, text: &mut Writer) {
     let rows = rows(sources);
     durations(&rows, text);
     type Read = fn(&Row<'_>) -> u64;
-    let families: [(&str, Kind, &str, Read); 8] = [
+    let families: [(&str, Kind, &str, Read); 12] = [
         ("weir_upstream_requests_total", Kind::Counter, "Requests routed to the upstream.", |row| {
             row.totals.requests
         }),
@@ -68,6 +68,24 @@ pub(super) fn write(sources: &Sources<'_>, text: &mut Writer) {
             Kind::Counter,
             "Requests for which no server was eligible.",
             |row| row.totals.no_server,
+        ),
+        (
+            "weir_upstream_limit_reached_total",
+            Kind::Counter,
+            "Requests refused because the limits left no room, not even to wait.",
+            |row| row.totals.limit_reached,
+        ),
+        ("weir_upstream_queue_waiting", Kind::Gauge, "Requests that wait for room.", |row| {
+            as_u64(row.upstream.state.queue.len())
+        }),
+        ("weir_upstream_queued_total", Kind::Counter, "Requests that waited for room.", |row| {
+            row.totals.queued
+        }),
+        (
+            "weir_upstream_queue_timeouts_total",
+            Kind::Counter,
+            "Requests refused because they had waited for too long.",
+            |row| row.totals.queue_timeouts,
         ),
         ("weir_retries_total", Kind::Counter, "Attempts after the first.", |row| row.totals.retries),
         ("weir_retries_refused_total", Kind::Counter, "Retries not made, the budget being spent.", |row| {

@@ -11,6 +11,7 @@ use weir_shared::{
 };
 
 use super::{
+    overload,
     view::{
         ChangeView, CheckView, ConnectionsView, CountersView, DrainHealth, LatencyView, PassiveView,
         ServerHealth, ServerLatencyView, UpstreamHealth,
@@ -43,6 +44,9 @@ pub(super) fn upstream(
         eligible: status.eligible,
         total: status.total,
         in_flight: upstream.servers.iter().map(|server| u64::from(server.state.in_flight.count())).sum(),
+        queue: overload::queue(upstream),
+        circuit_breaker: overload::circuit(upstream),
+        rate_limits: overload::rates(upstream),
         rps: recent.rps,
         error_rate_percent: recent.error_rate_percent,
         latency_ms: LatencyView {
@@ -100,6 +104,8 @@ pub(super) fn server(upstream: &Upstream, server: &Server, drains: &Drains, now:
             done: !drain.is_under_way(),
         }),
         in_flight,
+        limit: upstream.limit_of(server),
+        paused_until: upstream.pause.as_ref().and_then(|_| server.state.pause.until(now.moment)),
         connections: ConnectionsView { active: totals.connections_active, idle: totals.connections_idle },
         latency_ms: ServerLatencyView {
             connect_p50: quantile(&totals.connect_latency, 0.5),

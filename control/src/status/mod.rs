@@ -9,6 +9,7 @@
 mod build;
 mod counts;
 pub mod explain;
+mod overload;
 mod page;
 pub mod query;
 mod series;

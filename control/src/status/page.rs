@@ -161,6 +161,8 @@ fn listener(totals: &ListenerTotals) -> ListenerCounts {
         requests_active: totals.requests_active,
         requests: totals.requests,
         requests_refused: totals.requests_refused,
+        connections_shed: totals.connections_shed,
+        requests_shed: totals.requests_shed,
         client_timeouts: totals.client_timeouts,
         client_aborts: totals.client_aborts,
     }

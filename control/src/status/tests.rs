@@ -110,12 +110,15 @@ async fn the_shape_is_the_documented_one() {
     );
     let upstream = &page["upstreams"][0];
     let expected = [
+        "circuit_breaker",
         "eligible",
         "error_rate_percent",
         "id",
         "in_flight",
         "latency_ms",
         "panic",
+        "queue",
+        "rate_limits",
         "routes",
         "rps",
         "servers",
@@ -138,7 +141,9 @@ async fn the_shape_is_the_documented_one() {
         "id",
         "in_flight",
         "latency_ms",
+        "limit",
         "passive",
+        "paused_until",
         "priority",
         "reason",
         "since",

@@ -13,6 +13,7 @@ use weir_shared::{
     time::Timestamp,
 };
 
+pub use super::overload::{CircuitView, QueueView, RateView};
 use crate::drains::Then;
 
 /// The health of everything, as one process sees it.
@@ -134,6 +135,10 @@ pub struct ListenerCounts {
     pub requests: u64,
     /// Requests refused because they were malformed or over a limit.
     pub requests_refused: u64,
+    /// Connections refused because memory was short.
+    pub connections_shed: u64,
+    /// Requests refused because memory was short.
+    pub requests_shed: u64,
     /// Requests given up because the client was too slow.
     pub client_timeouts: u64,
     /// Requests whose client went away.
@@ -161,6 +166,12 @@ pub struct UpstreamHealth {
     pub total: usize,
     /// Requests under way at its servers.
     pub in_flight: u64,
+    /// Requests that found no room.
+    pub queue: QueueView,
+    /// The circuit breaker; null when there is none.
+    pub circuit_breaker: Option<CircuitView>,
+    /// The rates at which requests may come.
+    pub rate_limits: Vec<RateView>,
     /// Requests a second over the last ten seconds.
     #[schema(example = 118.4)]
     pub rps: f64,
@@ -234,6 +245,10 @@ pub struct ServerHealth {
     pub drain: Option<DrainHealth>,
     /// Requests under way.
     pub in_flight: u32,
+    /// Requests that may be under way, as set or as found out; null = any number.
+    pub limit: Option<u32>,
+    /// Until when it is left alone, while there is another one, because it asked for it; null when it is not.
+    pub paused_until: Option<Timestamp>,
     /// Connections to it.
     pub connections: ConnectionsView,
     /// How long it takes, since `counters_since`.

@@ -25,7 +25,7 @@ pub(super) fn pick<'u>(
         let Some(server) = candidates.upstream.servers.get(index as usize).map(AsRef::as_ref) else {
             continue;
         };
-        if tried.contains(server) {
+        if tried.contains(server) || !candidates.is_open(server) {
             continue;
         }
         if bound.as_ref().is_none_or(|bound| bound.has_room(server)) {

@@ -77,6 +77,7 @@ pub struct Request<R> {
 struct Candidates<'u, 'e> {
     upstream: &'u Upstream,
     eligible: &'e Eligible,
+    now: Moment,
 }
 
 impl<'u> Candidates<'u, '_> {
@@ -97,9 +98,24 @@ impl<'u> Candidates<'u, '_> {
     fn draw(&self, random: u64) -> Option<&'u Server> {
         self.get(self.eligible.sampler.sample(random))
     }
+
+    /// Whether `server` can take one more request, and has not asked to be left alone.
+    fn is_open(&self, server: &Server) -> bool {
+        self.upstream.has_room(server) && !self.upstream.is_paused(server, self.now)
+    }
+
+    /// Any that can take one more request, one that wants to be left alone only if there is no other. Looks at all of them if
+    /// it must: whoever finds none waits, and those who come after wait behind without looking.
+    fn any_open(&self, random: u64) -> Option<&'u Server> {
+        let count = self.len();
+        let start = usize::try_from(random >> 32).unwrap_or(0).checked_rem(count)?;
+        let around = || (0..count).filter_map(|offset| self.get((start + offset) % count));
+        let with_room = || around().find(|server| self.upstream.has_room(server));
+        around().find(|server| self.is_open(server)).or_else(with_room)
+    }
 }
 
-/// A server for the next attempt; `None` when none is eligible. A server tried already comes up again only when there is
+/// A server for the next attempt; `None` when none is eligible or none of those has room. A server tried already comes up again only when there is
 /// no other. One that was taken out of use since the request began gets no attempt after the first.
 #[must_use]
 pub fn pick<'u>(
@@ -109,8 +125,11 @@ pub fn pick<'u>(
 ) -> Option<&'u Server> {
     // To within a sweep: an ejection that ends is not that urgent.
     let eligible = upstream.eligible(request.now);
-    let candidates = Candidates { upstream, eligible: &eligible };
-    let picked = choose(&candidates, tried, request);
+    let candidates = Candidates { upstream, eligible: &eligible, now: request.now };
+    let picked = match choose(&candidates, tried, request) {
+        Some(server) if candidates.is_open(server) => Some(server),
+        _ => candidates.any_open((request.random)()),
+    };
     if tried.is_empty() {
         return picked;
     }
@@ -118,7 +137,8 @@ pub fn pick<'u>(
     if picked.is_some_and(|server| !tried.contains(server)) && !eligible.panic {
         return picked;
     }
-    let in_use = || candidates.iter().find(|server| !server.state.is_withdrawn());
+    let in_use =
+        || candidates.iter().find(|server| !server.state.is_withdrawn() && upstream.has_room(server));
     another(&candidates, tried, (request.random)()).or(picked).or_else(in_use)
 }
 
@@ -154,7 +174,9 @@ fn choose<'u>(
 fn another<'u>(candidates: &Candidates<'u, '_>, tried: &Tried, random: u64) -> Option<&'u Server> {
     let count = candidates.len();
     let start = usize::try_from(random >> 32).unwrap_or(0).checked_rem(count)?;
-    let is_free = |server: &&Server| !tried.contains(server) && !server.state.is_withdrawn();
+    let is_free = |server: &&Server| {
+        !tried.contains(server) && !server.state.is_withdrawn() && candidates.is_open(server)
+    };
     let untried = |offset: usize| candidates.get((start + offset) % count).filter(is_free);
     let is_healthy = |server: &&Server| server.state.health.is_healthy();
     // A bounded look around: with most of a large group failing, any other server will do.

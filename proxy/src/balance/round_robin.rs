@@ -19,6 +19,18 @@ pub(super) fn pick<'u>(
     let turns = &candidates.eligible.turns;
     let count = if turns.is_empty() { candidates.len() } else { turns.len() };
     let step = usize::try_from(turn.checked_rem(count as u64)?).ok()?;
-    let position = if turns.is_empty() { step } else { *turns.get(step)? as usize };
-    candidates.get(position)
+    let at = |step: usize| {
+        let position = if turns.is_empty() { Some(step) } else { turns.get(step).map(|turn| *turn as usize) };
+        candidates.get(position?)
+    };
+    let picked = at(step)?;
+    if candidates.is_open(picked) {
+        return Some(picked);
+    }
+    // Full servers lose their turns, as far as a look at the next ones goes.
+    const LOOKS: usize = 64;
+    let skipped = (1..count.min(LOOKS))
+        .find(|skipped| at((step + skipped) % count).is_some_and(|server| candidates.is_open(server)))?;
+    cursor.set(turn.wrapping_add(1 + skipped as u64));
+    at((step + skipped) % count)
 }

@@ -25,13 +25,14 @@ pub(super) struct Sample<'u> {
 }
 
 impl<'u> Sample<'u> {
-    /// All candidates if there are few, else `choices` of them.
+    /// All candidates with room if there are few, else `choices` drawn of them.
     pub(super) fn take(candidates: &Candidates<'u, '_>, choices: u8, random: &impl Fn() -> u64) -> Self {
         let is_drawn = candidates.len() > MOST;
         let mut sample = Self { servers: [None; MOST], len: 0, is_drawn };
         if !is_drawn {
             (0..candidates.len())
                 .filter_map(|position| candidates.get(position))
+                .filter(|server| candidates.is_open(server))
                 .for_each(|server| sample.add(server));
             return sample;
         }
@@ -41,6 +42,7 @@ impl<'u> Sample<'u> {
                 break;
             }
             if let Some(server) = candidates.draw(random())
+                && candidates.is_open(server)
                 && !sample.iter().any(|other| std::ptr::eq(other, server))
             {
                 sample.add(server);

@@ -38,6 +38,8 @@ pub(crate) struct Client {
     patience: Cell<Duration>,
     /// Whether the deadline is one for looking after the client, while a server is waited for (HTTP/1).
     watches: Cell<bool>,
+    /// Requests that wait for room at an upstream. More than one only over HTTP/2.
+    waiting: Cell<u32>,
     /// How long the client has to take the response handed over last (HTTP/1).
     stall: Cell<Duration>,
     /// Whether everything written so far has left for the client (HTTP/1). The library drops a response body, which ends
@@ -58,6 +60,7 @@ impl Client {
             arrival: Arrival::default(),
             patience: Cell::new(worker.config.listener.header_timeout.duration()),
             watches: Cell::new(false),
+            waiting: Cell::new(0),
             stall: Cell::new(Duration::ZERO),
             flushed: Cell::new(true),
             exchanges: Cell::new(0),
@@ -126,6 +129,21 @@ impl Client {
     pub(crate) fn watch(&self) {
         self.watches.set(true);
         self.deadline.set(self.worker.after(WATCH));
+    }
+
+    /// A request waits for room at an upstream.
+    pub(crate) fn waits(&self) {
+        self.waiting.set(self.waiting.get() + 1);
+    }
+
+    /// A request does not wait for room any more.
+    pub(crate) fn waits_no_more(&self) {
+        self.waiting.set(self.waiting.get().saturating_sub(1));
+    }
+
+    /// Whether a request waits for room.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting.get() > 0
     }
 
     /// Whether it is time to look after the client.

@@ -37,6 +37,13 @@ impl ClientIo {
         Self { stream, client, replacement: Bytes::new() }
     }
 
+    /// Whether the client has closed its side.
+    fn has_ended(&self, cx: &mut Context<'_>) -> bool {
+        let mut byte = [0; 1];
+        let mut buffer = ReadBuf::new(&mut byte);
+        matches!(self.stream.poll_peek(cx, &mut buffer), Poll::Ready(Ok(0)))
+    }
+
     fn poll_replaced(&mut self, cx: &mut Context<'_>, bare: &[u8]) -> Option<Poll<io::Result<usize>>> {
         if self.replacement.is_empty() {
             if self.client.phase() == Phase::Exchange || !self.client.is_flushed() {
@@ -127,6 +134,11 @@ impl AsyncWrite for ClientIo {
             self.client.watch();
             if let Some(error) = self.stream.take_error()? {
                 return Poll::Ready(Err(error));
+            }
+            if self.client.is_waiting() && self.has_ended(cx) {
+                // Nothing was done for it yet, and most who close while they wait have gone. One that still wants an answer
+                // keeps its side open.
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
             }
         }
         Pin::new(&mut self.stream).poll_flush(cx)

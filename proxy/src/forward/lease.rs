@@ -26,21 +26,29 @@ pub(crate) struct Lease {
     met: u32,
     /// Where the upstream's requests in flight are counted, if they are.
     bounded: Option<Arc<UpstreamState>>,
+    /// Where the upstream's places are counted, if they are.
+    limited: Option<Arc<UpstreamState>>,
 }
 
 impl Lease {
-    /// Begins an attempt at `began`.
-    pub(super) fn begin(worker: &Rc<Worker>, upstream: &Upstream, server: &Server, began: Moment) -> Self {
+    /// Begins an attempt at `began`, if the server and the upstream have room for one.
+    pub(crate) fn begin(
+        worker: &Rc<Worker>,
+        upstream: &Upstream,
+        server: &Server,
+        began: Moment,
+    ) -> Option<Self> {
+        let met = upstream.reserve(server)?;
+        let limited = upstream.limits.is_some().then(|| Arc::clone(&upstream.state));
         let pool = worker.pools.of(upstream, server);
-        let met = pool.state.in_flight.start();
         let bounded = (upstream.balance_percent != 0).then(|| Arc::clone(&upstream.state));
         if let Some(state) = &bounded {
             state.in_flight.of(worker.id).add(1);
         }
-        let lease = Self { worker: Rc::clone(worker), pool, began, met, bounded };
+        let lease = Self { worker: Rc::clone(worker), pool, began, met, bounded, limited };
         lease.counters().requests.add(1);
         lease.counters().connections_active.add(1);
-        lease
+        Some(lease)
     }
 
     /// Takes in that the head of the response had arrived `now`.
@@ -49,6 +57,13 @@ impl Lease {
         self.counters().latency.record(took);
         if let Some(policy) = upstream.latency {
             self.pool.state.latency.record(took, self.met, now, policy.decay);
+        }
+    }
+
+    /// Takes in how long the server took, for the limit it is found to bear; not that of an error, which takes no work.
+    pub(super) fn took(&self, upstream: &Upstream, now: Moment) {
+        if let Some(policy) = upstream.limits.as_ref().and_then(|limits| limits.adaptive) {
+            self.pool.state.adaptive.record(now.since(self.began), self.met, policy, now);
         }
     }
 
@@ -113,6 +128,10 @@ impl Drop for Lease {
         self.pool.state.in_flight.end();
         if let Some(state) = &self.bounded {
             state.in_flight.of(self.worker.id).sub(1);
+        }
+        if let Some(state) = &self.limited {
+            state.limited.end();
+            state.queue.place_free();
         }
         self.counters().connections_active.sub(1);
     }

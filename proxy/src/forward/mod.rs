@@ -76,17 +76,16 @@ pub(crate) struct Failure {
 
 /// Sends one request to `server` and waits for the head of the response, whose body then streams.
 ///
-/// Counts the attempt as in flight at the server from here until that body ends.
+/// `lease` counts the attempt as in flight at the server until that body ends.
 pub(crate) async fn send(
     exchange: &Exchange,
     upstream: &Upstream,
     server: &Server,
+    lease: Lease,
     request: &RequestHead<'_>,
     body: RequestBody,
-    began: Moment,
 ) -> Result<Answer, Failure> {
     let worker = exchange.worker();
-    let lease = Lease::begin(worker, upstream, server, began);
     let connection = match lease.checkout(request.method) {
         Some(connection) => connection,
         // Boxed, because most requests find a connection and would carry the room for this through every move.
@@ -111,7 +110,12 @@ pub(crate) async fn send(
             Err(call.fail(ProxyError::ConnectionTerminated))
         }
         Ok(head) => Ok(call.respond(exchange, upstream, head)),
-        Err(error) => Err(call.fail(error)),
+        Err(error) => {
+            if error == ProxyError::ResponseTimeout {
+                call.lease.took(upstream, worker.clock.moment());
+            }
+            Err(call.fail(error))
+        }
     }
 }
 
@@ -241,6 +245,9 @@ impl Call {
         };
         lease.expect_like(head.framing);
         let is_success = !upstream.is_error_status(head.status.as_u16());
+        if is_success {
+            lease.took(upstream, now);
+        }
         let body = match (head.framing, upload) {
             (BodyFraming::Length(length), None) if length <= connection.buffer.len() as u64 => {
                 // Everything has arrived already: the connection serves the next request while this one is relayed.

@@ -4,6 +4,7 @@
 //! idempotent (RFC 9110 §9.2.2). How many repetitions there are in all is bounded by a budget, so that failing servers are
 //! not hit harder than healthy ones; going on to the next server when one cannot be connected to is not a repetition.
 
+mod pause;
 mod replay;
 
 use std::{cell::Cell, rc::Rc};
@@ -17,6 +18,7 @@ use weir_shared::{
 };
 
 use crate::{
+    admission::{self, Admitted},
     balance::{self, Tried},
     body::ResponseBody,
     error::ProxyError,
@@ -39,31 +41,36 @@ pub(crate) async fn run(
     counters.requests.add(1);
     upstream.state.retry_budgets.of(worker.id).deposit(upstream.retries.budget_percent);
     let mut tried = Tried::default();
-    let choice = balance::Request {
+    let mut choice = balance::Request {
         worker: worker.id,
         now: worker.coarse_moment(),
         key: balance::key_of(upstream, request),
         random: || worker.random(),
     };
+    let mut waited;
+    let mut upstream = upstream;
     loop {
-        let Some(server) = balance::pick(upstream, &tried, &choice) else {
-            counters.no_server.add(1);
-            return Err(ProxyError::NoEligibleServer);
+        let (server, lease) = match admission::admit(exchange, upstream, &tried, &choice) {
+            Err(ProxyError::LimitReached) => {
+                let wait = admission::wait(exchange, upstream, &tried, choice.key, request);
+                // Boxed, because most requests find room and would carry this through every move.
+                let Admitted { upstream: current, server, lease } = Box::pin(wait).await?;
+                waited = (current, server);
+                upstream = &waited.0;
+                choice.now = worker.coarse_moment();
+                (&*waited.1, lease)
+            }
+            admitted => admitted?,
         };
         if !tried.is_empty() {
             counters.retries.add(1);
             server.state.counters.of(worker.id).retries.add(1);
         }
         tried.add(server);
-        let began = if tried.count() == 1 { exchange.began } else { worker.clock.moment() };
-        match forward::send(exchange, upstream, server, request, body, began).await {
+        match forward::send(exchange, upstream, server, lease, request, body).await {
             Ok(Answer { response, body: rest, answered }) => {
-                judge(worker, upstream, server, response.status());
-                let again = status_outcome(response.status())
-                    .zip(rest)
-                    .filter(|_| request.method.is_idempotent())
-                    .and_then(|(outcome, rest)| may_try_again(worker, upstream, outcome, &tried, rest));
-                match again {
+                judge(worker, upstream, server, &response);
+                match after_response(worker, upstream, request, &tried, response.status(), rest) {
                     // The response is dropped, and its connection with it unless it is complete.
                     Some(again) => body = again,
                     None => {
@@ -94,6 +101,22 @@ pub(crate) async fn run(
 /// An unused connection that the server closed for its age: the server is fine.
 fn is_stale(failure: &Failure) -> bool {
     failure.progress == Progress::SentOnReused && failure.error == ProxyError::ConnectionTerminated
+}
+
+/// The body to send again after a response with `status`, if the request may be tried again.
+fn after_response(
+    worker: &Worker,
+    upstream: &Upstream,
+    request: &RequestHead<'_>,
+    tried: &Tried,
+    status: StatusCode,
+    rest: Option<RequestBody>,
+) -> Option<RequestBody> {
+    let (outcome, rest) = status_outcome(status).zip(rest)?;
+    if !request.method.is_idempotent() {
+        return None;
+    }
+    may_try_again(worker, upstream, outcome, tried, rest)
 }
 
 /// The body to send again after `failure`, if the request may be tried again.
@@ -143,8 +166,11 @@ fn may_try_another(
     (is_allowed && body.rewind()).then_some(body)
 }
 
-/// Takes in a response's status, if it is one that counts as an error. A success is one only when the body has ended.
-fn judge(worker: &Worker, upstream: &Upstream, server: &Server, status: StatusCode) {
+/// Takes in a response's head: its status, if it is one that counts as an error, and what the server asks for. A success
+/// is one only when the body has ended.
+fn judge<B>(worker: &Worker, upstream: &Upstream, server: &Server, response: &Response<B>) {
+    let status = response.status();
+    pause::note(worker, upstream, server, status, response.headers());
     if upstream.is_error_status(status.as_u16()) {
         server_failed(worker, upstream, server, ServerFault::Status(status.as_u16()));
     }

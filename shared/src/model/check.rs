@@ -9,7 +9,8 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Config, Retries, Route, Server, Upstream, address::Address, balancing, health_check, outlier_detection,
+    Config, Retries, Route, Server, Upstream, adaptive_limit, address::Address, balancing, circuit_breaker,
+    health_check, limits, outlier_detection, rate_limit, server_retry_after,
 };
 use crate::{
     error::{FieldError, FieldErrorCode, Pointer},
@@ -44,6 +45,11 @@ pub fn upstream_spec(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldEr
     balancing::check(upstream, at, errors);
     health_check::check(&upstream.health_check, &at.at("health_check"), errors);
     outlier_detection::check(&upstream.outlier_detection, &at.at("outlier_detection"), errors);
+    server_retry_after::check(&upstream.server_retry_after, &at.at("server_retry_after"), errors);
+    rate_limit::check(&upstream.rate_limits, &at.at("rate_limits"), errors);
+    adaptive_limit::check(&upstream.adaptive_limit, &at.at("adaptive_limit"), errors);
+    circuit_breaker::check(&upstream.circuit_breaker, &at.at("circuit_breaker"), errors);
+    limits::check(&upstream.limits, &at.at("limits"), errors);
     retries(&upstream.retries, &at.at("retries"), errors);
     number(upstream.panic_threshold_percent, 0..=100, &at.at("panic_threshold_percent"), errors);
     number(upstream.keepalive_connections, 0..=65_536, &at.at("keepalive_connections"), errors);
@@ -135,6 +141,9 @@ pub fn server(server: &Server, at: impl Fn() -> Pointer, errors: &mut Vec<FieldE
     if server.priority > 1 {
         number(server.priority, 0..=1, &at().at("priority"), errors);
     }
+    if server.max_requests > limits::MAX_REQUESTS {
+        number(server.max_requests, 0..=limits::MAX_REQUESTS, &at().at("max_requests"), errors);
+    }
     if server.zone.len() > 63 {
         errors.push(at().at("zone").error(FieldErrorCode::OutOfRange, "at most 63 characters"));
     }
@@ -206,7 +215,7 @@ fn retries(retries: &Retries, at: &Pointer, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn check_id(id: &str, at: &Pointer, errors: &mut Vec<FieldError>) {
+pub(super) fn check_id(id: &str, at: &Pointer, errors: &mut Vec<FieldError>) {
     if !id::is_valid(id) {
         let error = at.error(
             FieldErrorCode::InvalidId,

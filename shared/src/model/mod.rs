@@ -3,26 +3,36 @@
 //! Reading is lenient here (unknown fields are ignored, so that a newer writer's store can be read); the API refuses
 //! unknown fields itself. Values are checked by [`check`].
 
+mod adaptive_limit;
 pub mod address;
 mod balancing;
 pub mod check;
+mod circuit_breaker;
 mod config;
 mod health_check;
+mod limits;
 mod listener;
 mod outlier_detection;
+mod rate_limit;
 mod retries;
 mod route;
 mod server;
+mod server_retry_after;
 mod status_range;
 mod upstream;
 
+pub use adaptive_limit::AdaptiveLimit;
 pub use balancing::{Algorithm, Comparison, Hash, HashOn, Latency};
+pub use circuit_breaker::CircuitBreaker;
 pub use config::{Config, Document, Meta, ServerRecord, UpstreamRecord};
 pub use health_check::{HealthCheck, HealthCheckType};
+pub use limits::{Limits, Queue};
 pub use listener::{Listener, ListenerStatus};
 pub use outlier_detection::OutlierDetection;
+pub use rate_limit::{RateKey, RateLimit};
 pub use retries::{Retries, RetryOn};
 pub use route::{Route, RouteAction, RouteMatch, UpstreamRef};
 pub use server::{AdminState, Server, ServerOrAddress};
+pub use server_retry_after::ServerRetryAfter;
 pub use status_range::StatusRange;
 pub use upstream::Upstream;

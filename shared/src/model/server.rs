@@ -41,6 +41,10 @@ pub struct Server {
     /// 0 is used first; 1 (backup) only while too few of 0 are eligible. Default 0.
     #[schema(minimum = 0, maximum = 1, required = false)]
     pub priority: u8,
+    /// Requests under way at once, over all workers, 1 to 1000000; 0 = any number. Default 0. A server that has as many
+    /// is passed over until one has ended.
+    #[schema(minimum = 0, maximum = 1_000_000, required = false)]
+    pub max_requests: u32,
     /// What the operator wants. Default `ready`.
     #[schema(required = false)]
     pub admin_state: AdminState,
@@ -69,6 +73,7 @@ impl Default for Server {
             address: String::new(),
             weight: 1,
             priority: 0,
+            max_requests: 0,
             admin_state: AdminState::Ready,
             zone: String::new(),
             labels: BTreeMap::new(),
@@ -84,6 +89,7 @@ struct Fields {
     address: String,
     weight: u16,
     priority: u8,
+    max_requests: u32,
     admin_state: AdminState,
     zone: String,
     labels: BTreeMap<String, String>,
@@ -91,8 +97,9 @@ struct Fields {
 
 impl Default for Fields {
     fn default() -> Self {
-        let Server { id, address, weight, priority, admin_state, zone, labels } = Server::default();
-        Self { id, address, weight, priority, admin_state, zone, labels }
+        let Server { id, address, weight, priority, max_requests, admin_state, zone, labels } =
+            Server::default();
+        Self { id, address, weight, priority, max_requests, admin_state, zone, labels }
     }
 }
 
@@ -112,9 +119,9 @@ impl<'de> Deserialize<'de> for Server {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Server, A::Error> {
-                let Fields { id, address, weight, priority, admin_state, zone, labels } =
+                let Fields { id, address, weight, priority, max_requests, admin_state, zone, labels } =
                     Fields::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Server { id, address, weight, priority, admin_state, zone, labels })
+                Ok(Server { id, address, weight, priority, max_requests, admin_state, zone, labels })
             }
         }
 

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Algorithm, Comparison, Hash, HealthCheck, Latency, OutlierDetection, Retries, Server, ServerOrAddress,
+    AdaptiveLimit, Algorithm, CircuitBreaker, Comparison, Hash, HealthCheck, Latency, Limits,
+    OutlierDetection, RateLimit, Retries, Server, ServerOrAddress, ServerRetryAfter,
 };
 use crate::units::Span;
 
@@ -57,6 +58,17 @@ pub struct Upstream {
     /// Unused connections kept per server and worker, 0 to 65536. Default 256.
     #[schema(minimum = 0, maximum = 65536)]
     pub keepalive_connections: u32,
+    /// Rates at which requests may come, at most 8; all of them hold.
+    #[schema(max_items = 8)]
+    pub rate_limits: Vec<RateLimit>,
+    /// How much work is let through at once.
+    pub limits: Limits,
+    /// Limits of servers found out from how fast they answer.
+    pub adaptive_limit: AdaptiveLimit,
+    /// Refusing requests at once while most fail.
+    pub circuit_breaker: CircuitBreaker,
+    /// Leaving a server alone that asks for it.
+    pub server_retry_after: ServerRetryAfter,
     /// Trying another server when one fails.
     pub retries: Retries,
     /// How long a drain of a server waits for requests under way unless it says otherwise, 0s to 1h. Default 30s.
@@ -85,6 +97,11 @@ impl Default for Upstream {
             idle_timeout: Span::from_secs(60),
             keepalive_time: Span::from_secs(3600),
             keepalive_connections: 256,
+            rate_limits: Vec::new(),
+            limits: Limits::default(),
+            adaptive_limit: AdaptiveLimit::default(),
+            circuit_breaker: CircuitBreaker::default(),
+            server_retry_after: ServerRetryAfter::default(),
             retries: Retries::default(),
             drain_timeout: Span::from_secs(30),
             servers: Vec::new(),

@@ -131,6 +131,14 @@ counters! {
         failures,
         /// Requests refused because no server was eligible.
         no_server,
+        /// Requests refused because the limits left no room, not even to wait.
+        limit_reached,
+        /// Requests that waited for room.
+        queued,
+        /// Requests refused because they had waited for too long.
+        queue_timeouts,
+        /// Time that requests have waited, in microseconds.
+        queued_micros,
         /// Attempts after the first.
         retries,
         /// Retries not made because the budget was spent.

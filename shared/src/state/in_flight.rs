@@ -14,6 +14,13 @@ impl InFlight {
         self.0.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Counts one request more if there are fewer than `limit`, and answers how many there were. Exact, whoever else counts at
+    /// the same time. To be ended as [`Self::start`] is.
+    pub fn start_within(&self, limit: u32) -> Option<u32> {
+        let one_more = |count: u32| (count < limit).then(|| count.saturating_add(1));
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more).ok()
+    }
+
     /// Counts one request less.
     pub fn end(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);

@@ -21,6 +21,10 @@ pub struct ListenerCounters {
     pub requests_active: Counter,
     /// Requests refused because they were malformed or over a limit.
     pub requests_refused: Counter,
+    /// Connections refused because memory was short.
+    pub connections_shed: Counter,
+    /// Requests refused because memory was short.
+    pub requests_shed: Counter,
     /// Requests given up because the client was too slow.
     pub client_timeouts: Counter,
     /// Requests whose client went away before the response was complete.
@@ -71,6 +75,10 @@ pub struct ListenerTotals {
     pub requests_active: u64,
     /// Requests refused because they were malformed or over a limit.
     pub requests_refused: u64,
+    /// Connections refused because memory was short.
+    pub connections_shed: u64,
+    /// Requests refused because memory was short.
+    pub requests_shed: u64,
     /// Requests given up because the client was too slow.
     pub client_timeouts: u64,
     /// Requests whose client went away.
@@ -90,6 +98,8 @@ impl ListenerTotals {
             totals.requests += worker.requests.value();
             totals.requests_active += worker.requests_active.value();
             totals.requests_refused += worker.requests_refused.value();
+            totals.connections_shed += worker.connections_shed.value();
+            totals.requests_shed += worker.requests_shed.value();
             totals.client_timeouts += worker.client_timeouts.value();
             totals.client_aborts += worker.client_aborts.value();
         }

@@ -1,5 +1,8 @@
 //! What is observed while running. Outlives tables: kept as long as the server or upstream it describes.
 
+mod adaptive_limit;
+mod allowance;
+mod breaker;
 mod check;
 mod counters;
 mod detector;
@@ -9,7 +12,9 @@ mod in_flight;
 mod latency;
 mod listener;
 mod outlier;
+mod pause;
 mod per_worker;
+mod queue;
 mod rates;
 mod recent_checks;
 mod resolved;
@@ -18,6 +23,9 @@ mod sample;
 mod server;
 mod upstream;
 
+pub use adaptive_limit::{AdaptiveLimit, AdaptivePolicy};
+pub use allowance::{Allowances, Rate};
+pub use breaker::{Breaker, BreakerPolicy, BreakerState, Outcome, Pass};
 pub use check::{CheckOutcome, CheckRecord, History};
 pub use counters::{Counter, ServerCounters, ServerTotals, UpstreamCounters, UpstreamTotals};
 pub use detector::{Detector, EjectionPolicy, Evidence, RowLimits, ServerFault};
@@ -27,7 +35,9 @@ pub use in_flight::InFlight;
 pub use latency::Latency;
 pub use listener::{ListenerCounters, ListenerState, ListenerTotals};
 pub use outlier::{Ejection, EjectionEnd, Outlier, OutlierRecord};
+pub use pause::Pause;
 pub use per_worker::{PerWorker, WorkerId};
+pub use queue::{Queue, Ticket, Turn, Urgency};
 pub use rates::{FailurePercentagePolicy, RatePolicy, SuccessRatePolicy};
 pub use resolved::Resolved;
 pub use retry_budget::RetryBudget;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use super::{Health, InFlight, Latency, Outlier, PerWorker, Resolved, ServerCounters};
+use super::{AdaptiveLimit, Health, InFlight, Latency, Outlier, Pause, PerWorker, Resolved, ServerCounters};
 use crate::time::{Moment, Now, Timestamp};
 
 /// What is observed of one server, from its addition until its removal, over any number of tables.
@@ -12,10 +12,14 @@ pub struct ServerState {
     pub in_flight: InFlight,
     /// How fast it answers, where its upstream's algorithm asks for it.
     pub latency: Latency,
+    /// The limit of requests under way that was found out, where the upstream asks for it.
+    pub adaptive: AdaptiveLimit,
     /// What active checks say.
     pub health: Health,
     /// What real requests say.
     pub outlier: Outlier,
+    /// Whether it wants to be left alone.
+    pub pause: Pause,
     /// What its name stands for, where its address has one.
     pub resolved: Resolved,
     /// Numbers, by worker.
@@ -38,8 +42,10 @@ impl ServerState {
         Self {
             in_flight: InFlight::default(),
             latency: Latency::default(),
+            adaptive: AdaptiveLimit::default(),
             health: Health::new(now),
             outlier: Outlier::default(),
+            pause: Pause::default(),
             resolved: Resolved::default(),
             counters: PerWorker::new(workers),
             counters_since: now.wall,

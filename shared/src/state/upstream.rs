@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{Counter, PerWorker, RetryBudget, UpstreamCounters};
+use super::{Breaker, Counter, InFlight, PerWorker, Queue, RetryBudget, UpstreamCounters};
 use crate::time::{Moment, Timestamp};
 
 /// What is observed of one upstream, from its creation until its removal, over any number of tables.
@@ -19,6 +19,12 @@ pub struct UpstreamState {
     pub cursors: PerWorker<Counter>,
     /// Requests under way, by worker; kept only where loads are bounded.
     pub in_flight: PerWorker<Counter>,
+    /// Requests under way, over all workers; kept only where something is limited.
+    pub limited: InFlight,
+    /// Requests that wait for room.
+    pub queue: Queue,
+    /// Whether requests are refused because most fail, where the upstream asks for it.
+    pub breaker: Breaker,
     /// Since when the numbers count.
     pub counters_since: Timestamp,
     generation: AtomicU64,
@@ -38,6 +44,9 @@ impl UpstreamState {
             retry_budgets: PerWorker::new(workers),
             cursors: PerWorker::new(workers),
             in_flight: PerWorker::new(workers),
+            limited: InFlight::default(),
+            queue: Queue::default(),
+            breaker: Breaker::default(),
             counters_since: now,
             generation: AtomicU64::new(0),
             appearance: AtomicU64::new(0),

@@ -9,14 +9,15 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 
 use super::{
-    Eligible, HashTable, LatencyPolicy, RetryPolicy, Route, Server, Steps, Table, Upstream, ejecting,
+    Eligible, HashTable, LatencyPolicy, LimitPolicy, PausePolicy, RateLimiter, RetryPolicy, Route, Server,
+    Steps, Table, Upstream, ejecting,
 };
 use crate::{
     error::{FieldError, Invalid, Pointer},
     id::{RouteId, ServerId, UpstreamId},
     model::{self, Config, HealthCheck, ServerRecord, UpstreamRecord, address::Address, check},
     sharing::{Change, SharedMap, changed, middle},
-    state::{HealthThresholds, ServerState, UpstreamState},
+    state::{BreakerPolicy, HealthThresholds, ServerState, UpstreamState},
     time::Now,
 };
 
@@ -103,15 +104,18 @@ impl Compiler {
             idle_timeout: spec.idle_timeout.duration(),
             keepalive_time: spec.keepalive_time.duration(),
             keepalive_connections: usize::try_from(spec.keepalive_connections).unwrap_or(usize::MAX),
-            retries: RetryPolicy {
-                attempts: spec.retries.attempts,
-                on: spec.retries.on.clone().into_boxed_slice(),
-                budget_percent: spec.retries.budget_percent,
-            },
+            retries: retries(&spec.retries),
             thresholds: HealthThresholds {
                 healthy: spec.health_check.healthy_threshold.into(),
                 unhealthy: spec.health_check.unhealthy_threshold.into(),
             },
+            rate_limits: RateLimiter::compile(
+                &spec.rate_limits,
+                before.map(|before| before.rate_limits.as_ref()).unwrap_or_default(),
+            ),
+            breaker: breaker(&spec.circuit_breaker),
+            pause: pause(&spec.server_retry_after),
+            limits: LimitPolicy::of(spec, &servers),
             servers,
             state,
             record: Arc::clone(record),
@@ -184,11 +188,37 @@ impl Compiler {
             authority,
             weight: server.weight,
             priority: server.priority,
+            max_requests: if server.max_requests == 0 { u32::MAX } else { server.max_requests },
             admin_state: server.admin_state,
             state,
             record: Arc::clone(record),
         }))
     }
+}
+
+fn retries(retries: &model::Retries) -> RetryPolicy {
+    RetryPolicy {
+        attempts: retries.attempts,
+        on: retries.on.clone().into_boxed_slice(),
+        budget_percent: retries.budget_percent,
+    }
+}
+
+fn breaker(breaker: &model::CircuitBreaker) -> Option<BreakerPolicy> {
+    breaker.enabled.then(|| BreakerPolicy {
+        error_percent: breaker.error_percent,
+        min_requests: breaker.min_requests,
+        window: breaker.window.duration(),
+        open_time: breaker.open_time.duration(),
+        trial_requests: breaker.trial_requests,
+    })
+}
+
+fn pause(settings: &model::ServerRetryAfter) -> Option<PausePolicy> {
+    settings.enabled.then(|| PausePolicy {
+        statuses: settings.statuses.clone().into_boxed_slice(),
+        max_time: settings.max_time.duration(),
+    })
 }
 
 fn default_route(config: &Config, upstreams: &SharedMap<UpstreamId, Upstream>) -> Route {

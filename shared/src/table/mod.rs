@@ -5,6 +5,8 @@ mod compile;
 mod ejecting;
 mod eligible;
 mod hash;
+mod limits;
+mod rate_limit;
 mod route;
 mod sampler;
 mod server;
@@ -21,11 +23,13 @@ pub use compile::Compiler;
 pub use ejecting::Ejected;
 pub use eligible::Eligible;
 pub use hash::{HashTable, Key};
+pub use limits::LimitPolicy;
+pub use rate_limit::{Asker, RateLimiter};
 pub use route::Route;
 pub use sampler::Sampler;
 pub use server::Server;
 pub use status::{ServerStatus, UpstreamState as UpstreamCondition, UpstreamStatus};
-pub use upstream::{LatencyPolicy, RetryPolicy, Upstream};
+pub use upstream::{LatencyPolicy, PausePolicy, RetryPolicy, Upstream};
 
 use crate::{
     id::{Revision, UpstreamId},

@@ -23,6 +23,8 @@ pub struct Server {
     pub weight: u16,
     /// 0 first, 1 backup.
     pub priority: u8,
+    /// Requests under way at once; `u32::MAX` = any number.
+    pub max_requests: u32,
     /// What the operator wants.
     pub admin_state: AdminState,
     /// What is observed of it.

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::{Eligible, HashTable, Server};
+use super::{Eligible, HashTable, LimitPolicy, RateLimiter, Server};
 use crate::{
     id::UpstreamId,
     model::{Algorithm, Comparison, RetryOn, StatusRange, UpstreamRecord},
-    state::{EjectionPolicy, HealthThresholds, RatePolicy, UpstreamState},
+    state::{BreakerPolicy, EjectionPolicy, HealthThresholds, RatePolicy, UpstreamState},
     time::Moment,
 };
 
@@ -40,6 +40,15 @@ pub struct LatencyPolicy {
     pub hot_quantile: f64,
 }
 
+/// When a server is left alone that asks for it.
+#[derive(Clone, Debug)]
+pub struct PausePolicy {
+    /// Statuses whose `Retry-After` counts.
+    pub statuses: Box<[StatusRange]>,
+    /// The longest time that is granted.
+    pub max_time: Duration,
+}
+
 /// A compiled upstream. Reused as it is by every table until its own configuration changes.
 #[derive(Debug)]
 pub struct Upstream {
@@ -67,6 +76,14 @@ pub struct Upstream {
     pub keepalive_time: Duration,
     /// Unused connections kept per server and worker.
     pub keepalive_connections: usize,
+    /// Rates at which requests may come.
+    pub rate_limits: Box<[RateLimiter]>,
+    /// When requests are refused because most fail; `None`: never.
+    pub breaker: Option<BreakerPolicy>,
+    /// How much work is let through at once; `None`: any amount.
+    pub limits: Option<LimitPolicy>,
+    /// When a server is left alone that asks for it; `None`: never.
+    pub pause: Option<PausePolicy>,
     /// When another server is tried.
     pub retries: RetryPolicy,
     /// When checks turn a verdict.
@@ -100,6 +117,12 @@ impl Upstream {
         let built = Eligible::build(&self.servers, self.algorithm, panic_percent, generation, now);
         self.eligible.store(Arc::new(built));
         self.eligible.load()
+    }
+
+    /// Whether `server` has asked to be left alone, and is while there is another.
+    #[must_use]
+    pub fn is_paused(&self, server: &Server, now: Moment) -> bool {
+        self.pause.is_some() && server.state.pause.is_on(now)
     }
 
     /// Whether a response with `status` counts as an error of the server.

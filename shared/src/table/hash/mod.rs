@@ -98,25 +98,30 @@ impl Key {
     /// The bytes of the network `address` is in, of as many leading bits as `settings` say.
     #[must_use]
     pub fn network(address: IpAddr, settings: &model::Hash) -> ([u8; 16], usize) {
-        let mut bytes = [0; 16];
-        let (len, bits) = match address.to_canonical() {
-            IpAddr::V4(address) => {
-                bytes[..4].copy_from_slice(&address.octets());
-                (4, settings.ipv4_prefix)
-            }
-            IpAddr::V6(address) => {
-                bytes.copy_from_slice(&address.octets());
-                (16, settings.ipv6_prefix)
-            }
-        };
-        let mut left = u32::from(bits);
-        for byte in &mut bytes {
-            let kept = left.min(8);
-            *byte &= u8::MAX.checked_shl(8 - kept).unwrap_or(0);
-            left -= kept;
-        }
-        (bytes, len)
+        network(address, settings.ipv4_prefix, settings.ipv6_prefix)
     }
+}
+
+/// The bytes of the network `address` is in, of as many leading bits, and how many bytes there are.
+pub(super) fn network(address: IpAddr, ipv4_prefix: u8, ipv6_prefix: u8) -> ([u8; 16], usize) {
+    let mut bytes = [0; 16];
+    let (len, bits) = match address.to_canonical() {
+        IpAddr::V4(address) => {
+            bytes[..4].copy_from_slice(&address.octets());
+            (4, ipv4_prefix)
+        }
+        IpAddr::V6(address) => {
+            bytes.copy_from_slice(&address.octets());
+            (16, ipv6_prefix)
+        }
+    };
+    let mut left = u32::from(bits);
+    for byte in &mut bytes {
+        let kept = left.min(8);
+        *byte &= u8::MAX.checked_shl(8 - kept).unwrap_or(0);
+        left -= kept;
+    }
+    (bytes, len)
 }
 
 /// A server to be built in.
