@@ -9,6 +9,7 @@
 )]
 
 mod balancing;
+mod checks;
 mod churn;
 mod faults;
 mod first_five_minutes;

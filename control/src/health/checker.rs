@@ -250,7 +250,7 @@ fn is_timeout(reason: Reason) -> bool {
 
 /// Whether a pass is reason enough to end an ejection, if there is one.
 ///
-/// An http check asks what requests ask, so its pass speaks for them (as in Envoy). Opening a connection says less: it
+/// An http or grpc check asks what requests ask, so its pass speaks for them (as in Envoy). Opening a connection says less: it
 /// speaks for a server only where connections were what it lacked: by the error that ejected it, or by the check before.
 /// No single check speaks against a rate over many requests.
 fn vouches(target: &Target, group: &Group, now: Now) -> bool {
@@ -261,7 +261,7 @@ fn vouches(target: &Target, group: &Group, now: Now) -> bool {
     }
     let Some(Evidence::Row { fault, .. }) = target.state.outlier.record().evidence else { return false };
     match group.probe.as_ref().map(|probe| probe.kind()) {
-        Some(HealthCheckType::Http) => true,
+        Some(HealthCheckType::Http | HealthCheckType::Grpc) => true,
         Some(HealthCheckType::Tcp) => {
             let was_failing = target.state.health.record().last.is_some_and(|last| !last.ok);
             was_failing || fault == ServerFault::Connection

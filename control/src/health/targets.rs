@@ -191,8 +191,10 @@ impl Targets {
     pub(super) fn reschedule(&mut self, id: TargetId, started: Instant, timing: &mut Timing<'_>) {
         let Some((target, group)) = self.get(id) else { return };
         let spec = &group.upstream.record.spec.health_check;
-        let is_healthy = target.state.health.is_healthy();
-        let interval = spec.unhealthy_interval.filter(|_| !is_healthy).unwrap_or(spec.interval);
+        let health = &target.state.health;
+        let fast = spec.fast_interval.filter(|_| health.is_turning());
+        let slow = spec.unhealthy_interval.filter(|_| !health.is_healthy());
+        let interval = fast.or(slow).unwrap_or(spec.interval);
         let wait = jittered(interval.duration(), spec.jitter_percent, (timing.draw)());
         self.schedule(id, (started + wait).max(timing.at), timing.at, timing.now);
     }

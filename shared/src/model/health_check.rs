@@ -39,6 +39,8 @@ pub enum HealthCheckType {
     Http,
     /// Opens a connection.
     Tcp,
+    /// Calls `grpc.health.v1.Health/Check`, over HTTP/2 without TLS.
+    Grpc,
 }
 
 /// Active checks of each server of an upstream.
@@ -47,7 +49,7 @@ pub enum HealthCheckType {
 pub struct HealthCheck {
     /// Whether servers are checked at all. Default true.
     pub enabled: bool,
-    /// `http` or `tcp`. Left out: `http` when a path is given, else `tcp`.
+    /// `http`, `tcp` or `grpc`. Left out: `http` when a path is given, else `tcp`.
     #[serde(rename = "type")]
     #[schema(nullable)]
     pub kind: Option<HealthCheckType>,
@@ -56,20 +58,31 @@ pub struct HealthCheck {
     pub path: Option<String>,
     /// `GET`, `HEAD` or `OPTIONS`. Default `GET`.
     pub method: String,
-    /// Host field of an http check. Left out: the server's address.
+    /// Host field of an http check, authority of a grpc check. Left out: the server's address.
     #[schema(nullable)]
     pub host: Option<String>,
     /// Port to check, 1 to 65535. Left out: the server's port.
     #[schema(nullable, minimum = 1, maximum = 65535)]
     pub port: Option<u16>,
-    /// Fields added to an http check, at most 16.
+    /// Fields added to an http or grpc check, at most 16.
     pub headers: BTreeMap<String, String>,
     /// Statuses that pass: `"200"` or `"200-399"`, at most 16. Default `["200-399"]` (as NGINX and HAProxy).
     #[schema(max_items = 16)]
     pub expected_statuses: Vec<StatusRange>,
+    /// Text that the body has to hold within its first 64 KiB, 1 to 1024 bytes; for http checks. Left out: the body is not
+    /// read.
+    #[schema(nullable, max_length = 1024)]
+    pub expected_body: Option<String>,
+    /// Service that a grpc check asks for, at most 255 printable characters. Left out: the server as a whole.
+    #[schema(nullable, max_length = 255)]
+    pub grpc_service: Option<String>,
     /// Time between checks, 100ms to 10m. Default 5s.
     pub interval: Span,
-    /// Time between checks of an unhealthy server, 100ms to 10m. Left out: `interval`.
+    /// Time to the next check while a verdict is turning, 100ms to 10m: a healthy server has failed its last check, or an
+    /// unhealthy one has passed it (HAProxy's `fastinter`). Left out: as if nothing were turning.
+    #[schema(nullable)]
+    pub fast_interval: Option<Span>,
+    /// Time between checks of an unhealthy server, 100ms to 10m (HAProxy's `downinter`). Left out: `interval`.
     #[schema(nullable)]
     pub unhealthy_interval: Option<Span>,
     /// Time one check may take, 10ms to 60s, less than `interval`. Default 2s.
@@ -105,7 +118,10 @@ impl Default for HealthCheck {
             port: None,
             headers: BTreeMap::new(),
             expected_statuses: vec![StatusRange { first: 200, last: 399 }],
+            expected_body: None,
+            grpc_service: None,
             interval: Span::from_secs(5),
+            fast_interval: None,
             unhealthy_interval: None,
             timeout: Span::from_secs(2),
             healthy_threshold: 2,
@@ -117,20 +133,7 @@ impl Default for HealthCheck {
 
 /// Checks it, adding every fault found below `at` to `errors`.
 pub(super) fn check(check: &HealthCheck, at: &Pointer, errors: &mut Vec<FieldError>) {
-    if let Some(path) = &check.path {
-        let valid = path.starts_with('/') && path.len() <= 2048 && path.bytes().all(|b| b.is_ascii_graphic());
-        if !valid {
-            let detail =
-                "a path starts with / and has at most 2048 printable ASCII characters, without spaces";
-            errors.push(at.at("path").error(FieldErrorCode::InvalidValue, detail));
-        }
-        if check.effective_type() == HealthCheckType::Tcp {
-            errors.push(
-                at.at("path")
-                    .error(FieldErrorCode::InvalidValue, "a tcp check has no path: use \"type\": \"http\""),
-            );
-        }
-    }
+    kind(check, at, errors);
     if !matches!(check.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
         let error = at.at("method").error(FieldErrorCode::InvalidValue, "a check must not change anything");
         errors.push(FieldError { allowed: Some("GET, HEAD, OPTIONS".to_owned()), ..error });
@@ -151,9 +154,69 @@ pub(super) fn check(check: &HealthCheck, at: &Pointer, errors: &mut Vec<FieldErr
     }
     check_headers(&check.headers, &at.at("headers"), errors);
     statuses(check.expected_statuses.len(), 1, &at.at("expected_statuses"), errors);
+    times(check, at, errors);
+    number(check.healthy_threshold, 1..=10, &at.at("healthy_threshold"), errors);
+    number(check.unhealthy_threshold, 1..=10, &at.at("unhealthy_threshold"), errors);
+    number(check.jitter_percent, 0..=50, &at.at("jitter_percent"), errors);
+}
+
+/// Checks what only some types of checks have.
+fn kind(check: &HealthCheck, at: &Pointer, errors: &mut Vec<FieldError>) {
+    let kind = check.effective_type();
+    let mut refuse = |name: &str, detail: &str| {
+        errors.push(at.at(name).error(FieldErrorCode::InvalidValue, detail));
+    };
+    if let Some(path) = &check.path {
+        let valid = path.starts_with('/') && path.len() <= 2048 && path.bytes().all(|b| b.is_ascii_graphic());
+        if !valid {
+            refuse(
+                "path",
+                "a path starts with / and has at most 2048 printable ASCII characters, without spaces",
+            );
+        }
+        match kind {
+            HealthCheckType::Http => {}
+            HealthCheckType::Tcp => refuse("path", "a tcp check has no path: use \"type\": \"http\""),
+            HealthCheckType::Grpc => {
+                refuse("path", "a grpc check has no path: say \"grpc_service\", or use \"type\": \"http\"");
+            }
+        }
+    }
+    if let Some(text) = &check.expected_body {
+        if kind != HealthCheckType::Http {
+            refuse(
+                "expected_body",
+                "only an http check has a body: give it a path, or use \"type\": \"http\"",
+            );
+        } else if check.method == "HEAD" {
+            refuse("expected_body", "the answer to HEAD has no body: use GET");
+        }
+        if text.is_empty() || text.len() > 1024 {
+            refuse("expected_body", "a text has 1 to 1024 bytes");
+        }
+    }
+    if let Some(service) = &check.grpc_service {
+        if kind != HealthCheckType::Grpc {
+            refuse("grpc_service", "only a grpc check asks for a service: use \"type\": \"grpc\"");
+        }
+        if service.len() > 255 || !service.bytes().all(|byte| byte.is_ascii_graphic()) {
+            refuse(
+                "grpc_service",
+                "a service's name has at most 255 printable ASCII characters, without spaces",
+            );
+        }
+    }
+}
+
+/// Checks how often checks are made, and how long they may take.
+fn times(check: &HealthCheck, at: &Pointer, errors: &mut Vec<FieldError>) {
     span(check.interval, MILLI_100..=MINUTES_10, &at.at("interval"), errors);
-    if let Some(interval) = check.unhealthy_interval {
-        span(interval, MILLI_100..=MINUTES_10, &at.at("unhealthy_interval"), errors);
+    for (name, interval) in
+        [("fast_interval", check.fast_interval), ("unhealthy_interval", check.unhealthy_interval)]
+    {
+        if let Some(interval) = interval {
+            span(interval, MILLI_100..=MINUTES_10, &at.at(name), errors);
+        }
     }
     span(check.timeout, Span::from_millis(10)..=Span::from_secs(60), &at.at("timeout"), errors);
     // An interval that is wrong itself is no measure for the timeout.
@@ -167,9 +230,6 @@ pub(super) fn check(check: &HealthCheck, at: &Pointer, errors: &mut Vec<FieldErr
             ..error
         });
     }
-    number(check.healthy_threshold, 1..=10, &at.at("healthy_threshold"), errors);
-    number(check.unhealthy_threshold, 1..=10, &at.at("unhealthy_threshold"), errors);
-    number(check.jitter_percent, 0..=50, &at.at("jitter_percent"), errors);
 }
 
 fn check_headers(headers: &BTreeMap<String, String>, at: &Pointer, errors: &mut Vec<FieldError>) {

@@ -72,6 +72,16 @@ pub enum Reason {
     MalformedResponse,
     /// The answer's status is not an expected one.
     StatusMismatch,
+    /// The answer's body does not hold the expected text.
+    BodyMismatch,
+    /// The server, or the service asked for, says that it is not serving.
+    GrpcNotServing,
+    /// The server does not know the service asked for.
+    GrpcServiceUnknown,
+    /// The server has no gRPC health service.
+    GrpcUnimplemented,
+    /// The call ended with another `grpc-status` than 0.
+    GrpcStatus,
     /// Ejected: too many real requests failed; `passive.detector` says what found it, and the detail by which figures.
     Ejected,
     /// The operator drains it.
@@ -184,6 +194,17 @@ impl Health {
     #[must_use]
     pub fn record(&self) -> HealthRecord {
         self.lock().clone()
+    }
+
+    /// Whether the last outcome spoke against the verdict, and more like it would turn it.
+    #[must_use]
+    pub fn is_turning(&self) -> bool {
+        let record = self.lock();
+        match record.verdict {
+            HealthState::Healthy => record.consecutive_failed > 0,
+            HealthState::Unhealthy => record.consecutive_ok > 0,
+            _ => false,
+        }
     }
 
     /// The verdict, and whether it is old because the checker is late. Cheaper than [`Self::record`].
@@ -349,8 +370,11 @@ mod tests {
         let health = Health::new(Now::default());
         assert_eq!(feed(&health, "+--+--+"), [HealthState::Healthy]);
         assert_eq!(feed(&health, "---"), [HealthState::Unhealthy]);
+        assert!(!health.is_turning());
         assert_eq!(feed(&health, "+-+"), []);
+        assert!(health.is_turning());
         assert_eq!(feed(&health, "+"), [HealthState::Healthy]);
+        assert!(!health.is_turning());
         let record = health.record();
         assert_eq!(record.history.to_text(), "+--+--+---+-++");
         assert_eq!((record.total, record.failed, record.reason), (14, 8, None));

@@ -1,6 +1,6 @@
-//! One request and the head of its answer, on a connection of its own.
+//! One request and the head of its answer, on a connection of its own; what the head says of the body.
 //!
-//! Written by hand because a check needs so little: no body, no reuse, one header section. Framing by RFC 9112; interim
+//! Written by hand because a check needs so little: no reuse, one header section, a body only to be searched. Framing by RFC 9112; interim
 //! responses (RFC 9110 §15.2) are skipped.
 
 use std::{fmt::Write as _, io};
@@ -12,7 +12,10 @@ use weir_shared::{
     state::Reason,
 };
 
-use super::error;
+use super::{
+    body::{Chunk, Framing},
+    error,
+};
 
 /// Largest header section of an answer; interim responses are bounded by the time a check may take.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -33,6 +36,12 @@ pub(super) enum ExchangeError {
     /// The answer is not HTTP/1.
     #[error("the answer is not HTTP/1: {0}")]
     Malformed(httparse::Error),
+    /// The length of the answer's body is not one thing only.
+    #[error("the answer's body has no clear length")]
+    BadLength,
+    /// The answer's body is not in chunks as its head says.
+    #[error("the answer's body is not in chunks, as its head says")]
+    BadChunk,
     /// The answer's head does not end.
     #[error("the answer's head is larger than {MAX_HEAD_BYTES} bytes")]
     TooLarge,
@@ -43,9 +52,22 @@ impl ExchangeError {
     pub(super) fn reason(&self) -> Reason {
         match self {
             Self::Io(_) | Self::Closed => Reason::Reset,
-            Self::Malformed(_) | Self::TooLarge => Reason::MalformedResponse,
+            Self::Malformed(_) | Self::TooLarge | Self::BadLength | Self::BadChunk => {
+                Reason::MalformedResponse
+            }
         }
     }
+}
+
+/// The head of an answer, and what has arrived after it.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// Its status.
+    pub(super) status: u16,
+    /// Where its body ends; an error if nobody can tell.
+    pub(super) framing: Result<Framing, ExchangeError>,
+    /// The first bytes of the body, as they came.
+    pub(super) rest: Vec<u8>,
 }
 
 /// The request that `spec` describes, for the server at `address`.
@@ -68,11 +90,11 @@ pub(super) fn request(spec: &HealthCheck, address: &Address) -> String {
     request
 }
 
-/// Sends `request` and answers the status of the response, once its head is complete.
+/// Sends `request` and answers the head of the response, once that is complete.
 pub(super) async fn exchange(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     request: &str,
-) -> Result<u16, ExchangeError> {
+) -> Result<Reply, ExchangeError> {
     // A server that answers before it has read everything is heard all the same.
     let sent = stream.write_all(request.as_bytes()).await;
     let mut head = Vec::with_capacity(CHUNK_BYTES);
@@ -86,11 +108,11 @@ pub(super) async fn exchange(
             return Err(ExchangeError::Closed);
         }
         head.extend_from_slice(read);
-        while let Some((status, length)) = parse(&head)? {
-            if !(100..200).contains(&status) || status == 101 {
-                return Ok(status);
-            }
+        while let Some(Head { status, length, framing }) = parse(&head)? {
             head.drain(..length);
+            if !(100..200).contains(&status) || status == 101 {
+                return Ok(Reply { status, framing, rest: head });
+            }
         }
         if head.len() >= MAX_HEAD_BYTES {
             return Err(ExchangeError::TooLarge);
@@ -98,13 +120,46 @@ pub(super) async fn exchange(
     }
 }
 
-/// Status and length of the head that `bytes` begin with, once it is complete.
-fn parse(bytes: &[u8]) -> Result<Option<(u16, usize)>, ExchangeError> {
+struct Head {
+    status: u16,
+    /// Bytes it takes.
+    length: usize,
+    framing: Result<Framing, ExchangeError>,
+}
+
+/// The head that `bytes` begin with, once it is complete.
+fn parse(bytes: &[u8]) -> Result<Option<Head>, ExchangeError> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
-    match response.parse(bytes) {
-        Ok(httparse::Status::Complete(length)) => Ok(response.code.map(|status| (status, length))),
-        Ok(httparse::Status::Partial) => Ok(None),
-        Err(error) => Err(ExchangeError::Malformed(error)),
+    let length = match response.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(error) => return Err(ExchangeError::Malformed(error)),
+    };
+    let Some(status) = response.code else { return Ok(None) };
+    Ok(Some(Head { status, length, framing: framing(status, response.headers) }))
+}
+
+/// Where the body of an answer ends (RFC 9112 §6.3).
+fn framing(status: u16, fields: &[httparse::Header<'_>]) -> Result<Framing, ExchangeError> {
+    if matches!(status, 100..=199 | 204 | 304) {
+        return Ok(Framing::Length(0));
     }
+    if let Some(coding) = values(fields, "transfer-encoding").last() {
+        let is_chunked = coding.rsplit(|byte| *byte == b',').next();
+        let is_chunked = is_chunked.is_some_and(|last| last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
+        return Ok(if is_chunked { Framing::Chunked(Chunk::Size) } else { Framing::UntilClose });
+    }
+    let mut lengths = values(fields, "content-length");
+    let Some(length) = lengths.next() else { return Ok(Framing::UntilClose) };
+    if lengths.any(|other| other != length) || !length.iter().all(u8::is_ascii_digit) {
+        return Err(ExchangeError::BadLength);
+    }
+    let number = std::str::from_utf8(length).ok().and_then(|text| text.parse().ok());
+    number.map(Framing::Length).ok_or(ExchangeError::BadLength)
+}
+
+fn values<'a>(fields: &'a [httparse::Header<'_>], name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    let named = fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
+    named.map(|field| field.value.trim_ascii())
 }

@@ -2,7 +2,11 @@
 //!
 //! A failure names the phase it came from; trouble of our own (no file descriptor, no local port) is never one.
 
+mod body;
 mod error;
+mod grpc;
+#[cfg(test)]
+mod grpc_tests;
 mod http;
 mod lookup;
 #[cfg(test)]
@@ -10,6 +14,7 @@ mod tests;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use memchr::memmem::Finder;
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
@@ -27,7 +32,7 @@ pub(super) use self::lookup::MAX_LOOKUPS;
 pub(crate) enum Answer {
     /// The server works.
     Passed {
-        /// Status of the answer, for an http check.
+        /// Status of the answer, for an http or grpc check.
         status: Option<u16>,
     },
     /// The server does not work.
@@ -51,6 +56,17 @@ impl Answer {
         Self::Failed { reason, detail, status: None }
     }
 }
+
+/// What an http check was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Expected,
+    WrongStatus,
+    WrongBody,
+}
+
+/// How much of an expected text is repeated in a failure's detail.
+const MAX_SHOWN_CHARS: usize = 100;
 
 /// Makes checks. The one thing the scheduler does not do itself, so that its tests need no sockets.
 pub(crate) trait Prober: Send + 'static {
@@ -87,13 +103,20 @@ pub(crate) struct Probe {
     spec: HealthCheck,
     kind: HealthCheckType,
     timeout: Duration,
+    /// Looks for the expected body.
+    finder: Option<Finder<'static>>,
 }
 
 impl Probe {
     /// Prepares the check that `spec` describes.
     #[must_use]
     pub(crate) fn new(spec: &HealthCheck) -> Self {
-        Self { spec: spec.clone(), kind: spec.effective_type(), timeout: spec.timeout.duration() }
+        Self {
+            spec: spec.clone(),
+            kind: spec.effective_type(),
+            timeout: spec.timeout.duration(),
+            finder: spec.expected_body.as_deref().map(|text| Finder::new(text).into_owned()),
+        }
     }
 
     /// What is checked at `address`, as a URL for a person.
@@ -103,6 +126,9 @@ impl Probe {
         match spec.effective_type() {
             HealthCheckType::Http => format!("http://{address}{}", spec.path.as_deref().unwrap_or("/")),
             HealthCheckType::Tcp => format!("tcp://{address}"),
+            HealthCheckType::Grpc => {
+                format!("grpc://{address}/{}", spec.grpc_service.as_deref().unwrap_or_default())
+            }
         }
     }
 
@@ -141,6 +167,7 @@ impl Probe {
         match self.kind {
             HealthCheckType::Tcp => Answer::Passed { status: None },
             HealthCheckType::Http => self.exchange(stream, address, &target, deadline).await,
+            HealthCheckType::Grpc => self.call(stream, address, &target, deadline).await,
         }
     }
 
@@ -175,18 +202,61 @@ impl Probe {
         let path = self.spec.path.as_deref().unwrap_or("/");
         let what = format!("{} http://{target}{path}", self.spec.method);
         let request = http::request(&self.spec, address);
-        match timeout_at(deadline, http::exchange(&mut stream, &request)).await {
-            Ok(Ok(status)) if self.expects(status) => Answer::Passed { status: Some(status) },
-            Ok(Ok(status)) => {
+        let asked = async {
+            let reply = http::exchange(&mut stream, &request).await?;
+            let status = reply.status;
+            let said = match &self.finder {
+                _ if !self.expects(status) => Said::WrongStatus,
+                Some(finder) if !body::holds(&mut stream, reply, finder).await? => Said::WrongBody,
+                _ => Said::Expected,
+            };
+            Ok::<_, http::ExchangeError>((status, said))
+        };
+        match timeout_at(deadline, asked).await {
+            Ok(Ok((status, said))) => self.judge(&what, status, said),
+            Ok(Err(error)) => Answer::failed(error.reason(), format!("{what}: {error}")),
+            Err(_) => {
+                let detail = format!("{what}: no answer within {}", self.spec.timeout);
+                Answer::failed(Reason::ResponseTimeout, detail)
+            }
+        }
+    }
+
+    fn judge(&self, what: &str, status: u16, said: Said) -> Answer {
+        let (reason, detail) = match said {
+            Said::Expected => return Answer::Passed { status: Some(status) },
+            Said::WrongStatus => {
                 let expected: Vec<String> =
                     self.spec.expected_statuses.iter().map(StatusRange::to_string).collect();
-                Answer::Failed {
-                    reason: Reason::StatusMismatch,
-                    detail: format!("{what}: status {status}, expected {}", expected.join(", ")),
-                    status: Some(status),
-                }
+                (Reason::StatusMismatch, format!("{what}: status {status}, expected {}", expected.join(", ")))
             }
-            Ok(Err(error)) => Answer::failed(error.reason(), format!("{what}: {error}")),
+            Said::WrongBody => {
+                let text = self.spec.expected_body.as_deref().unwrap_or_default();
+                let text: String = text.chars().take(MAX_SHOWN_CHARS).collect();
+                let size = body::MAX_BODY_BYTES / 1024;
+                let detail = format!("{what}: the first {size} KiB of the body do not hold {text}");
+                (Reason::BodyMismatch, detail)
+            }
+        };
+        Answer::Failed { reason, detail, status: Some(status) }
+    }
+
+    async fn call(
+        &self,
+        stream: TcpStream,
+        address: &Address,
+        target: &Address,
+        deadline: Instant,
+    ) -> Answer {
+        let service = self.spec.grpc_service.as_deref().unwrap_or_default();
+        let what = format!("grpc health check of \"{service}\" at {target}");
+        match timeout_at(deadline, grpc::exchange(stream, &self.spec, address)).await {
+            Ok(Ok(())) => Answer::Passed { status: Some(200) },
+            Ok(Err(error)) => Answer::Failed {
+                reason: error.reason(),
+                detail: format!("{what}: {error}"),
+                status: error.status(),
+            },
             Err(_) => {
                 let detail = format!("{what}: no answer within {}", self.spec.timeout);
                 Answer::failed(Reason::ResponseTimeout, detail)

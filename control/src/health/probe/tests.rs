@@ -103,6 +103,33 @@ async fn what_is_no_complete_answer_fails_with_its_own_reason() {
 }
 
 #[tokio::test]
+async fn a_text_is_looked_for_in_the_body_of_an_expected_answer() {
+    let ask = async |answer: &str| {
+        let pieces = answer.as_bytes().chunks(7).map(<[u8]>::to_vec).collect();
+        let server = Server::new(Some(pieces)).await;
+        let spec = json!({"path": "/", "expected_body": "all well", "timeout": "1s"});
+        check(spec, &server.address.to_string()).await
+    };
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n<all well>",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200 OK\r\n\r\n<all well>",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n4\r\nall \r\n4\r\nwell\r\n0\r\n\r\n",
+    ] {
+        assert_eq!(ask(answer).await, passed(200), "{answer}");
+    }
+    let other = ask("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nall wrong").await;
+    assert_failed(&other, Reason::BodyMismatch, "do not hold all well");
+    assert!(matches!(other, Answer::Failed { status: Some(200), .. }));
+    assert_failed(&ask("HTTP/1.1 204 No\r\n\r\n").await, Reason::BodyMismatch, "do not hold");
+    let oops = ask("HTTP/1.1 500 Oops\r\nContent-Length: 8\r\n\r\nall well").await;
+    assert_failed(&oops, Reason::StatusMismatch, "status 500");
+    let short = ask("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nall w").await;
+    assert_failed(&short, Reason::Reset, "closed before");
+    let unclear = ask("HTTP/1.1 200 OK\r\nContent-Length: 8\r\nContent-Length: 9\r\n\r\nall well").await;
+    assert_failed(&unclear, Reason::MalformedResponse, "no clear length");
+}
+
+#[tokio::test]
 async fn an_answer_in_single_bytes_is_put_together() {
     let pieces = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n".iter().map(|byte| vec![*byte]).collect();
     let server = Server::new(Some(pieces)).await;
@@ -199,4 +226,6 @@ fn urls_tell_what_is_checked() {
     assert_eq!(url(json!({"path": "/x"}), "web:80"), "http://web:80/x");
     assert_eq!(url(json!({"type": "http", "port": 81}), "[::1]:80"), "http://[::1]:81/");
     assert_eq!(url(json!({}), "10.0.0.7:8080"), "tcp://10.0.0.7:8080");
+    let grpc = json!({"type": "grpc", "grpc_service": "shop.Cart", "port": 99});
+    assert_eq!(url(grpc, "10.0.0.7:8080"), "grpc://10.0.0.7:99/shop.Cart");
 }

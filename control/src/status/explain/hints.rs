@@ -66,6 +66,20 @@ fn health(scene: &Scene<'_>) -> String {
              health_check.expected_statuses."
                 .to_owned()
         }
+        Some(Reason::BodyMismatch) => {
+            "The body of its answer does not hold health_check.expected_body: mend the answer, or change the text."
+                .to_owned()
+        }
+        Some(Reason::GrpcNotServing) => {
+            "It says itself that it is not serving: ask the server why.".to_owned()
+        }
+        Some(Reason::GrpcServiceUnknown) => {
+            "It does not know the service: check health_check.grpc_service, or register it there.".to_owned()
+        }
+        Some(Reason::GrpcUnimplemented) => {
+            "It has no gRPC health service: add grpc.health.v1.Health to it, or use a tcp check.".to_owned()
+        }
+        Some(Reason::GrpcStatus) => "Its health service answers with an error.".to_owned(),
         _ => "The first check decides.".to_owned(),
     };
     let needed = match health.reason {
