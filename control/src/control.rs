@@ -196,8 +196,8 @@ impl Control {
         let acceptor = config.access.tls.as_ref().map(Acceptor::new).transpose()?;
         let started = runtime.block_on(async {
             match &config.store {
-                StoreChoice::Folder(path) => startup::in_folder(path, config.compiler, &config.clock).await,
-                StoreChoice::Memory => startup::in_memory(config.compiler, &config.clock).await,
+                StoreChoice::Folder(path) => startup::in_folder(path, &config.compiler, &config.clock).await,
+                StoreChoice::Memory => startup::in_memory(&config.compiler, &config.clock).await,
             }
         })?;
         let Started { table, source, store, report, data_dir } = started;
@@ -208,7 +208,7 @@ impl Control {
         let audit_keeper = audit::Keeper::new(refused, store.clone(), Arc::clone(audit.stats()));
         let (table, reader) = channel(table);
         let (writer, catalog) =
-            Writer::new(store, report, config.compiler, (table, reader.clone()), config.clock);
+            Writer::new(store, report, config.compiler.clone(), (table, reader.clone()), config.clock);
         // Before anything is checked, so that the first verdicts are told.
         let observer = Observer::new(reader.clone(), catalog.events().clone(), config.clock, &config.node);
         let checker = HealthChecker::start(reader.clone(), writer.published(), config.clock)?;

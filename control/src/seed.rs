@@ -187,7 +187,11 @@ fn try_out(whole: &Whole) -> Result<Vec<Warning>, Vec<FieldError>> {
         CatalogError::Invalid(errors) => errors,
         other => vec![Pointer::root().error(FieldErrorCode::InvalidValue, other.to_string())],
     })?;
-    let compiled = Compiler { workers: 1 }.compile(Arc::clone(&planned.next), None, Now::default());
+    let compiled = Compiler { workers: 1, ..Compiler::default() }.compile(
+        Arc::clone(&planned.next),
+        None,
+        Now::default(),
+    );
     compiled.map_err(|Invalid(errors)| errors)?;
     Ok(warnings(&planned.next, &planned.outcome.bound_routes))
 }

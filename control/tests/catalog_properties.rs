@@ -74,7 +74,7 @@ impl Subject {
         let epoch = Epoch("abc123".into());
         store.initialise(epoch.clone()).await.unwrap();
         let clock = Clock::new(Instant::now());
-        let compiler = Compiler { workers: 1 };
+        let compiler = Compiler { workers: 1, ..Compiler::default() };
         let table = compiler.compile(Arc::new(Config::empty(epoch)), None, clock.now()).unwrap();
         let report = StoreReport::new(store.engine(), None, None);
         let (writer, catalog) = Writer::new(Some(store), report, compiler, channel(table), clock);

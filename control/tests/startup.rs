@@ -40,7 +40,7 @@ fn config(folder: &Path) -> ControlConfig {
     ControlConfig {
         access: weir_control::AccessConfig::default(),
         store: StoreChoice::Folder(folder.to_owned()),
-        compiler: Compiler { workers: 1 },
+        compiler: Compiler { workers: 1, ..Compiler::default() },
         listener: Listener::default(),
         listener_state: Arc::new(ListenerState::new(1)),
         clock: Clock::new(Instant::now()),

@@ -30,7 +30,7 @@ fn table(algorithm: &str, servers: usize) -> Table {
     let upstream = json!({"id": "web", "algorithm": algorithm, "servers": servers});
     let document: Document = serde_json::from_value(json!({"upstreams": [upstream]})).unwrap();
     let config = document.into_config(Revision(1), Epoch("abc123".into()), Meta::default());
-    let table = Compiler { workers: 1 }.compile(Arc::new(config), None, NOW).unwrap();
+    let table = Compiler { workers: 1, ..Compiler::default() }.compile(Arc::new(config), None, NOW).unwrap();
     let upstream = table.upstream("web").unwrap();
     for (n, server) in (0_u64..).zip(&upstream.servers) {
         server.state.health.assume_healthy(NOW);

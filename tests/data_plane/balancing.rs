@@ -158,6 +158,42 @@ fn a_backup_works_only_when_the_others_cannot() {
     assert_eq!(shares(&weir, 20), HashMap::from([("main".to_owned(), 20)]));
 }
 
+/// Half of the primaries are worth 70 % of the requests (overprovisioning 140 %).
+#[test]
+fn primaries_that_are_short_are_helped_out_and_come_back() {
+    let (main, late, backup) = (Origin::named("main"), Origin::named("late"), Origin::named("backup"));
+    let dead = refusing();
+    let weir = Weir::start();
+    weir.api().set_default(&config::with(
+        &[],
+        &json!({
+            "servers": [
+                server(main.address(), &json!({})),
+                server(dead, &json!({})),
+                server(backup.address(), &json!({ "priority": 7 })),
+            ],
+            "health_check": { "enabled": true, "interval": "200ms", "timeout": "100ms" },
+        }),
+    ));
+    wait_until_checked(&weir);
+    // Five standard deviations of 400 draws are 46.
+    let spilled = shares(&weir, 400);
+    assert!(spilled["main"].abs_diff(280) <= 46 && spilled["backup"].abs_diff(120) <= 46, "{spilled:?}");
+    let slug = config::slug(dead);
+    weir.api().delete(&format!("/v1/upstreams/default/servers/{slug}")).assert(204);
+    assert_eq!(shares(&weir, 50), HashMap::from([("main".to_owned(), 50)]));
+    let added = server(late.address(), &json!({ "priority": 1 }));
+    weir.api().post("/v1/upstreams/default/servers", &added).assert(201);
+    weir.api()
+        .patch(
+            &format!("/v1/upstreams/default/servers/{}", config::slug(main.address())),
+            &json!({ "weight": 0 }),
+        )
+        .assert(200);
+    wait_until_checked(&weir);
+    assert_eq!(shares(&weir, 50), HashMap::from([("late".to_owned(), 50)]), "levels need not be dense");
+}
+
 /// With every primary gone and most backups too, verdicts are distrusted; the healthy server must still be found.
 #[test]
 fn one_healthy_backup_among_the_dead_is_found() {
@@ -176,12 +212,16 @@ fn one_healthy_backup_among_the_dead_is_found() {
             &json!({ "servers": servers, "health_check": { "interval": "200ms", "timeout": "100ms" } }),
         )
         .assert(200);
+    wait_until_checked(&weir);
+    assert_eq!(shares(&weir, 30), HashMap::from([("backup".to_owned(), 30)]));
+}
+
+fn wait_until_checked(weir: &Weir) {
     weir_tests::eventually::eventually("all are checked", || {
         let health = weir.api().get("/v1/upstreams/default/health").expect(200).json();
         let servers = health["servers"].as_array().unwrap().clone();
         servers.iter().all(|server| server["state"] != "initial").then_some(())
     });
-    assert_eq!(shares(&weir, 30), HashMap::from([("backup".to_owned(), 30)]));
 }
 
 /// A server may be written by name; the name is looked up when a connection is made.

@@ -19,6 +19,7 @@ mod kill;
 mod malformed;
 mod outliers;
 mod overload;
+mod placement;
 mod retry;
 mod semantics;
 mod shutdown;

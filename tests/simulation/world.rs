@@ -98,7 +98,8 @@ fn table(scenario: &Scenario, algorithm: Algorithm, variant: &str) -> Table {
         server.id = server.address.replace([':', '.'], "-");
     }
     let config = document.into_config(Revision(1), Epoch("abc123".into()), Meta::default());
-    let table = Compiler { workers: 1 }.compile(Arc::new(config), None, now(0.0)).unwrap();
+    let table =
+        Compiler { workers: 1, ..Compiler::default() }.compile(Arc::new(config), None, now(0.0)).unwrap();
     let upstream = table.upstream("default").unwrap();
     for server in &upstream.servers {
         server.state.health.assume_healthy(now(0.0));

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
 };
 
 use clap::{ArgAction, Args, Parser, ValueEnum, builder::BoolishValueParser};
@@ -73,6 +74,9 @@ pub(crate) struct Cli {
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
 
     #[command(flatten)]
     pub(crate) log: LogArgs,
@@ -195,6 +199,23 @@ pub(crate) struct LimitArgs {
     pub(crate) trusted_proxies: Vec<Cidr>,
 }
 
+/// Where this balancer is among others.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Among other balancers")]
+pub(crate) struct SiteArgs {
+    /// The zone this balancer is in, as servers name theirs: servers there are preferred.
+    #[arg(long, env = "WEIR_ZONE", value_name = "NAME", value_parser = zone)]
+    pub(crate) zone: Option<Arc<str>>,
+
+    /// Which of several balancers this is, from 0, for upstreams with a subset; in a zone, which of that zone's.
+    #[arg(long, env = "WEIR_BALANCER_INDEX", value_name = "N", requires = "balancer_count")]
+    pub(crate) balancer_index: Option<u32>,
+
+    /// How many balancers there are; in a zone, how many it has.
+    #[arg(long, env = "WEIR_BALANCER_COUNT", value_name = "N", requires = "balancer_index")]
+    pub(crate) balancer_count: Option<u32>,
+}
+
 /// What is written to standard error.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Log")]
@@ -269,6 +290,13 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn duration(text: &str) -> Result<Span, String> {
     Span::parse(text).ok_or_else(|| "expected a duration like 250ms, 5s or 1m30s".to_owned())
+}
+
+fn zone(text: &str) -> Result<Arc<str>, String> {
+    match text.len() {
+        1..=63 => Ok(text.into()),
+        _ => Err("expected 1 to 63 characters".to_owned()),
+    }
 }
 
 /// A duration that is not zero: a client could not do anything in no time.

@@ -21,6 +21,9 @@ pub(crate) enum Failure {
     /// A file that a flag names cannot be used.
     #[error("cannot use {}: {detail}", path.display())]
     File { path: PathBuf, detail: String },
+    /// The flags name a balancer that cannot be.
+    #[error("--balancer-index {index} is not one of {count} balancers: they are numbered from 0")]
+    Balancer { index: u32, count: u32 },
     /// The operating system refused something the process cannot do without.
     #[error("cannot {what}: {cause}")]
     System { what: &'static str, cause: io::Error },

@@ -70,6 +70,7 @@ impl Planes {
         let clock = Clock::new(clock_base);
         let workers = settings::workers(args);
         let connections = settings::connections(args, open_files);
+        let site = settings::site(&args.site)?;
         let seed = settings::seed(args, connections)?;
         let listener_state = Arc::new(ListenerState::new(workers));
         let proxy =
@@ -78,7 +79,7 @@ impl Planes {
         let data = proxy.local_addr();
         let admin = TcpListener::bind(args.admin.admin)
             .map_err(|cause| Failure::Listen { address: args.admin.admin, cause })?;
-        let compiler = Compiler { workers };
+        let compiler = Compiler { workers, site };
         let (control, reader) = Control::prepare(ControlConfig {
             access,
             ..settings::control(args, connections, seed, data, compiler, listener_state, clock)

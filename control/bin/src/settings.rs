@@ -12,10 +12,15 @@ use weir_control::{
     startup::data_dir::DataDir,
 };
 use weir_proxy::ProxyConfig;
-use weir_shared::{model::Listener, state::ListenerState, table::Compiler};
+use weir_shared::{
+    model::Listener,
+    state::ListenerState,
+    table::{BalancerNumber, Compiler, Site},
+};
 
 use crate::{
-    cli::{Cli, StoreKind},
+    cli::{Cli, SiteArgs, StoreKind},
+    failure::Failure,
     memory,
 };
 
@@ -28,6 +33,20 @@ pub(crate) fn workers(args: &Cli) -> usize {
         Some(workers) => usize::from(workers),
         None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     }
+}
+
+/// Where this balancer is among others.
+///
+/// # Errors
+/// When there is no such balancer.
+pub(crate) fn site(args: &SiteArgs) -> Result<Site, Failure> {
+    let number = match (args.balancer_index, args.balancer_count) {
+        (Some(index), Some(count)) => {
+            Some(BalancerNumber::new(index, count).ok_or(Failure::Balancer { index, count })?)
+        }
+        _ => None,
+    };
+    Ok(Site { zone: args.zone.clone(), number })
 }
 
 /// Files kept back from connections: the store, logs, the admin API, its callers and listeners, health checks.

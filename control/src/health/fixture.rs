@@ -32,7 +32,8 @@ impl Fixture {
     pub(crate) fn new(upstreams: Value) -> Self {
         let clock = Clock::new(Instant::now());
         let config = Arc::new(Config::empty(Epoch("000000".into())));
-        let table = Compiler { workers: 2 }.compile(config, None, clock.now()).unwrap();
+        let table =
+            Compiler { workers: 2, ..Compiler::default() }.compile(config, None, clock.now()).unwrap();
         let (writer, reader) = channel(table);
         let (announce, published) = watch::channel(Revision(0));
         let mut fixture = Self { clock, reader, published, writer, announce };
@@ -55,7 +56,7 @@ impl Fixture {
         let revision = Revision(before.revision.0 + 1);
         let mut config = document.into_config(revision, before.epoch.clone(), Meta::default());
         config.upstreams = taking_over(&config.upstreams, &before.upstreams);
-        let compiler = Compiler { workers: 2 };
+        let compiler = Compiler { workers: 2, ..Compiler::default() };
         let next = compiler.compile(Arc::new(config), Some(&table), self.clock.now()).unwrap();
         self.writer.publish(next, self.clock.now());
         self.announce.send_replace(revision);

@@ -106,7 +106,7 @@ mod tests {
         fixture.publish(web(&json!({"interval": "10m"})));
         pass(&mut looking, Duration::from_secs(1)).await;
         assert_eq!(ejected(&fixture), [5], "what was counted before the change is not lost");
-        assert_eq!(fixture.upstream("web").eligible(fixture.clock.now().moment).members.len(), 4);
+        assert_eq!(fixture.upstream("web").eligible(fixture.clock.now().moment).members().count(), 4);
         fixture.publish(web(&json!({"interval": "10m", "base_ejection_time": "1s"})));
         assert_eq!(ejected(&fixture), [5], "nor is the ejection");
     }

@@ -77,7 +77,7 @@ pub enum StartError {
 ///
 /// # Errors
 /// None that can be expected.
-pub async fn in_memory(compiler: Compiler, clock: &Clock) -> Result<Started, StartError> {
+pub async fn in_memory(compiler: &Compiler, clock: &Clock) -> Result<Started, StartError> {
     let store = Memory::default();
     let epoch = new_epoch();
     store.initialise(epoch.clone()).await.map_err(StartError::Store)?;
@@ -90,7 +90,7 @@ pub async fn in_memory(compiler: Compiler, clock: &Clock) -> Result<Started, Sta
 ///
 /// # Errors
 /// When the folder cannot be used or a new store cannot be set up. A damaged store is no error.
-pub async fn in_folder(path: &Path, compiler: Compiler, clock: &Clock) -> Result<Started, StartError> {
+pub async fn in_folder(path: &Path, compiler: &Compiler, clock: &Clock) -> Result<Started, StartError> {
     let folder = DataDir::claim(path)?;
     let last_good = read_last_good(&folder, clock);
     let trouble = match open(&folder, &last_good, compiler, clock).await {
@@ -119,7 +119,7 @@ pub async fn in_folder(path: &Path, compiler: Compiler, clock: &Clock) -> Result
 async fn initialise(
     store: Arc<dyn Store>,
     folder: DataDir,
-    compiler: Compiler,
+    compiler: &Compiler,
     clock: &Clock,
 ) -> Result<Started, StartError> {
     let epoch = new_epoch();
@@ -134,7 +134,7 @@ fn without_store(
     trouble: Trouble,
     last_good: LastGoodFile,
     folder: DataDir,
-    compiler: Compiler,
+    compiler: &Compiler,
     clock: &Clock,
 ) -> Started {
     let loaded = match last_good {
@@ -159,7 +159,7 @@ fn without_store(
     Started { table, source, store: None, report, data_dir: Some(folder) }
 }
 
-fn load_last_good(known: LastGood, compiler: Compiler, clock: &Clock) -> Option<Table> {
+fn load_last_good(known: LastGood, compiler: &Compiler, clock: &Clock) -> Option<Table> {
     match compiler.compile(Arc::new(known.config), None, clock.now()) {
         Ok(table) => {
             last_good::restore(&table, &known.health, clock);
@@ -235,7 +235,7 @@ impl From<StoreError> for Trouble {
 async fn open(
     folder: &DataDir,
     last_good: &LastGoodFile,
-    compiler: Compiler,
+    compiler: &Compiler,
     clock: &Clock,
 ) -> Result<Opened, Trouble> {
     match folder.has_stray_log() {
@@ -314,7 +314,7 @@ fn set_aside(folder: &DataDir, path: &Path, clock: &Clock) {
     }
 }
 
-fn empty(compiler: Compiler, epoch: Epoch, clock: &Clock) -> Table {
+fn empty(compiler: &Compiler, epoch: Epoch, clock: &Clock) -> Table {
     compiler
         .compile(Arc::new(Config::empty(epoch)), None, clock.now())
         .expect("a configuration without upstreams is valid")

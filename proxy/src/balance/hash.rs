@@ -4,7 +4,7 @@
 //! everybody asks for does not drown its server. Source: Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with
 //! Bounded Loads" (SODA 2018).
 
-use weir_shared::table::{HashTable, Key, Server};
+use weir_shared::table::{Eligible, HashTable, Key, Server};
 
 use super::{Candidates, Tried};
 
@@ -15,20 +15,20 @@ pub(super) fn pick<'u>(
     key: Key,
     tried: &Tried,
 ) -> Option<&'u Server> {
-    let eligible = candidates.eligible;
+    let tier = candidates.tier;
     let bound = Bound::of(candidates);
     let mut first = None;
-    for index in table.preferred(key) {
-        if !eligible.contains(index) {
+    for index in table.preferred(tier.part, key) {
+        if !tier.contains(index) {
             continue;
         }
         let Some(server) = candidates.upstream.servers.get(index as usize).map(AsRef::as_ref) else {
             continue;
         };
-        if tried.contains(server) || !candidates.is_open(server) {
+        if tried.contains(server) || !candidates.is_open(server) || !takes(candidates, index, key) {
             continue;
         }
-        if bound.as_ref().is_none_or(|bound| bound.has_room(server)) {
+        if bound.as_ref().is_none_or(|bound| bound.has_room(index, server)) {
             return Some(server);
         }
         first = first.or(Some(server));
@@ -37,15 +37,27 @@ pub(super) fn pick<'u>(
     first.or_else(|| candidates.draw(key.bits()))
 }
 
+/// Whether the server at `index` has warmed up far enough for `key`: it begins with some of its keys, always the same ones,
+/// and the rest follow. Servers that warm up together have all of theirs.
+fn takes(candidates: &Candidates<'_, '_>, index: u32, key: Key) -> bool {
+    let tier = candidates.tier;
+    if !tier.is_uneven() {
+        return true;
+    }
+    let turn = (key.other_bits() ^ u64::from(index)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    turn * u64::from(tier.warmest) < u64::from(candidates.eligible.percent(index)) << 32
+}
+
 /// How many requests in flight a server may have.
-struct Bound {
+struct Bound<'c> {
+    eligible: &'c Eligible,
     /// Per weight.
     per_weight: f64,
 }
 
-impl Bound {
+impl<'c> Bound<'c> {
     #[expect(clippy::cast_precision_loss, reason = "exact for any number of requests in flight")]
-    fn of(candidates: &Candidates<'_, '_>) -> Option<Self> {
+    fn of(candidates: &Candidates<'_, 'c>) -> Option<Self> {
         let percent = candidates.upstream.balance_percent;
         if percent == 0 {
             return None;
@@ -53,12 +65,12 @@ impl Bound {
         // Workers count down what they counted up, so that only the sum is a number of requests.
         let counts = candidates.upstream.state.in_flight.iter().map(weir_shared::state::Counter::value);
         let in_flight = counts.fold(0, u64::wrapping_add) as f64;
-        let share = (in_flight + 1.0) / candidates.eligible.weight.max(1) as f64;
-        Some(Self { per_weight: share * f64::from(percent) / 100.0 })
+        let share = (in_flight * candidates.tier.share + 1.0) / candidates.tier.weight.max(1) as f64;
+        Some(Self { eligible: candidates.eligible, per_weight: share * f64::from(percent) / 100.0 })
     }
 
-    fn has_room(&self, server: &Server) -> bool {
-        let most = (self.per_weight * f64::from(server.weight)).ceil();
+    fn has_room(&self, index: u32, server: &Server) -> bool {
+        let most = (self.per_weight * f64::from(self.eligible.weight(index, server))).ceil();
         f64::from(server.state.in_flight.count()) < most
     }
 }

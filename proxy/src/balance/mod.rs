@@ -16,7 +16,7 @@ use sample::Sample;
 use weir_shared::{
     model::Algorithm,
     state::WorkerId,
-    table::{Eligible, Key, Server, Upstream},
+    table::{Eligible, Key, Server, Tier, Upstream},
     time::Moment,
 };
 
@@ -74,29 +74,36 @@ pub struct Request<R> {
 }
 
 /// The servers to pick from.
+#[derive(Clone, Copy)]
 struct Candidates<'u, 'e> {
     upstream: &'u Upstream,
     eligible: &'e Eligible,
+    tier: &'e Tier,
     now: Moment,
 }
 
 impl<'u> Candidates<'u, '_> {
     fn len(&self) -> usize {
-        self.eligible.members.len()
+        self.tier.members.len()
     }
 
     fn get(&self, position: usize) -> Option<&'u Server> {
-        Some(self.upstream.servers.get(*self.eligible.members.get(position)? as usize)?)
+        Some(self.upstream.servers.get(*self.tier.members.get(position)? as usize)?)
     }
 
-    fn iter(&self) -> impl Iterator<Item = &'u Server> {
-        let servers = &self.upstream.servers;
-        self.eligible.members.iter().filter_map(|index| Some(&**servers.get(*index as usize)?))
+    /// Whether the server at `position` still warms up while others do less, so that it has to be drawn to be compared.
+    fn is_warming(&self, position: usize) -> bool {
+        self.tier.is_uneven()
+            && self
+                .tier
+                .members
+                .get(position)
+                .is_some_and(|index| self.eligible.percent(*index) < self.tier.warmest)
     }
 
     /// One drawn by weight.
     fn draw(&self, random: u64) -> Option<&'u Server> {
-        self.get(self.eligible.sampler.sample(random))
+        self.get(self.tier.sampler.sample(random))
     }
 
     /// Whether `server` can take one more request, and has not asked to be left alone.
@@ -104,19 +111,30 @@ impl<'u> Candidates<'u, '_> {
         self.upstream.has_room(server) && !self.upstream.is_paused(server, self.now)
     }
 
-    /// Any that can take one more request, one that wants to be left alone only if there is no other. Looks at all of them if
-    /// it must: whoever finds none waits, and those who come after wait behind without looking.
-    fn any_open(&self, random: u64) -> Option<&'u Server> {
+    /// The same for each tier, this one first.
+    fn tiers(&self) -> impl Iterator<Item = Self> {
+        let others = self.eligible.tiers.iter().filter(|tier| !std::ptr::eq(*tier, self.tier));
+        std::iter::once(*self).chain(others.map(|tier| Self { tier, ..*self }))
+    }
+
+    /// All, from a random one on.
+    fn around(self, random: u64) -> impl Iterator<Item = &'u Server> {
         let count = self.len();
-        let start = usize::try_from(random >> 32).unwrap_or(0).checked_rem(count)?;
-        let around = || (0..count).filter_map(|offset| self.get((start + offset) % count));
-        let with_room = || around().find(|server| self.upstream.has_room(server));
-        around().find(|server| self.is_open(server)).or_else(with_room)
+        let start = usize::try_from(random >> 32).unwrap_or(0) % count.max(1);
+        (0..count).filter_map(move |offset| self.get((start + offset) % count))
     }
 }
 
-/// A server for the next attempt; `None` when none is eligible or none of those has room. A server tried already comes up again only when there is
-/// no other. One that was taken out of use since the request began gets no attempt after the first.
+/// Any that can take one more request, one that wants to be left alone only if there is no other. Looks at all of them if it
+/// must: whoever finds none waits, and those who come after wait behind without looking.
+fn any_open<'u>(candidates: &Candidates<'u, '_>, random: u64) -> Option<&'u Server> {
+    let around = || candidates.tiers().flat_map(|tier| tier.around(random));
+    let with_room = || around().find(|server| candidates.upstream.has_room(server));
+    around().find(|server| candidates.is_open(server)).or_else(with_room)
+}
+
+/// A server for the next attempt; `None` when none is eligible or none of those has room. A server tried already comes up
+/// again only when there is no other. One that was taken out of use since the request began gets no attempt after the first.
 #[must_use]
 pub fn pick<'u>(
     upstream: &'u Upstream,
@@ -125,21 +143,27 @@ pub fn pick<'u>(
 ) -> Option<&'u Server> {
     // To within a sweep: an ejection that ends is not that urgent.
     let eligible = upstream.eligible(request.now);
-    let candidates = Candidates { upstream, eligible: &eligible, now: request.now };
+    let now = request.now;
+    // A key stays with its tier as it stays with its server.
+    let tier = eligible.tier(|| request.key.map_or_else(&request.random, Key::other_bits))?;
+    let candidates = Candidates { upstream, eligible: &eligible, tier, now };
     let picked = match choose(&candidates, tried, request) {
         Some(server) if candidates.is_open(server) => Some(server),
-        _ => candidates.any_open((request.random)()),
+        _ => any_open(&candidates, (request.random)()),
     };
     if tried.is_empty() {
         return picked;
     }
     let picked = picked.filter(|server| !server.state.is_withdrawn());
-    if picked.is_some_and(|server| !tried.contains(server)) && !eligible.panic {
+    if picked.is_some_and(|server| !tried.contains(server)) && !tier.panic {
         return picked;
     }
-    let in_use =
-        || candidates.iter().find(|server| !server.state.is_withdrawn() && upstream.has_room(server));
-    another(&candidates, tried, (request.random)()).or(picked).or_else(in_use)
+    let in_use = |server: &&Server| !server.state.is_withdrawn() && upstream.has_room(server);
+    let any_in_use = || {
+        let servers = eligible.members().filter_map(|index| upstream.servers.get(index as usize));
+        servers.map(AsRef::as_ref).find(in_use)
+    };
+    another(&candidates, tried, (request.random)()).or(picked).or_else(any_in_use)
 }
 
 fn choose<'u>(
@@ -172,15 +196,11 @@ fn choose<'u>(
 /// A server not tried yet, one that is healthy if there is any: after a failure, distrust of the verdicts (panic) has to
 /// wait.
 fn another<'u>(candidates: &Candidates<'u, '_>, tried: &Tried, random: u64) -> Option<&'u Server> {
-    let count = candidates.len();
-    let start = usize::try_from(random >> 32).unwrap_or(0).checked_rem(count)?;
+    // A bounded look around: with most of a large group failing, any other server will do.
+    const LOOKS: usize = 64;
     let is_free = |server: &&Server| {
         !tried.contains(server) && !server.state.is_withdrawn() && candidates.is_open(server)
     };
-    let untried = |offset: usize| candidates.get((start + offset) % count).filter(is_free);
-    let is_healthy = |server: &&Server| server.state.health.is_healthy();
-    // A bounded look around: with most of a large group failing, any other server will do.
-    const LOOKS: usize = 64;
-    let around = || (0..count.min(LOOKS)).filter_map(untried);
-    around().find(is_healthy).or_else(|| around().next())
+    let around = || candidates.tiers().flat_map(|tier| tier.around(random).take(LOOKS)).filter(is_free);
+    around().find(|server| server.state.health.is_healthy()).or_else(|| around().next())
 }

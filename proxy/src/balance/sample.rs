@@ -20,6 +20,8 @@ const DRAWS: usize = 3;
 pub(super) struct Sample<'u> {
     servers: [Option<&'u Server>; MOST],
     len: usize,
+    /// From here on they warm up and were drawn by their part of the weight: one wins if it is as good as the best.
+    guests: usize,
     /// Whether the servers came up in proportion to their weights already.
     pub(super) is_drawn: bool,
 }
@@ -28,12 +30,9 @@ impl<'u> Sample<'u> {
     /// All candidates with room if there are few, else `choices` drawn of them.
     pub(super) fn take(candidates: &Candidates<'u, '_>, choices: u8, random: &impl Fn() -> u64) -> Self {
         let is_drawn = candidates.len() > MOST;
-        let mut sample = Self { servers: [None; MOST], len: 0, is_drawn };
+        let mut sample = Self { servers: [None; MOST], len: 0, guests: MOST, is_drawn };
         if !is_drawn {
-            (0..candidates.len())
-                .filter_map(|position| candidates.get(position))
-                .filter(|server| candidates.is_open(server))
-                .for_each(|server| sample.add(server));
+            sample.add_all(candidates, random);
             return sample;
         }
         let wanted = usize::from(choices).min(MOST);
@@ -51,6 +50,24 @@ impl<'u> Sample<'u> {
         sample
     }
 
+    /// All that have warmed up, and one more if that is drawn: whoever has a tenth of its weight has its tenth of the draws,
+    /// and could not be held to it by dividing its load.
+    fn add_all(&mut self, candidates: &Candidates<'u, '_>, random: &impl Fn() -> u64) {
+        let warm = (0..candidates.len()).filter(|position| !candidates.is_warming(*position));
+        let warm = warm.filter_map(|position| candidates.get(position));
+        warm.filter(|server| candidates.is_open(server)).for_each(|server| self.add(server));
+        if candidates.tier.is_uneven() {
+            let drawn = candidates.tier.sampler.sample(random());
+            if let Some(guest) = candidates
+                .get(drawn)
+                .filter(|server| candidates.is_warming(drawn) && candidates.is_open(server))
+            {
+                self.guests = self.len;
+                self.add(guest);
+            }
+        }
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &'u Server> + '_ {
         self.servers.iter().take(self.len).flatten().copied()
     }
@@ -65,10 +82,11 @@ impl<'u> Sample<'u> {
         let mut best: Option<(&Server, f32)> = None;
         let mut weights = 0.0;
         let mut bits = random;
-        for server in self.iter() {
+        for (place, server) in self.iter().enumerate() {
             let (cost, weight) = (cost(server), self.weight(server));
             match best {
                 Some((_, least)) if cost > least => {}
+                Some(_) if place >= self.guests => best = Some((server, cost)),
                 Some((_, least)) if cost >= least => {
                     weights += weight;
                     // Replaces with probability weight / weights: in the end each of the equals has its share.

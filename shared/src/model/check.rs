@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     Config, Retries, Route, Server, Upstream, adaptive_limit, address::Address, balancing, circuit_breaker,
-    health_check, limits, outlier_detection, rate_limit, server_retry_after,
+    health_check, limits, outlier_detection, placement, rate_limit, server_retry_after, slow_start,
 };
 use crate::{
     error::{FieldError, FieldErrorCode, Pointer},
@@ -24,6 +24,9 @@ pub const MAX_UPSTREAMS: usize = 10_000;
 pub const MAX_SERVERS_PER_UPSTREAM: usize = 10_000;
 /// Most servers in one configuration.
 pub const MAX_SERVERS: usize = 100_000;
+
+/// Last level of priority.
+pub const MAX_PRIORITY: u8 = 15;
 
 pub(super) const HOUR: Span = Span::from_secs(3600);
 pub(super) const DAY: Span = Span::from_secs(24 * 3600);
@@ -43,6 +46,8 @@ pub fn upstream_spec(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldEr
     description(&upstream.description, &at.at("description"), errors);
     labels(&upstream.labels, &at.at("labels"), errors);
     balancing::check(upstream, at, errors);
+    placement::check(upstream, at, errors);
+    slow_start::check(&upstream.slow_start, &at.at("slow_start"), errors);
     health_check::check(&upstream.health_check, &at.at("health_check"), errors);
     outlier_detection::check(&upstream.outlier_detection, &at.at("outlier_detection"), errors);
     server_retry_after::check(&upstream.server_retry_after, &at.at("server_retry_after"), errors);
@@ -52,6 +57,7 @@ pub fn upstream_spec(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldEr
     limits::check(&upstream.limits, &at.at("limits"), errors);
     retries(&upstream.retries, &at.at("retries"), errors);
     number(upstream.panic_threshold_percent, 0..=100, &at.at("panic_threshold_percent"), errors);
+    number(upstream.overprovisioning_percent, 100..=1000, &at.at("overprovisioning_percent"), errors);
     number(upstream.keepalive_connections, 0..=65_536, &at.at("keepalive_connections"), errors);
     span(
         upstream.connect_timeout,
@@ -138,8 +144,8 @@ pub fn server(server: &Server, at: impl Fn() -> Pointer, errors: &mut Vec<FieldE
     if !server.id.is_empty() && !id::is_valid(&server.id) {
         check_id(&server.id, &at().at("id"), errors);
     }
-    if server.priority > 1 {
-        number(server.priority, 0..=1, &at().at("priority"), errors);
+    if server.priority > MAX_PRIORITY {
+        number(server.priority, 0..=MAX_PRIORITY, &at().at("priority"), errors);
     }
     if server.max_requests > limits::MAX_REQUESTS {
         number(server.max_requests, 0..=limits::MAX_REQUESTS, &at().at("max_requests"), errors);

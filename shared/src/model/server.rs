@@ -38,8 +38,9 @@ pub struct Server {
     /// Share of requests relative to the other servers; 0 = no new requests. Default 1.
     #[schema(minimum = 0, maximum = 65535, required = false)]
     pub weight: u16,
-    /// 0 is used first; 1 (backup) only while too few of 0 are eligible. Default 0.
-    #[schema(minimum = 0, maximum = 1, required = false)]
+    /// Level of priority, 0 to 15: 0 is used first, the next (a backup) gets what the levels before it cannot take.
+    /// Default 0.
+    #[schema(minimum = 0, maximum = 15, required = false)]
     pub priority: u8,
     /// Requests under way at once, over all workers, 1 to 1000000; 0 = any number. Default 0. A server that has as many
     /// is passed over until one has ended.
@@ -48,7 +49,7 @@ pub struct Server {
     /// What the operator wants. Default `ready`.
     #[schema(required = false)]
     pub admin_state: AdminState,
-    /// Where the server is, at most 63 characters. Shown, not yet used for balancing.
+    /// Where the server is, at most 63 characters; see `zone_awareness` of the upstream.
     #[schema(max_length = 63, required = false)]
     pub zone: String,
     /// At most 32 pairs; keys up to 63, values up to 255 characters.

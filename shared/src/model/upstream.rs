@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 
 use super::{
     AdaptiveLimit, Algorithm, CircuitBreaker, Comparison, Hash, HealthCheck, Latency, Limits,
-    OutlierDetection, RateLimit, Retries, Server, ServerOrAddress, ServerRetryAfter,
+    OutlierDetection, RateLimit, Retries, Server, ServerOrAddress, ServerRetryAfter, SlowStart, Subset,
+    ZoneAwareness,
 };
 use crate::units::Span;
 
@@ -42,9 +43,20 @@ pub struct Upstream {
     /// Ejection of servers by the outcome of real requests.
     pub outlier_detection: OutlierDetection,
     /// Below this share of eligible servers all servers that are not drained or in maintenance are used: with so many
-    /// failing at once the verdict is more likely wrong than the servers. 0 = never. Default 50 (Envoy).
+    /// failing at once the verdict is more likely wrong than the servers. With several levels of priority, only those
+    /// of a level, and only when all levels together cannot take the requests. 0 = never. Default 50 (Envoy).
     #[schema(minimum = 0, maximum = 100)]
     pub panic_threshold_percent: u8,
+    /// What a level of priority can take while all its servers are healthy, in percent of all requests, 100 to 1000: with
+    /// 140, two of seven servers may fail before the next level gets requests. Default 140 (Envoy).
+    #[schema(minimum = 100, maximum = 1000)]
+    pub overprovisioning_percent: u16,
+    /// What the zones of servers are for.
+    pub zone_awareness: ZoneAwareness,
+    /// How many of the servers one of many balancers uses.
+    pub subset: Subset,
+    /// How a server that is new or back gets its requests little by little.
+    pub slow_start: SlowStart,
     /// Time to open a connection to a server, 10ms to 60s. Default 3s.
     pub connect_timeout: Span,
     /// Time from the request's end until the first byte of the response, `0s` (off) or 10ms to 1h. Default 60s.
@@ -91,6 +103,10 @@ impl Default for Upstream {
             health_check: HealthCheck::default(),
             outlier_detection: OutlierDetection::default(),
             panic_threshold_percent: 50,
+            overprovisioning_percent: 140,
+            zone_awareness: ZoneAwareness::default(),
+            subset: Subset::default(),
+            slow_start: SlowStart::default(),
             connect_timeout: Span::from_secs(3),
             response_timeout: Span::from_secs(60),
             stream_idle_timeout: Span::from_secs(300),

@@ -9,8 +9,8 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 
 use super::{
-    Eligible, HashTable, LatencyPolicy, LimitPolicy, PausePolicy, RateLimiter, RetryPolicy, Route, Server,
-    Steps, Table, Upstream, ejecting,
+    Eligible, EligiblePolicy, HashTable, LatencyPolicy, LimitPolicy, PausePolicy, Placement, RateLimiter,
+    RetryPolicy, Route, Server, Site, Steps, Table, Upstream, ejecting,
 };
 use crate::{
     error::{FieldError, Invalid, Pointer},
@@ -22,10 +22,12 @@ use crate::{
 };
 
 /// Compiles configurations for a process with a given number of workers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Compiler {
     /// Worker threads, each with counters of its own.
     pub workers: usize,
+    /// Where this balancer is among others.
+    pub site: Site,
 }
 
 impl Compiler {
@@ -85,8 +87,10 @@ impl Compiler {
             |before| Arc::clone(&before.state),
         );
         let generation = state.generation();
-        let eligible =
-            Eligible::build(&servers, spec.algorithm, spec.panic_threshold_percent, generation, now.moment);
+        let placement = Placement::new(&servers, spec, &self.site);
+        let since = before.map(|before| before.since(&servers, now.moment)).unwrap_or_default();
+        let policy = EligiblePolicy::of(record);
+        let eligible = Eligible::build(&servers, &placement, policy, &since, generation, now.moment);
         let outlier = &spec.outlier_detection;
         Some(Upstream {
             id: id.clone(),
@@ -96,7 +100,7 @@ impl Compiler {
                 decay: spec.latency.decay_time.duration(),
                 hot_quantile: spec.latency.hot_quantile,
             }),
-            hash: HashTable::build(spec.algorithm, &spec.hash, &servers),
+            hash: HashTable::build(spec.algorithm, &spec.hash, &servers, &placement),
             balance_percent: if spec.algorithm.uses_key() { spec.hash.balance_percent } else { 0 },
             connect_timeout: spec.connect_timeout.duration(),
             response_timeout: Some(spec.response_timeout.duration()).filter(|timeout| !timeout.is_zero()),
@@ -117,6 +121,7 @@ impl Compiler {
             pause: pause(&spec.server_retry_after),
             limits: LimitPolicy::of(spec, &servers),
             servers,
+            placement,
             state,
             record: Arc::clone(record),
             ejection: ejecting::policy(outlier),

@@ -175,7 +175,8 @@ mod tests {
         }]}))
         .unwrap();
         let config = document.into_config(Revision(1), Epoch("000000".into()), Meta::default());
-        let table = Compiler { workers: 2 }.compile(Arc::new(config), None, at(0)).unwrap();
+        let table =
+            Compiler { workers: 2, ..Compiler::default() }.compile(Arc::new(config), None, at(0)).unwrap();
         Arc::clone(table.upstream("web").unwrap())
     }
 

@@ -6,11 +6,19 @@ mod ejecting;
 mod eligible;
 mod hash;
 mod limits;
+#[cfg(test)]
+mod over_time;
+mod placement;
 mod rate_limit;
 mod route;
 mod sampler;
 mod server;
+mod site;
+mod slow_start;
+mod spill;
 mod status;
+mod tier;
+mod turns;
 mod upstream;
 
 use std::{
@@ -21,14 +29,19 @@ use std::{
 pub use channel::{CachedReader, TableReader, TableWriter, channel};
 pub use compile::Compiler;
 pub use ejecting::Ejected;
-pub use eligible::Eligible;
+pub use eligible::{Eligible, EligiblePolicy};
 pub use hash::{HashTable, Key};
 pub use limits::LimitPolicy;
+pub use placement::{Membership, Place, Placement, Side};
 pub use rate_limit::{Asker, RateLimiter};
 pub use route::Route;
 pub use sampler::Sampler;
 pub use server::Server;
+pub use site::{BalancerNumber, Site};
+pub use slow_start::SlowStartPolicy;
+pub use spill::SpillPolicy;
 pub use status::{ServerStatus, UpstreamState as UpstreamCondition, UpstreamStatus};
+pub use tier::Tier;
 pub use upstream::{LatencyPolicy, PausePolicy, RetryPolicy, Upstream};
 
 use crate::{
@@ -128,7 +141,9 @@ mod tests {
         if let Some(before) = before {
             config.upstreams = taking_over(&config.upstreams, &before.config.upstreams);
         }
-        Compiler { workers: 1 }.compile(Arc::new(config), before, Now::default()).unwrap()
+        Compiler { workers: 1, ..Compiler::default() }
+            .compile(Arc::new(config), before, Now::default())
+            .unwrap()
     }
 
     fn told(before: &Table, after: &Table) -> Vec<String> {

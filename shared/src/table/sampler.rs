@@ -15,7 +15,7 @@ pub enum Sampler {
 impl Sampler {
     /// Prepares `weights`, none of which may be 0.
     #[must_use]
-    pub fn new(weights: &[u16]) -> Self {
+    pub fn new(weights: &[u32]) -> Self {
         let uniform = weights.first().is_none_or(|first| weights.iter().all(|weight| weight == first));
         if uniform { Self::Uniform(weights.len()) } else { Self::Alias(alias(weights)) }
     }
@@ -47,12 +47,14 @@ impl Sampler {
     clippy::indexing_slicing,
     reason = "at most 10 000 weights; indexes come from 0..len"
 )]
-fn alias(weights: &[u16]) -> Box<[(u32, u32)]> {
+fn alias(weights: &[u32]) -> Box<[(u32, u32)]> {
     const FULL: u64 = 1 << 32;
     let total: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+    // In 128 bits: a weight, a count and 2^32 need 78.
+    let scale = u128::from(FULL) * weights.len() as u128;
     let mut height: Vec<u64> = weights
         .iter()
-        .map(|weight| u64::from(*weight) * weights.len() as u64 * FULL / total.max(1))
+        .map(|weight| (u128::from(*weight) * scale / u128::from(total.max(1))) as u64)
         .collect();
     let mut columns: Vec<(u32, u32)> = (0..weights.len()).map(|index| (index as u32, u32::MAX)).collect();
     let (mut light, mut heavy): (Vec<usize>, Vec<usize>) =
@@ -72,7 +74,7 @@ fn alias(weights: &[u16]) -> Box<[(u32, u32)]> {
 mod tests {
     use super::*;
 
-    fn shares(weights: &[u16]) -> Vec<f64> {
+    fn shares(weights: &[u32]) -> Vec<f64> {
         const DRAWS: u32 = 200_000;
         let sampler = Sampler::new(weights);
         let mut counts = vec![0_u32; weights.len()];
@@ -90,7 +92,9 @@ mod tests {
 
     #[test]
     fn draws_follow_the_weights() {
-        for weights in [&[1, 1, 1][..], &[1, 3], &[10, 1, 1, 4, 0x7fff], &[5; 100], &[1, 65_535]] {
+        for weights in
+            [&[1, 1, 1][..], &[1, 3], &[10, 1, 1, 4, 0x7fff], &[5; 100], &[1, 65_535], &[6_553_500, 1]]
+        {
             let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
             for (weight, share) in weights.iter().zip(shares(weights)) {
                 let ideal = f64::from(*weight) / total;

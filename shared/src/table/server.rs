@@ -21,7 +21,7 @@ pub struct Server {
     pub authority: HeaderValue,
     /// Share of requests; 0 = none.
     pub weight: u16,
-    /// 0 first, 1 backup.
+    /// Level of priority, 0 first.
     pub priority: u8,
     /// Requests under way at once; `u32::MAX` = any number.
     pub max_requests: u32,

@@ -125,7 +125,7 @@ impl UpstreamStatus {
             UpstreamState::Empty
         } else if eligible.panic {
             UpstreamState::Panic
-        } else if eligible.members.is_empty() {
+        } else if eligible.tiers.is_empty() {
             UpstreamState::Down
         } else if eligible.healthy < wanted {
             UpstreamState::Degraded

@@ -1,14 +1,17 @@
 //! An upstream as the request path sees it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::{Eligible, HashTable, LimitPolicy, RateLimiter, Server};
+use super::{
+    Eligible, EligiblePolicy, HashTable, LimitPolicy, Placement, RateLimiter, Server, eligible::NEVER,
+};
 use crate::{
     id::UpstreamId,
     model::{Algorithm, Comparison, RetryOn, StatusRange, UpstreamRecord},
-    state::{BreakerPolicy, EjectionPolicy, HealthThresholds, RatePolicy, UpstreamState},
+    sharing::middle,
+    state::{BreakerPolicy, EjectionPolicy, HealthThresholds, RatePolicy, ServerState, UpstreamState},
     time::Moment,
 };
 
@@ -94,6 +97,8 @@ pub struct Upstream {
     pub state: Arc<UpstreamState>,
     /// What it was compiled from.
     pub record: Arc<UpstreamRecord>,
+    /// Where the servers stand to each other and to this balancer.
+    pub placement: Placement,
     pub(super) ejection: EjectionPolicy,
     pub(super) rates: RatePolicy,
     pub(super) error_statuses: Box<[StatusRange]>,
@@ -112,9 +117,10 @@ impl Upstream {
         if eligible.is_current(generation, now) {
             return eligible;
         }
+        let policy = EligiblePolicy::of(&self.record);
+        let built =
+            Eligible::build(&self.servers, &self.placement, policy, &eligible.moments, generation, now);
         drop(eligible);
-        let panic_percent = self.record.spec.panic_threshold_percent;
-        let built = Eligible::build(&self.servers, self.algorithm, panic_percent, generation, now);
         self.eligible.store(Arc::new(built));
         self.eligible.load()
     }
@@ -123,6 +129,24 @@ impl Upstream {
     #[must_use]
     pub fn is_paused(&self, server: &Server, now: Moment) -> bool {
         self.pause.is_some() && server.state.pause.is_on(now)
+    }
+
+    /// For each of `servers`, of a later version of this upstream, since when it may be picked: whatever is not changed of a
+    /// server, it goes on warming up as it did.
+    pub(super) fn since(&self, servers: &[Arc<Server>], now: Moment) -> Vec<Moment> {
+        let eligible = self.eligible(now);
+        let since = |place: usize| eligible.moments.get(place).copied().unwrap_or(NEVER);
+        let (was, is) = middle(&self.servers, servers, |one, other| Arc::ptr_eq(&one.state, &other.state));
+        let replaced: HashMap<*const ServerState, Moment> = was
+            .clone()
+            .filter_map(|place| Some((Arc::as_ptr(&self.servers.get(place)?.state), since(place))))
+            .collect();
+        let moment = |(place, server): (usize, &Arc<Server>)| match place {
+            place if place < is.start => since(place),
+            place if place < is.end => replaced.get(&Arc::as_ptr(&server.state)).copied().unwrap_or(NEVER),
+            place => since(place - is.end + was.end),
+        };
+        servers.iter().enumerate().map(moment).collect()
     }
 
     /// Whether a response with `status` counts as an error of the server.

@@ -34,7 +34,25 @@ fn bad_upstreams() -> Vec<(Value, Vec<&'static str>)> {
         ),
         (json!({"servers": [{"weight": 1}]}), vec!["#/servers/0/address required"]),
         (json!({"servers": [{"address": "a:1", "weight": 65536}]}), vec!["#/servers/0/weight out_of_range"]),
-        (json!({"servers": [{"address": "a:1", "priority": 2}]}), vec!["#/servers/0/priority out_of_range"]),
+        (json!({"servers": [{"address": "a:1", "priority": 16}]}), vec!["#/servers/0/priority out_of_range"]),
+        (
+            json!({"overprovisioning_percent": 99, "zone_awareness": {"mode": "far", "min_servers": 0}}),
+            vec!["#/zone_awareness/mode invalid_type"],
+        ),
+        (
+            json!({
+                "overprovisioning_percent": 99, "zone_awareness": {"min_servers": 0}, "subset": {"size": 10_001},
+                "slow_start": {"duration": "1ms", "min_weight_percent": 0, "aggression": 0},
+            }),
+            vec![
+                "#/overprovisioning_percent out_of_range",
+                "#/slow_start/aggression out_of_range",
+                "#/slow_start/duration out_of_range",
+                "#/slow_start/min_weight_percent out_of_range",
+                "#/subset/size out_of_range",
+                "#/zone_awareness/min_servers out_of_range",
+            ],
+        ),
         (
             json!({"servers": [{"address": "a:1", "admin_state": "off"}]}),
             vec!["#/servers/0/admin_state invalid_type"],

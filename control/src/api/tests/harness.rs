@@ -129,7 +129,7 @@ impl Harness {
 
     fn with(store: Option<Arc<dyn Store>>, reason: Option<Arc<str>>, if_match: IfMatch) -> Self {
         let clock = Clock::new(Instant::now());
-        let compiler = Compiler { workers: 1 };
+        let compiler = Compiler { workers: 1, ..Compiler::default() };
         let config = Arc::new(Config::empty(Epoch("abc123".into())));
         let table = compiler.compile(config, None, clock.now()).unwrap();
         let (writer, reader) = channel(table);

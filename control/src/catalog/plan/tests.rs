@@ -72,7 +72,7 @@ fn any_change() -> impl Strategy<Value = Change> {
 async fn follow(changes: &[Change]) -> Arc<Config> {
     let store = Memory::default();
     store.initialise(Epoch("abc123".into())).await.unwrap();
-    let compiler = Compiler { workers: 1 };
+    let compiler = Compiler { workers: 1, ..Compiler::default() };
     let mut config = Arc::new(Config::empty(Epoch("abc123".into())));
     let mut table = compiler.compile(Arc::clone(&config), None, now(0)).unwrap();
     for (at, change) in (1..).zip(changes) {

@@ -28,8 +28,18 @@ fn hint(scene: &Scene<'_>, factor: FactorName) -> String {
         FactorName::Weight => format!("PATCH {at} with {{\"weight\": 1}}, or any weight above 0."),
         FactorName::Health => health(scene),
         FactorName::Ejection => ejection(scene),
+        FactorName::Subset => {
+            "Other balancers use it; this one does when too few of its own may be picked, or with a larger subset.size."
+                .to_owned()
+        }
+        FactorName::Zone => {
+            "It is used when this balancer's zone is short of servers; {\"zone_awareness\": {\"mode\": \"off\"}} \
+             uses all zones alike."
+                .to_owned()
+        }
+        FactorName::SlowStart => "It gets more requests by and by.".to_owned(),
         FactorName::Priority => {
-            "It is used when too few servers of priority 0 are healthy; give it priority 0 to use it now."
+            "It is used when too few servers of lower priority numbers are healthy; give it priority 0 to use it now."
                 .to_owned()
         }
     }

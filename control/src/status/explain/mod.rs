@@ -12,7 +12,7 @@ pub mod view;
 use weir_shared::{
     id::Revision,
     state::{CheckRecord, Ejection, Evidence, Reason},
-    table::{Eligible, Server, ServerStatus, Upstream},
+    table::{Eligible, Server, ServerStatus, Tier, Upstream},
     time::Now,
 };
 
@@ -23,6 +23,8 @@ use super::{ServerHealth, Status, build::millis, window::tenths};
 struct Scene<'a> {
     upstream: &'a Upstream,
     server: &'a Server,
+    /// Its place among the upstream's.
+    index: u32,
     eligible: &'a Eligible,
     status: ServerStatus,
     is_routed: bool,
@@ -36,13 +38,12 @@ impl Scene<'_> {
 
     /// Whether the balancer may pick the server.
     fn is_member(&self) -> bool {
-        self.members().any(|member| member.id == self.server.id)
+        self.tier().is_some()
     }
 
-    /// The servers the balancer may pick.
-    fn members(&self) -> impl Iterator<Item = &Server> {
-        let servers = &self.upstream.servers;
-        self.eligible.members.iter().filter_map(|index| Some(&**servers.get(*index as usize)?))
+    /// The servers that share a part of the requests with this one, if it may be picked.
+    fn tier(&self) -> Option<&Tier> {
+        self.eligible.tiers.iter().find(|tier| tier.members.contains(&self.index))
     }
 }
 
@@ -52,12 +53,15 @@ impl Status {
     pub fn explain(&self, upstream: &str, key: &str) -> Option<Explanation> {
         let table = self.reader.snapshot();
         let upstream = table.upstream(upstream)?;
-        let server = upstream.server(&upstream.record.find(key)?.server.id)?;
+        let id = upstream.record.find(key)?.server.id.as_str();
+        let mut servers = (0..).zip(&upstream.servers);
+        let (index, server) = servers.find(|(_, server)| server.id.as_str() == id)?;
         let now = self.clock.now();
         let eligible = upstream.eligible(now.moment);
         let scene = Scene {
             upstream,
             server,
+            index,
             eligible: &eligible,
             status: ServerStatus::of(server, now.moment),
             is_routed: !table.config().routes_to(upstream.id.as_str()).is_empty(),
@@ -73,9 +77,11 @@ fn explain(scene: &Scene<'_>, shown: ServerHealth, revision: Revision) -> Explan
     let factors = factors::all(scene);
     let is_member = scene.is_member();
     let effective_weight =
-        if is_member { factors.iter().map(|factor| factor.multiplier).product() } else { 0 };
-    let weights: u32 = scene.members().map(|member| u32::from(member.weight)).sum();
-    let share = if weights == 0 { 0.0 } else { f64::from(effective_weight) / f64::from(weights) * 100.0 };
+        if is_member { factors.iter().map(|factor| factor.multiplier).product() } else { 0.0 };
+    #[expect(clippy::cast_precision_loss, reason = "a sum of at most 10 000 weights")]
+    let share = scene.tier().map_or(0.0, |tier| {
+        f64::from(scene.eligible.weight(scene.index, server)) / tier.weight.max(1) as f64 * tier.share * 100.0
+    });
     Explanation {
         at: scene.now.wall,
         revision,
@@ -86,7 +92,7 @@ fn explain(scene: &Scene<'_>, shown: ServerHealth, revision: Revision) -> Explan
         state: status.state,
         cause: cause(scene, &factors, shown.reason),
         drain: shown.drain,
-        effective_weight,
+        effective_weight: hundredths(effective_weight),
         share_percent: tenths(share),
         next_check_at: shown.check.as_ref().and_then(|check| check.next_at),
         check: shown.check,
@@ -101,9 +107,13 @@ fn explain(scene: &Scene<'_>, shown: ServerHealth, revision: Revision) -> Explan
     }
 }
 
+fn hundredths(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
 /// The first factor that keeps the server out; for one that is in, what its health rests on.
 fn cause(scene: &Scene<'_>, factors: &[Factor], reason: Option<Reason>) -> Cause {
-    let decisive = factors.iter().find(|factor| factor.multiplier == 0);
+    let decisive = factors.iter().find(|factor| factor.multiplier == 0.0);
     let (factor, text) = match decisive {
         Some(factor) => (factor.name, factor.text.clone()),
         None if scene.eligible.panic => (

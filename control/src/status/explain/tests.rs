@@ -123,6 +123,26 @@ async fn ejections_are_told_with_their_history() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_warms_up_has_a_part_of_its_weight() {
+    let upstream =
+        |servers: Value| json!([{"id": "web", "servers": servers, "slow_start": {"duration": "20s"}}]);
+    let mut fixture = Fixture::new(upstream(json!([A])));
+    check(&fixture, A, None);
+    assert!(explain(&fixture, A)["gets_requests"] == true);
+    tokio::time::advance(Duration::from_secs(100)).await;
+    fixture.publish(upstream(json!([A, {"address": B, "weight": 4}])));
+    check(&fixture, B, None);
+    assert!(explain(&fixture, B)["gets_requests"] == true);
+    tokio::time::advance(Duration::from_secs(5)).await;
+    let found = explain(&fixture, B);
+    assert_eq!((&found["effective_weight"], &found["share_percent"]), (&json!(1), &json!(50.0)), "{found:#}");
+    let last = found["factors"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["text"], "It warms up: it has 25 % of its weight, and all of it in 15 s.");
+    let other = explain(&fixture, A);
+    assert_eq!(other["factors"].as_array().unwrap().last().unwrap()["text"], "It has all of its weight.");
+}
+
+#[tokio::test(start_paused = true)]
 async fn in_a_panic_verdicts_do_not_count() {
     let fixture = Fixture::new(web(json!([A])));
     check(&fixture, A, Some(Reason::ConnectTimeout));
@@ -140,6 +160,10 @@ async fn a_backup_waits_and_an_upstream_without_a_route_gets_nothing() {
     check(&fixture, B, None);
     let found = explain(&fixture, B);
     assert_eq!((&found["cause"]["factor"], &found["gets_requests"]), (&json!("priority"), &json!(false)));
+    assert_eq!(
+        found["cause"]["text"],
+        "It is a backup (priority 1): the levels before it can take all requests."
+    );
     let servers = fixture.upstream("web").record.to_model().servers;
     fixture.publish(
         json!([{"id": "other"}, {"id": "web", "servers": servers, "health_check": {"path": "/healthz"}}]),

@@ -1,6 +1,6 @@
 //! The JSON of an explanation.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 use weir_shared::{
     id::Revision,
@@ -38,7 +38,8 @@ pub struct Explanation {
     pub factors: Vec<Factor>,
     /// Its share of the picks: the product of all multipliers, 0 while it may not be picked.
     #[schema(example = 0)]
-    pub effective_weight: u32,
+    #[serde(serialize_with = "number")]
+    pub effective_weight: f64,
     /// Its share of the weights of all servers that may be picked now, in percent.
     #[schema(example = 0.0)]
     pub share_percent: f64,
@@ -97,6 +98,12 @@ pub enum FactorName {
     Ejection,
     /// Whether its priority is in use.
     Priority,
+    /// Whether it is one of the servers this balancer uses; only where it does not use all.
+    Subset,
+    /// Whether its zone is in use; only where zones count.
+    Zone,
+    /// What part of its weight it has while it warms up; only where servers do.
+    SlowStart,
 }
 
 /// One factor and what it does.
@@ -109,10 +116,26 @@ pub struct Factor {
     /// What it multiplies the weight by: 0 keeps the server out. With verdicts distrusted (panic) those of checks and of
     /// real requests multiply by 1 whatever they are.
     #[schema(example = 1)]
-    pub multiplier: u32,
+    #[serde(serialize_with = "number")]
+    pub multiplier: f64,
     /// How it stands, in one sentence.
     #[schema(example = "The operator wants it in use (ready).")]
     pub text: String,
+}
+
+/// Writes 3 as 3, not as 3.0.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "a product of a weight and percentages; serde asks for the reference"
+)]
+fn number<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    if value.fract() == 0.0 {
+        serializer.serialize_u64(*value as u64)
+    } else {
+        serializer.serialize_f64(*value)
+    }
 }
 
 /// A check that was made.

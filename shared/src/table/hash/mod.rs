@@ -15,7 +15,7 @@ use maglev::Maglev;
 use ring::Ring;
 use twox_hash::XxHash64;
 
-use super::Server;
+use super::{Placement, Server, placement::Part};
 use crate::model::{self, Algorithm};
 
 /// Looks at one key before it is given up: with so many in a row not to be had, any server will do.
@@ -24,7 +24,8 @@ const MAX_LOOKS: usize = 64;
 /// Which server a key belongs to.
 #[derive(Debug)]
 pub struct HashTable {
-    kind: Kind,
+    /// One for each part of the placement: a key looks for a server only where it is sent.
+    tables: Box<[Kind]>,
 }
 
 #[derive(Debug)]
@@ -38,45 +39,48 @@ enum Kind {
 pub struct Key(u64);
 
 impl HashTable {
-    /// The table of `algorithm` over `servers`; `None` for an algorithm that needs none, or when no server is wanted.
+    /// The tables of `algorithm` over the parts of `placement`; `None` for an algorithm that needs none, or when no server
+    /// is wanted.
     #[must_use]
-    pub fn build(algorithm: Algorithm, settings: &model::Hash, servers: &[Arc<Server>]) -> Option<Self> {
-        if !algorithm.uses_key() {
+    pub fn build(
+        algorithm: Algorithm,
+        settings: &model::Hash,
+        servers: &[Arc<Server>],
+        placement: &Placement,
+    ) -> Option<Self> {
+        if !algorithm.uses_key() || placement.parts.is_empty() {
             return None;
         }
-        let entries: Vec<Entry> = (0_u32..)
-            .zip(servers)
-            .filter(|(_, server)| server.is_wanted())
-            .map(|(index, server)| Entry {
-                index,
-                name: server.record.server.address.clone(),
-                weight: server.weight,
-            })
-            .collect();
-        if entries.is_empty() {
-            return None;
-        }
-        let kind = match algorithm {
-            Algorithm::RingHash => Kind::Ring(Ring::build(&entries)),
-            _ => Kind::Maglev(Maglev::build(&entries, settings.table_size)),
+        let entry = |index: &u32| {
+            let server = servers.get(*index as usize)?;
+            Some(Entry { index: *index, name: server.record.server.address.clone(), weight: server.weight })
         };
-        Some(Self { kind })
+        let table = |part: &Part| {
+            let entries: Vec<Entry> = part.servers.iter().filter_map(entry).collect();
+            match algorithm {
+                Algorithm::RingHash => Kind::Ring(Ring::build(&entries)),
+                _ => Kind::Maglev(Maglev::build(&entries, settings.table_size)),
+            }
+        };
+        Some(Self { tables: placement.parts.iter().map(table).collect() })
     }
 
     /// The hash of a key made of `bytes`.
     #[must_use]
     pub fn key(&self, bytes: &[u8]) -> Key {
-        match &self.kind {
-            Kind::Ring(_) => Key(u64::from(ring::hash(bytes))),
-            Kind::Maglev(_) => Key(XxHash64::oneshot(0, bytes)),
+        match self.tables.first() {
+            Some(Kind::Ring(_)) => Key(u64::from(ring::hash(bytes))),
+            Some(Kind::Maglev(_)) | None => Key(XxHash64::oneshot(0, bytes)),
         }
     }
 
-    /// Indexes of servers in the order in which `key` prefers them: the first is its own. A server may come up again.
-    pub fn preferred(&self, key: Key) -> impl Iterator<Item = u32> {
+    /// Indexes of servers of `part` in the order in which `key` prefers them: the first is its own. A server may come up
+    /// again.
+    pub fn preferred(&self, part: usize, key: Key) -> impl Iterator<Item = u32> {
+        let table = self.tables.get(part);
         let mut look = 0;
         std::iter::from_fn(move || {
-            let server = match &self.kind {
+            let server = match table? {
                 Kind::Ring(ring) => ring.at(key.0, look),
                 Kind::Maglev(table) => table.at(key.0, look),
             };
@@ -90,7 +94,17 @@ impl Key {
     /// Random bits that are the same for the same key.
     #[must_use]
     pub fn bits(self) -> u64 {
-        let mut hasher = XxHash64::with_seed(1);
+        self.seeded(1)
+    }
+
+    /// Random bits that are the same for the same key and tell nothing of [`Self::bits`].
+    #[must_use]
+    pub fn other_bits(self) -> u64 {
+        self.seeded(2)
+    }
+
+    fn seeded(self, seed: u64) -> u64 {
+        let mut hasher = XxHash64::with_seed(seed);
         hasher.write_u64(self.0);
         hasher.finish()
     }

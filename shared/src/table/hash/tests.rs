@@ -23,15 +23,15 @@ fn many(count: u32) -> Vec<Entry> {
 }
 
 fn ring(entries: &[Entry]) -> HashTable {
-    HashTable { kind: Kind::Ring(Ring::build(entries)) }
+    HashTable { tables: [Kind::Ring(Ring::build(entries))].into() }
 }
 
 fn maglev(entries: &[Entry], size: u32) -> HashTable {
-    HashTable { kind: Kind::Maglev(Maglev::build(entries, size)) }
+    HashTable { tables: [Kind::Maglev(Maglev::build(entries, size))].into() }
 }
 
 fn first(table: &HashTable, key: &str) -> u32 {
-    table.preferred(table.key(key.as_bytes())).next().unwrap()
+    table.preferred(0, table.key(key.as_bytes())).next().unwrap()
 }
 
 fn picks(table: &HashTable) -> Vec<u32> {
@@ -133,7 +133,7 @@ fn preferences_are_bounded_and_reach_other_servers() {
     let entries = entries(&[1; 5]);
     for table in [ring(&entries), maglev(&entries, 1009)] {
         let key = table.key(b"alpha");
-        let order: Vec<u32> = table.preferred(key).collect();
+        let order: Vec<u32> = table.preferred(0, key).collect();
         assert_eq!(order.len(), MAX_LOOKS);
         let distinct: std::collections::HashSet<&u32> = order.iter().collect();
         assert_eq!(distinct.len(), 5, "{order:?}");
