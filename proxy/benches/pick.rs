@@ -16,8 +16,17 @@ use weir_shared::{
 
 const NOW: Now = Now { moment: Moment(1_000_000), wall: Timestamp(0) };
 
-const ALGORITHMS: [&str; 8] =
-    ["round_robin", "random", "least_request", "least_time", "peak_ewma", "prequal", "ring_hash", "maglev"];
+const ALGORITHMS: [&str; 9] = [
+    "first",
+    "round_robin",
+    "random",
+    "least_request",
+    "least_time",
+    "peak_ewma",
+    "prequal",
+    "ring_hash",
+    "maglev",
+];
 
 fn main() {
     divan::main();

@@ -15,8 +15,17 @@ use weir_shared::{
 
 const NOW: Now = Now { moment: Moment(1_000_000), wall: Timestamp(0) };
 
-const ALGORITHMS: [&str; 8] =
-    ["round_robin", "random", "least_request", "least_time", "peak_ewma", "prequal", "ring_hash", "maglev"];
+const ALGORITHMS: [&str; 9] = [
+    "first",
+    "round_robin",
+    "random",
+    "least_request",
+    "least_time",
+    "peak_ewma",
+    "prequal",
+    "ring_hash",
+    "maglev",
+];
 
 /// Servers of two levels and two zones, so that requests are divided over several tiers, which warm up.
 fn table(algorithm: &str, count: usize) -> Table {

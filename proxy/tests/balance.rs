@@ -476,7 +476,7 @@ fn a_key_whose_server_is_full_goes_to_the_next_it_prefers() {
     for algorithm in ["ring_hash", "maglev"] {
         let subject = Subject::limited(json!({"algorithm": algorithm}), &[1; 5], 1);
         let key = subject.key("user");
-        let mut preferred = subject.upstream().hash.as_ref().unwrap().preferred(key.unwrap());
+        let mut preferred = subject.upstream().hash.as_ref().unwrap().preferred(0, key.unwrap());
         for _ in 0..5 {
             let picked = subject.pick_for(key, &Tried::default());
             let wanted = preferred.find(|index| subject.server(*index as usize).state.in_flight.count() == 0);
@@ -553,4 +553,36 @@ fn a_server_that_wants_to_be_left_alone_is_taken_only_if_there_is_no_other() {
         subject.work(1, 2);
         assert_eq!(subject.pick_for(None, &Tried::default()).id.as_str(), "s0", "{algorithm}");
     }
+}
+
+#[test]
+fn servers_are_filled_one_after_the_other() {
+    let subject = Subject::limited(json!({"algorithm": "first"}), &[1; 200], 2);
+    for request in 0..400 {
+        let picked = subject.pick_for(None, &Tried::default());
+        assert_eq!(number(picked.id.as_str()), request / 2);
+        picked.state.in_flight.start();
+    }
+    assert!(subject.try_pick(None, &Tried::default()).is_none(), "all are full");
+    // Whoever is done has the next request, the one nearest to the front in the end.
+    for free in [150, 5] {
+        subject.server(free).state.in_flight.end();
+    }
+    let picks: Vec<usize> = (0..2)
+        .map(|_| {
+            let picked = subject.pick_for(None, &Tried::default());
+            picked.state.in_flight.start();
+            number(picked.id.as_str())
+        })
+        .collect();
+    assert_eq!(picks, [5, 150]);
+    assert!(subject.try_pick(None, &Tried::default()).is_none());
+}
+
+#[test]
+fn without_limits_the_first_server_has_everything() {
+    let subject = Subject::new(json!({"algorithm": "first"}), &[1, 9]);
+    assert!(subject.share("s0") > 0.999);
+    subject.set_healthy([0], Some(Reason::ConnectRefused));
+    assert!(subject.share("s1") > 0.999);
 }

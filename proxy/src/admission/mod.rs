@@ -71,7 +71,7 @@ fn place<'u>(
             return Ok((server, lease));
         }
     }
-    let is_empty = upstream.limits.is_none() || upstream.eligible(choice.now).members.is_empty();
+    let is_empty = upstream.limits.is_none() || upstream.eligible(choice.now).tiers.is_empty();
     Err(if is_empty { Lack::Server } else { Lack::Room })
 }
 

@@ -3,6 +3,7 @@
 //! Hot path: no allocation, no lock. Pure: what is random, what time it is and which worker asks come from the caller, so
 //! that the same code is measured, simulated and run.
 
+mod first;
 mod hash;
 mod key;
 mod latency;
@@ -149,7 +150,9 @@ pub fn pick<'u>(
     let candidates = Candidates { upstream, eligible: &eligible, tier, now };
     let picked = match choose(&candidates, tried, request) {
         Some(server) if candidates.is_open(server) => Some(server),
-        _ => any_open(&candidates, (request.random)()),
+        _ => {
+            any_open(&candidates, if upstream.algorithm == Algorithm::First { 0 } else { (request.random)() })
+        }
     };
     if tried.is_empty() {
         return picked;
@@ -182,6 +185,7 @@ fn choose<'u>(
             round_robin::pick(candidates, upstream.state.cursors.of(request.worker), random)
         }
         Algorithm::Random => candidates.draw(random()),
+        Algorithm::First => first::pick(candidates, upstream.state.cursors.of(request.worker)),
         Algorithm::LeastTime | Algorithm::PeakEwma => {
             latency::pick(sample(), upstream, request.now, random())
         }

@@ -25,6 +25,9 @@ pub enum Algorithm {
     RoundRobin,
     /// At random, by weight.
     Random,
+    /// The first in the order of the list that has room under its `max_requests`: the others are kept free, so that they
+    /// can be switched off.
+    First,
     /// Least average latency times requests in flight per weight.
     LeastTime,
     /// As `least_time`, with a latency that follows the worst answers at once and forgets them slowly.
