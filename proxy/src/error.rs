@@ -193,7 +193,11 @@ impl ProxyError {
             Self::DnsError | Self::ConnectionRefused | Self::ConnectionTimeout | Self::ConnectionFailed => {
                 Some(RetryOn::ConnectError)
             }
-            Self::ConnectionTerminated | Self::ServerDrained => Some(RetryOn::ResetBeforeResponse),
+            // What cannot be read as a response is none. Nothing of it has reached the client.
+            Self::ConnectionTerminated
+            | Self::ServerDrained
+            | Self::ResponseMalformed
+            | Self::ResponseHeaderTooLarge => Some(RetryOn::ResetBeforeResponse),
             Self::ResponseTimeout => Some(RetryOn::Timeout),
             Self::NoUpstream
             | Self::NoEligibleServer
@@ -202,8 +206,6 @@ impl ProxyError {
             | Self::CircuitOpen
             | Self::RateLimited
             | Self::Exhausted
-            | Self::ResponseMalformed
-            | Self::ResponseHeaderTooLarge
             | Self::UpgradeUnexpected
             | Self::BadRequest(_)
             | Self::UnknownTransferCoding

@@ -165,7 +165,9 @@ fn number(id: &str) -> usize {
 
 #[test]
 fn an_idle_group_is_used_by_weight_whatever_the_algorithm() {
-    for algorithm in ["least_request", "random", "round_robin", "ring_hash", "maglev"] {
+    for algorithm in
+        ["least_time", "peak_ewma", "least_request", "random", "round_robin", "ring_hash", "maglev"]
+    {
         let subject = Subject::new(json!({"algorithm": algorithm}), &[1, 3, 4]);
         let shares = subject.shares();
         for (id, share) in [("s0", 0.125), ("s1", 0.375), ("s2", 0.5)] {
@@ -210,6 +212,44 @@ fn time_counts_with_what_is_before_in_the_queue() {
         assert_eq!(subject.pick(), "s0", "{algorithm}");
         subject.work(0, 5);
         assert_eq!(subject.pick(), "s1", "{algorithm}");
+    }
+}
+
+/// One request after another, to servers whose times differ by nothing but chance: on average 10 ms, now once a millisecond
+/// and now every tenth of a second.
+#[test]
+fn servers_alike_but_for_chance_share_evenly() {
+    for gap in [Duration::from_millis(1), Duration::from_millis(100)] {
+        let subject = Subject::new(json!({"algorithm": "least_time"}), &[1; 4]);
+        let mut shares = HashMap::new();
+        let mut now = NOW.moment;
+        for _ in 0..20_000 {
+            now = now.plus(gap);
+            let request = Request { worker: WorkerId(0), now, key: None, random: || subject.bits() };
+            let picked = balance::pick(subject.upstream(), &Tried::default(), &request).unwrap();
+            *shares.entry(picked.id.as_str()).or_insert(0.0) += 1.0 / 20_000.0;
+            let unit = ((subject.bits() >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+            let took = Duration::from_secs_f64(-0.01 * unit.ln());
+            picked.state.latency.record(took, 0, now, Duration::from_secs(10));
+        }
+        assert!(shares.values().all(|share: &f64| (share - 0.25).abs() < 0.03), "{gap:?}: {shares:?}");
+    }
+}
+
+#[test]
+fn a_server_that_owes_answers_and_is_silent_is_left_alone() {
+    for algorithm in ["least_time", "peak_ewma"] {
+        let subject = Subject::new(json!({"algorithm": algorithm}), &[1, 1]);
+        subject.answers(0, 10);
+        subject.answers(1, 10);
+        let asked = Moment(NOW.moment.0 - 500_000);
+        subject.server(0).state.latency.asked(asked);
+        subject.work(0, 1);
+        // Fifty times what it usually takes have passed: the other is better with 40 requests before.
+        subject.work(1, 40);
+        assert_eq!(subject.pick(), "s1", "{algorithm}");
+        subject.server(0).state.latency.settled();
+        assert_eq!(subject.pick(), "s0", "{algorithm}: what is only streaming is not silent");
     }
 }
 

@@ -49,7 +49,7 @@ fn defaults_are_shown() {
     let upstream =
         weir.api().post("/v1/upstreams", &json!({ "servers": ["127.0.0.1:3001"] })).expect(201).json();
     let expected = json!({
-        "id": "default", "algorithm": "least_request", "panic_threshold_percent": 50,
+        "id": "default", "algorithm": "least_time", "panic_threshold_percent": 50,
         "connect_timeout": "3s", "response_timeout": "60s", "idle_timeout": "60s",
         "keepalive_connections": 256,
     });
@@ -103,7 +103,7 @@ fn put_creates_and_replaces_whole() {
         api.put("/v1/upstreams/web", &json!({ "algorithm": "random", "servers": ["127.0.0.1:3001"] }));
     assert_eq!(created.status(), 201, "{created:?}");
     let replaced = api.put("/v1/upstreams/web", &json!({ "servers": ["127.0.0.1:3002"] })).expect(200).json();
-    assert_eq!(replaced["algorithm"], "least_request", "what is not said is the default again");
+    assert_eq!(replaced["algorithm"], "least_time", "what is not said is the default again");
     let servers = replaced["servers"].as_array().unwrap();
     assert_eq!((servers.len(), &servers[0]["address"]), (1, &json!("127.0.0.1:3002")));
     let other_id = api.put("/v1/upstreams/web", &json!({ "id": "other", "servers": [] }));

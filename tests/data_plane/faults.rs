@@ -232,14 +232,14 @@ fn a_black_hole_beside_a_good_server_costs_time_only() {
 }
 
 /// A listener whose queue is full: the kernel drops further connection attempts without a word.
-struct BlackHole {
-    address: SocketAddr,
+pub(super) struct BlackHole {
+    pub(super) address: SocketAddr,
     _listener: Socket,
     _queued: Vec<Socket>,
 }
 
 impl BlackHole {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         listener.bind(&any.into()).unwrap();

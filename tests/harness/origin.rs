@@ -295,6 +295,7 @@ impl Connection<'_> {
                     self.hold();
                     return Ok(Next::End);
                 }
+                Step::HalfClose => self.stream.shutdown(Shutdown::Write)?,
                 Step::Close => return Ok(Next::End),
                 Step::Reset => {
                     SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))?;

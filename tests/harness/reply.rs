@@ -20,6 +20,8 @@ pub enum Step {
     EndlessHeader,
     /// Reads and writes nothing until the peer closes.
     Hold,
+    /// Closes its own direction; what the peer sends can still arrive.
+    HalfClose,
     /// Closes the connection in order.
     Close,
     /// Closes the connection with a reset.

@@ -160,6 +160,7 @@ impl World<'_> {
         request.began = at;
         request.attempts += 1;
         request.met = picked.state.in_flight.start();
+        picked.state.latency.asked(now(at).moment);
         let server =
             upstream.servers.iter().position(|server| std::ptr::eq(server.as_ref(), picked)).unwrap();
         if request.arrived >= self.scenario.warm_up_ms {
@@ -184,9 +185,15 @@ impl World<'_> {
         let upstream: &Upstream = self.tables[request.balancer].upstream("default").unwrap();
         let picked = &upstream.servers[server];
         picked.state.in_flight.end();
+        picked.state.latency.settled();
         if let Some(policy) = upstream.latency {
             let took = Duration::from_secs_f64((at - request.began) / 1000.0);
-            picked.state.latency.record(took, request.met, now(at).moment, policy.decay);
+            let latency = &picked.state.latency;
+            if answer == Answer::Good {
+                latency.record(took, request.met, now(at).moment, policy.decay);
+            } else {
+                latency.record_error(took, request.met, now(at).moment, policy.decay);
+            }
         }
         if answer == Answer::Good {
             picked.state.outlier.succeeded();

@@ -115,6 +115,7 @@ impl Serialize for UpstreamView {
             circuit_breaker,
             server_retry_after,
             retries,
+            hedging,
             drain_timeout
         );
         if self.servers == Servers::Shown {

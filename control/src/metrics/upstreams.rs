@@ -49,60 +49,58 @@ fn rows<'a>(sources: &Sources<'a>) -> Vec<Row<'a>> {
     sources.table.upstreams().map(|upstream| row(upstream)).collect()
 }
 
+/// Reads one number.
+type Read = fn(&Row<'_>) -> u64;
+/// Name, kind, meaning and value of each number of an upstream.
+const FAMILIES: [(&str, Kind, &str, Read); 14] = [
+    ("weir_upstream_requests_total", Kind::Counter, "Requests routed to the upstream.", |row| {
+        row.totals.requests
+    }),
+    ("weir_upstream_failures_total", Kind::Counter, "Requests answered with an error of Weir's.", |row| {
+        row.totals.failures
+    }),
+    ("weir_upstream_no_server_total", Kind::Counter, "Requests for which no server was eligible.", |row| {
+        row.totals.no_server
+    }),
+    (
+        "weir_upstream_limit_reached_total",
+        Kind::Counter,
+        "Requests refused because the limits left no room, not even to wait.",
+        |row| row.totals.limit_reached,
+    ),
+    ("weir_upstream_queue_waiting", Kind::Gauge, "Requests that wait for room.", |row| {
+        as_u64(row.upstream.state.queue.len())
+    }),
+    ("weir_upstream_queued_total", Kind::Counter, "Requests that waited for room.", |row| row.totals.queued),
+    (
+        "weir_upstream_queue_timeouts_total",
+        Kind::Counter,
+        "Requests refused because they had waited for too long.",
+        |row| row.totals.queue_timeouts,
+    ),
+    ("weir_retries_total", Kind::Counter, "Attempts after the first.", |row| row.totals.retries),
+    ("weir_retries_refused_total", Kind::Counter, "Retries not made, the budget being spent.", |row| {
+        row.totals.retries_refused
+    }),
+    ("weir_hedges_total", Kind::Counter, "Requests sent to a second server as well.", |row| {
+        row.totals.hedges
+    }),
+    ("weir_hedges_won_total", Kind::Counter, "Of those, answered by the second first.", |row| {
+        row.totals.hedges_won
+    }),
+    ("weir_upstream_servers", Kind::Gauge, "Servers of the upstream.", |row| as_u64(row.status.total)),
+    ("weir_upstream_eligible", Kind::Gauge, "Servers that are wanted, healthy and not ejected.", |row| {
+        as_u64(row.status.eligible)
+    }),
+    ("weir_upstream_panic", Kind::Gauge, "Whether health is ignored, too few servers being left.", |row| {
+        u64::from(row.status.panic)
+    }),
+];
+
 pub(super) fn write(sources: &Sources<'_>, text: &mut Writer) {
     let rows = rows(sources);
     durations(&rows, text);
-    type Read = fn(&Row<'_>) -> u64;
-    let families: [(&str, Kind, &str, Read); 12] = [
-        ("weir_upstream_requests_total", Kind::Counter, "Requests routed to the upstream.", |row| {
-            row.totals.requests
-        }),
-        (
-            "weir_upstream_failures_total",
-            Kind::Counter,
-            "Requests answered with an error of Weir's.",
-            |row| row.totals.failures,
-        ),
-        (
-            "weir_upstream_no_server_total",
-            Kind::Counter,
-            "Requests for which no server was eligible.",
-            |row| row.totals.no_server,
-        ),
-        (
-            "weir_upstream_limit_reached_total",
-            Kind::Counter,
-            "Requests refused because the limits left no room, not even to wait.",
-            |row| row.totals.limit_reached,
-        ),
-        ("weir_upstream_queue_waiting", Kind::Gauge, "Requests that wait for room.", |row| {
-            as_u64(row.upstream.state.queue.len())
-        }),
-        ("weir_upstream_queued_total", Kind::Counter, "Requests that waited for room.", |row| {
-            row.totals.queued
-        }),
-        (
-            "weir_upstream_queue_timeouts_total",
-            Kind::Counter,
-            "Requests refused because they had waited for too long.",
-            |row| row.totals.queue_timeouts,
-        ),
-        ("weir_retries_total", Kind::Counter, "Attempts after the first.", |row| row.totals.retries),
-        ("weir_retries_refused_total", Kind::Counter, "Retries not made, the budget being spent.", |row| {
-            row.totals.retries_refused
-        }),
-        ("weir_upstream_servers", Kind::Gauge, "Servers of the upstream.", |row| as_u64(row.status.total)),
-        ("weir_upstream_eligible", Kind::Gauge, "Servers that are wanted, healthy and not ejected.", |row| {
-            as_u64(row.status.eligible)
-        }),
-        (
-            "weir_upstream_panic",
-            Kind::Gauge,
-            "Whether health is ignored, too few servers being left.",
-            |row| u64::from(row.status.panic),
-        ),
-    ];
-    for (name, kind, help, read) in families {
+    for (name, kind, help, read) in FAMILIES {
         let mut family = text.family(name, kind, help);
         for row in &rows {
             family.sample(&[("upstream", row.upstream.id.as_str())], read(row));

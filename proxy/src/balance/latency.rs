@@ -1,4 +1,7 @@
-//! The server that will probably answer first: its latency times the requests it has to answer before, per weight.
+//! The server that will probably answer first: its latency times the requests it has to answer for its weight.
+//!
+//! A server that owes answers and has given none for longer than it usually takes is as slow as it is silent: averages learn
+//! of a server that hangs when it is over.
 //!
 //! Source: NGINX's `least_time`, Traefik's `leasttime`, Finagle's peak EWMA.
 
@@ -24,9 +27,13 @@ pub(super) fn pick<'u>(
         _ => server.state.latency.average(now, policy.decay),
     };
     let typical = mean(sample.iter().filter_map(measured));
-    sample.least(random, |server| {
+    let weight = mean(sample.iter().map(|server| sample.weight(server)));
+    sample.about_least(random, |server| {
         // A server nobody has heard from is taken for an average one: it gets its share and no flood.
-        measured(server).unwrap_or(typical) * (in_flight(server) + 1.0) / sample.weight(server)
+        let usual = measured(server).unwrap_or(typical);
+        let wait = usual.max(server.state.latency.silence(now));
+        // The weight is a share of what there is to do, and makes nobody faster: idle servers are equals in it.
+        wait * (in_flight(server) * weight / sample.weight(server) + 1.0)
     })
 }
 

@@ -52,7 +52,9 @@ impl Tried {
         self.count += 1;
     }
 
-    fn contains(&self, server: &Server) -> bool {
+    /// Whether there was an attempt at `server`.
+    #[must_use]
+    pub fn contains(&self, server: &Server) -> bool {
         self.servers.iter().take(self.count).any(|tried| *tried == identity(server))
     }
 }
@@ -66,7 +68,7 @@ fn identity(server: &Server) -> usize {
 pub struct Request<R> {
     /// The worker that picks.
     pub worker: WorkerId,
-    /// When. A few milliseconds late does no harm.
+    /// When, to within a millisecond: servers are also judged by how long they have been silent.
     pub now: Moment,
     /// The key of the request, if it has one that counts.
     pub key: Option<Key>,
@@ -142,7 +144,6 @@ pub fn pick<'u>(
     tried: &Tried,
     request: &Request<impl Fn() -> u64>,
 ) -> Option<&'u Server> {
-    // To within a sweep: an ejection that ends is not that urgent.
     let eligible = upstream.eligible(request.now);
     let now = request.now;
     // A key stays with its tier as it stays with its server.
@@ -176,7 +177,7 @@ fn choose<'u>(
 ) -> Option<&'u Server> {
     let upstream = candidates.upstream;
     let random = &request.random;
-    let sample = || Sample::take(candidates, upstream.comparison.choice_count, random);
+    let sample = || Sample::take(candidates, tried, upstream.comparison.choice_count, random);
     match upstream.algorithm {
         Algorithm::LeastRequest => {
             least_request::pick(sample(), upstream.comparison.active_request_bias, random())

@@ -8,13 +8,16 @@
 
 use weir_shared::table::Server;
 
-use super::Candidates;
+use super::{Candidates, Tried};
 
 /// Largest group of which all servers are compared: as many cache lines as a pick may reasonably touch.
 pub(super) const MOST: usize = 16;
 
 /// Draws per server wanted before the sample is taken as it is.
 const DRAWS: usize = 3;
+
+/// Costs up to this many times the least are taken for equal.
+const ALIKE: f32 = 1.2;
 
 /// At most 16 different servers.
 pub(super) struct Sample<'u> {
@@ -27,12 +30,17 @@ pub(super) struct Sample<'u> {
 }
 
 impl<'u> Sample<'u> {
-    /// All candidates with room if there are few, else `choices` drawn of them.
-    pub(super) fn take(candidates: &Candidates<'u, '_>, choices: u8, random: &impl Fn() -> u64) -> Self {
+    /// All candidates with room that were not tried if there are few, else `choices` drawn of them.
+    pub(super) fn take(
+        candidates: &Candidates<'u, '_>,
+        tried: &Tried,
+        choices: u8,
+        random: &impl Fn() -> u64,
+    ) -> Self {
         let is_drawn = candidates.len() > MOST;
         let mut sample = Self { servers: [None; MOST], len: 0, guests: MOST, is_drawn };
         if !is_drawn {
-            sample.add_all(candidates, random);
+            sample.add_all(candidates, tried, random);
             return sample;
         }
         let wanted = usize::from(choices).min(MOST);
@@ -42,6 +50,7 @@ impl<'u> Sample<'u> {
             }
             if let Some(server) = candidates.draw(random())
                 && candidates.is_open(server)
+                && !tried.contains(server)
                 && !sample.iter().any(|other| std::ptr::eq(other, server))
             {
                 sample.add(server);
@@ -52,16 +61,15 @@ impl<'u> Sample<'u> {
 
     /// All that have warmed up, and one more if that is drawn: whoever has a tenth of its weight has its tenth of the draws,
     /// and could not be held to it by dividing its load.
-    fn add_all(&mut self, candidates: &Candidates<'u, '_>, random: &impl Fn() -> u64) {
+    fn add_all(&mut self, candidates: &Candidates<'u, '_>, tried: &Tried, random: &impl Fn() -> u64) {
+        let is_free = |server: &&Server| candidates.is_open(server) && !tried.contains(server);
         let warm = (0..candidates.len()).filter(|position| !candidates.is_warming(*position));
         let warm = warm.filter_map(|position| candidates.get(position));
-        warm.filter(|server| candidates.is_open(server)).for_each(|server| self.add(server));
+        warm.filter(is_free).for_each(|server| self.add(server));
         if candidates.tier.is_uneven() {
             let drawn = candidates.tier.sampler.sample(random());
-            if let Some(guest) = candidates
-                .get(drawn)
-                .filter(|server| candidates.is_warming(drawn) && candidates.is_open(server))
-            {
+            let guest = candidates.get(drawn).filter(|_| candidates.is_warming(drawn)).filter(is_free);
+            if let Some(guest) = guest {
                 self.guests = self.len;
                 self.add(guest);
             }
@@ -75,6 +83,33 @@ impl<'u> Sample<'u> {
     /// The weight to divide a server's load by: that of a drawn one has had its say.
     pub(super) fn weight(&self, server: &Server) -> f32 {
         if self.is_drawn { 1.0 } else { f32::from(server.weight) }
+    }
+
+    /// A server with about the least `cost`, taken by weight: measured costs this near are equal but for chance, and to tell
+    /// them apart would send all requests to one server for as long as chance has it.
+    pub(super) fn about_least(&self, random: u64, cost: impl Fn(&Server) -> f32) -> Option<&'u Server> {
+        let mut costs = [f32::INFINITY; MOST];
+        for (slot, server) in costs.iter_mut().zip(self.iter()) {
+            *slot = cost(server);
+        }
+        let limit = costs.iter().copied().fold(f32::INFINITY, f32::min) * ALIKE;
+        let near = || self.iter().zip(&costs).filter(|(_, cost)| **cost <= limit).map(|(server, _)| server);
+        if let Some(guest) = self.iter().nth(self.guests)
+            && near().any(|server| std::ptr::eq(server, guest))
+        {
+            return Some(guest);
+        }
+        let total: f32 = near().map(|server| self.weight(server)).sum();
+        let mut left = unit(random) * total;
+        let mut picked = None;
+        for server in near() {
+            picked = Some(server);
+            left -= self.weight(server);
+            if left < 0.0 {
+                break;
+            }
+        }
+        picked
     }
 
     /// The server with the least `cost`; among equals one is taken by weight, so that an idle group is used evenly.

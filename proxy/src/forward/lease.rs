@@ -1,8 +1,8 @@
 //! An attempt's hold on a server: counted as in flight until dropped.
 
-use std::{rc::Rc, sync::Arc};
+use std::{cell::Cell, rc::Rc, sync::Arc};
 
-use http::Method;
+use http::{Method, StatusCode};
 use weir_shared::{
     state::{ServerCounters, ServerFault, UpstreamState},
     table::{Server, Upstream},
@@ -24,6 +24,8 @@ pub(crate) struct Lease {
     began: Moment,
     /// Requests the server was working on when this one came.
     met: u32,
+    /// Whether the server's latency waits for the answer.
+    is_owed: Cell<bool>,
     /// Where the upstream's requests in flight are counted, if they are.
     bounded: Option<Arc<UpstreamState>>,
     /// Where the upstream's places are counted, if they are.
@@ -41,22 +43,39 @@ impl Lease {
         let met = upstream.reserve(server)?;
         let limited = upstream.limits.is_some().then(|| Arc::clone(&upstream.state));
         let pool = worker.pools.of(upstream, server);
+        let is_owed = upstream.latency.is_some();
+        if is_owed {
+            pool.state.latency.asked(began);
+        }
         let bounded = (upstream.balance_percent != 0).then(|| Arc::clone(&upstream.state));
         if let Some(state) = &bounded {
             state.in_flight.of(worker.id).add(1);
         }
-        let lease = Self { worker: Rc::clone(worker), pool, began, met, bounded, limited };
+        let is_owed = Cell::new(is_owed);
+        let lease = Self { worker: Rc::clone(worker), pool, began, met, is_owed, bounded, limited };
         lease.counters().requests.add(1);
         lease.counters().connections_active.add(1);
         Some(lease)
     }
 
-    /// Takes in that the head of the response had arrived `now`.
-    pub(super) fn answered(&self, upstream: &Upstream, now: Moment) {
+    /// Takes in that the head of a response with `status` had arrived `now`.
+    pub(super) fn answered(&self, upstream: &Upstream, status: StatusCode, now: Moment) {
         let took = now.since(self.began);
         self.counters().latency.record(took);
-        if let Some(policy) = upstream.latency {
-            self.pool.state.latency.record(took, self.met, now, policy.decay);
+        self.counters().count_response(status.as_u16());
+        self.settle();
+        let Some(policy) = upstream.latency else { return };
+        let latency = &self.pool.state.latency;
+        if upstream.is_error_status(status.as_u16()) {
+            latency.record_error(took, self.met, now, policy.decay);
+        } else {
+            latency.record(took, self.met, now, policy.decay);
+        }
+    }
+
+    fn settle(&self) {
+        if self.is_owed.replace(false) {
+            self.pool.state.latency.settled();
         }
     }
 
@@ -126,6 +145,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.pool.state.in_flight.end();
+        self.settle();
         if let Some(state) = &self.bounded {
             state.in_flight.of(self.worker.id).sub(1);
         }

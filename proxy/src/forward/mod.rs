@@ -43,7 +43,7 @@ use self::{
     server_body::Verdict,
     upload::{Upload, UploadError},
 };
-use crate::{body::ResponseBody, error::ProxyError, exchange::Exchange};
+use crate::{body::ResponseBody, deadline::Deadline, error::ProxyError, exchange::Exchange, worker::Worker};
 
 /// A response whose head has arrived.
 pub(crate) struct Answer {
@@ -76,7 +76,7 @@ pub(crate) struct Failure {
 
 /// Sends one request to `server` and waits for the head of the response, whose body then streams.
 ///
-/// `lease` counts the attempt as in flight at the server until that body ends.
+/// `lease` counts the attempt as in flight at the server until that body ends. `deadline` is the attempt's until then.
 pub(crate) async fn send(
     exchange: &Exchange,
     upstream: &Upstream,
@@ -84,6 +84,7 @@ pub(crate) async fn send(
     lease: Lease,
     request: &RequestHead<'_>,
     body: RequestBody,
+    deadline: &Deadline,
 ) -> Result<Answer, Failure> {
     let worker = exchange.worker();
     let connection = match lease.checkout(request.method) {
@@ -103,7 +104,7 @@ pub(crate) async fn send(
     request.encode(&mut head, server, body.framing());
     let upload = Upload::new(Outgoing::new(head), body, request.expects_continue);
     let mut call = Call { lease, connection, upload };
-    let answer = call.exchange(exchange, upstream, request.method).await;
+    let answer = call.exchange(worker, upstream, request.method, deadline).await;
     call.lease.counters().bytes_sent.add(call.upload.take_sent());
     match answer {
         Ok(head) if call.is_stale_timeout(&head) && request.method.is_idempotent() => {
@@ -131,12 +132,11 @@ impl Call {
     /// server may answer before it has read everything, and then the rest need not be sent.
     async fn exchange(
         &mut self,
-        exchange: &Exchange,
+        worker: &Worker,
         upstream: &Upstream,
         method: &Method,
+        deadline: &Deadline,
     ) -> Result<ResponseHead, ProxyError> {
-        let worker = exchange.worker();
-        let deadline = &exchange.deadline;
         let mut is_uploading = true;
         let answer = poll_fn(|cx| {
             if is_uploading {
@@ -233,8 +233,7 @@ impl Call {
     fn respond(self, exchange: &Exchange, upstream: &Upstream, head: ResponseHead) -> Answer {
         let Self { lease, mut connection, upload } = self;
         let now = exchange.worker().clock.moment();
-        lease.answered(upstream, now);
-        lease.counters().count_response(head.status.as_u16());
+        lease.answered(upstream, head.status, now);
         connection.may_be_reused &= head.may_be_reused;
         let (upload, rest) = if upload.is_done() {
             let (rest, outgoing) = upload.into_parts();

@@ -51,8 +51,13 @@ impl RequestBody {
         }
     }
 
+    /// The body of a request that has none.
+    pub(crate) fn none() -> Self {
+        Self { incoming: None, framing: Framing::None, allowance: 0, replay: Replay::default() }
+    }
+
     /// How the body is delimited.
-    pub(super) fn framing(&self) -> Framing {
+    pub(crate) fn framing(&self) -> Framing {
         self.framing
     }
 

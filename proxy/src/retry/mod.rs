@@ -4,10 +4,11 @@
 //! idempotent (RFC 9110 §9.2.2). How many repetitions there are in all is bounded by a budget, so that failing servers are
 //! not hit harder than healthy ones; going on to the next server when one cannot be connected to is not a repetition.
 
+mod hedge;
 mod pause;
 mod replay;
 
-use std::{cell::Cell, rc::Rc};
+use std::{cell::Cell, rc::Rc, time::Duration};
 
 use http::{Response, StatusCode};
 pub(crate) use replay::Replay;
@@ -23,7 +24,7 @@ use crate::{
     body::ResponseBody,
     error::ProxyError,
     exchange::Exchange,
-    forward::{self, Answer, Failure, Progress, RequestBody, RequestHead},
+    forward::{self, Answer, Failure, Lease, Progress, RequestBody, RequestHead},
     worker::Worker,
 };
 
@@ -41,9 +42,12 @@ pub(crate) async fn run(
     counters.requests.add(1);
     upstream.state.retry_budgets.of(worker.id).deposit(upstream.retries.budget_percent);
     let mut tried = Tried::default();
+    // A server's own answer, an error that another server is to make good: passed on when none does.
+    let mut refusal = None;
+    let mut hedge_after = hedge::delay(worker, upstream, request, &body);
     let mut choice = balance::Request {
         worker: worker.id,
-        now: worker.coarse_moment(),
+        now: exchange.began,
         key: balance::key_of(upstream, request),
         random: || worker.random(),
     };
@@ -51,6 +55,11 @@ pub(crate) async fn run(
     let mut upstream = upstream;
     loop {
         let (server, lease) = match admission::admit(exchange, upstream, &tried, &choice) {
+            // A server that has answered is not asked the same again, nor is another one waited for.
+            Ok((server, _)) if refusal.is_some() && tried.contains(server) => {
+                return give_up(exchange, upstream, refusal, ProxyError::NoEligibleServer);
+            }
+            Err(error) if refusal.is_some() => return give_up(exchange, upstream, refusal, error),
             Err(ProxyError::LimitReached) => {
                 let wait = admission::wait(exchange, upstream, &tried, choice.key, request);
                 // Boxed, because most requests find room and would carry this through every move.
@@ -67,56 +76,112 @@ pub(crate) async fn run(
             server.state.counters.of(worker.id).retries.add(1);
         }
         tried.add(server);
-        match forward::send(exchange, upstream, server, lease, request, body).await {
-            Ok(Answer { response, body: rest, answered }) => {
-                judge(worker, upstream, server, &response);
-                match after_response(worker, upstream, request, &tried, response.status(), rest) {
-                    // The response is dropped, and its connection with it unless it is complete.
-                    Some(again) => body = again,
-                    None => {
-                        counters.latency.record(answered.since(exchange.began));
-                        counters.count_response(response.status().as_u16());
-                        return Ok(response);
-                    }
-                }
-            }
+        let sending = match hedge_after.take() {
+            Some(delay) => Sending::Hedged(delay),
+            None => Sending::Once(body),
+        };
+        let place = (server, lease);
+        let outcome = attempt(exchange, upstream, place, request, sending, &mut tried, &choice).await;
+        match outcome {
+            Ok(mut answer) => match after_answer(worker, upstream, request, &tried, &mut answer) {
+                // The refusal before is dropped, and its connection with it unless it is complete.
+                Some(again) => (body, refusal) = (again, Some(answer)),
+                None => return Ok(pass_on(exchange, upstream, answer)),
+            },
             Err(failure) => {
-                if let Some(fault) = failure.error.server_fault()
-                    && !is_stale(&failure)
-                {
-                    server_failed(worker, upstream, server, fault);
-                }
-                tracing::debug!(upstream = %upstream.id, server = %server.id, error = failure.error.code(), "attempt failed");
                 let error = failure.error;
                 unread.set(!failure.body.is_read());
                 body = match after_failure(worker, upstream, request, &tried, failure) {
                     Some(body) => body,
-                    None => return Err(error),
+                    None => return give_up(exchange, upstream, refusal, error),
                 };
             }
         }
     }
 }
 
-/// An unused connection that the server closed for its age: the server is fine.
-fn is_stale(failure: &Failure) -> bool {
-    failure.progress == Progress::SentOnReused && failure.error == ProxyError::ConnectionTerminated
+/// How a request is sent.
+enum Sending {
+    /// With this body, to one server.
+    Once(RequestBody),
+    /// Without a body, after this time to a second server as well.
+    Hedged(Duration),
 }
 
-/// The body to send again after a response with `status`, if the request may be tried again.
-fn after_response(
-    worker: &Worker,
+/// One attempt, or two at once. What the servers did is noted.
+async fn attempt(
+    exchange: &Exchange,
+    upstream: &Upstream,
+    (server, lease): (&Server, Lease),
+    request: &RequestHead<'_>,
+    sending: Sending,
+    tried: &mut Tried,
+    choice: &balance::Request<impl Fn() -> u64>,
+) -> Result<Answer, Failure> {
+    match sending {
+        Sending::Once(body) => {
+            let deadline = &exchange.deadline;
+            let outcome = forward::send(exchange, upstream, server, lease, request, body, deadline).await;
+            observe(exchange.worker(), upstream, server, &outcome);
+            outcome
+        }
+        // Boxed, because most requests would carry the room for two attempts for nothing.
+        Sending::Hedged(delay) => {
+            let place = (server, lease);
+            Box::pin(hedge::send(exchange, upstream, place, request, delay, tried, choice)).await
+        }
+    }
+}
+
+/// Takes in what came of an attempt at `server`, for and against it.
+fn observe(worker: &Worker, upstream: &Upstream, server: &Server, outcome: &Result<Answer, Failure>) {
+    let failure = match outcome {
+        Ok(answer) => return judge(worker, upstream, server, &answer.response),
+        Err(failure) => failure,
+    };
+    if let Some(fault) = failure.error.server_fault()
+        && !is_stale(failure)
+    {
+        server_failed(worker, upstream, server, fault);
+    }
+    tracing::debug!(upstream = %upstream.id, server = %server.id, error = failure.error.code(), "attempt failed");
+}
+
+/// The client gets `answer`.
+fn pass_on(exchange: &Exchange, upstream: &Upstream, answer: Answer) -> Response<ResponseBody> {
+    let counters = upstream.state.counters.of(exchange.worker().id);
+    counters.latency.record(answer.answered.since(exchange.began));
+    counters.count_response(answer.response.status().as_u16());
+    answer.response
+}
+
+/// The client gets what a server said, if one said anything, else `error`.
+fn give_up(
+    exchange: &Exchange,
+    upstream: &Upstream,
+    refusal: Option<Answer>,
+    error: ProxyError,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    refusal.map(|answer| pass_on(exchange, upstream, answer)).ok_or(error)
+}
+
+/// The body to send to another server after `answer`, if its status says that one should be tried.
+fn after_answer(
+    worker: &Rc<Worker>,
     upstream: &Upstream,
     request: &RequestHead<'_>,
     tried: &Tried,
-    status: StatusCode,
-    rest: Option<RequestBody>,
+    answer: &mut Answer,
 ) -> Option<RequestBody> {
-    let (outcome, rest) = status_outcome(status).zip(rest)?;
-    if !request.method.is_idempotent() {
-        return None;
-    }
-    may_try_again(worker, upstream, outcome, tried, rest)
+    let outcome = status_outcome(answer.response.status())?;
+    let is_possible = request.method.is_idempotent() && tried.count() < upstream.servers.len();
+    let body = answer.body.take().filter(|_| is_possible)?;
+    may_try_again(worker, upstream, outcome, tried, body)
+}
+
+/// An unused connection that the server closed for its age: the server is fine.
+fn is_stale(failure: &Failure) -> bool {
+    failure.progress == Progress::SentOnReused && failure.error == ProxyError::ConnectionTerminated
 }
 
 /// The body to send again after `failure`, if the request may be tried again.
@@ -197,6 +262,7 @@ pub(crate) fn server_failed(worker: &Worker, upstream: &Upstream, server: &Serve
 /// The outcome a status stands for, if it is one that can be retried.
 fn status_outcome(status: StatusCode) -> Option<RetryOn> {
     match status {
+        StatusCode::INTERNAL_SERVER_ERROR => Some(RetryOn::Status500),
         StatusCode::BAD_GATEWAY => Some(RetryOn::Status502),
         StatusCode::SERVICE_UNAVAILABLE => Some(RetryOn::Status503),
         StatusCode::GATEWAY_TIMEOUT => Some(RetryOn::Status504),

@@ -19,7 +19,6 @@ use crate::{
 #[serde(rename_all = "snake_case")]
 pub enum Algorithm {
     /// Fewest requests in flight per weight: some drawn at random are compared, or all in a small group.
-    #[default]
     LeastRequest,
     /// In turn, interleaved smoothly by weight.
     RoundRobin,
@@ -28,7 +27,9 @@ pub enum Algorithm {
     /// The first in the order of the list that has room under its `max_requests`: the others are kept free, so that they
     /// can be switched off.
     First,
-    /// Least average latency times requests in flight per weight.
+    /// Least average latency times requests in flight per weight; a server that has been silent for longer is as slow as it
+    /// is silent.
+    #[default]
     LeastTime,
     /// As `least_time`, with a latency that follows the worst answers at once and forgets them slowly.
     PeakEwma,

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     Config, Retries, Route, Server, Upstream, adaptive_limit, address::Address, balancing, circuit_breaker,
-    health_check, limits, outlier_detection, placement, rate_limit, server_retry_after, slow_start,
+    health_check, hedging, limits, outlier_detection, placement, rate_limit, server_retry_after, slow_start,
 };
 use crate::{
     error::{FieldError, FieldErrorCode, Pointer},
@@ -56,6 +56,7 @@ pub fn upstream_spec(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldEr
     circuit_breaker::check(&upstream.circuit_breaker, &at.at("circuit_breaker"), errors);
     limits::check(&upstream.limits, &at.at("limits"), errors);
     retries(&upstream.retries, &at.at("retries"), errors);
+    hedging::check(&upstream.hedging, &at.at("hedging"), errors);
     number(upstream.panic_threshold_percent, 0..=100, &at.at("panic_threshold_percent"), errors);
     number(upstream.overprovisioning_percent, 100..=1000, &at.at("overprovisioning_percent"), errors);
     number(upstream.keepalive_connections, 0..=65_536, &at.at("keepalive_connections"), errors);
@@ -216,8 +217,8 @@ pub fn route_references(
 fn retries(retries: &Retries, at: &Pointer, errors: &mut Vec<FieldError>) {
     number(retries.attempts, 0..=5, &at.at("attempts"), errors);
     number(retries.budget_percent, 0..=100, &at.at("budget_percent"), errors);
-    if retries.on.len() > 6 {
-        errors.push(at.at("on").error(FieldErrorCode::TooMany, "at most 6 outcomes"));
+    if retries.on.len() > 7 {
+        errors.push(at.at("on").error(FieldErrorCode::TooMany, "at most 7 outcomes"));
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    AdaptiveLimit, Algorithm, CircuitBreaker, Comparison, Hash, HealthCheck, Latency, Limits,
+    AdaptiveLimit, Algorithm, CircuitBreaker, Comparison, Hash, HealthCheck, Hedging, Latency, Limits,
     OutlierDetection, RateLimit, Retries, Server, ServerOrAddress, ServerRetryAfter, SlowStart, Subset,
     ZoneAwareness,
 };
@@ -30,7 +30,8 @@ pub struct Upstream {
     pub description: String,
     /// At most 32 pairs; keys up to 63, values up to 255 characters.
     pub labels: BTreeMap<String, String>,
-    /// How a server is picked. Default `least_request`: unlike turns, it sends a slow server less.
+    /// How a server is picked. Default `least_time`: of all it leaves the fewest requests waiting at a server that is slow or
+    /// stalls, and servers much alike share evenly.
     pub algorithm: Algorithm,
     /// How servers are compared.
     pub comparison: Comparison,
@@ -83,6 +84,8 @@ pub struct Upstream {
     pub server_retry_after: ServerRetryAfter,
     /// Trying another server when one fails.
     pub retries: Retries,
+    /// Asking a second server when the first takes long.
+    pub hedging: Hedging,
     /// How long a drain of a server waits for requests under way unless it says otherwise, 0s to 1h. Default 30s.
     pub drain_timeout: Span,
     /// The servers: objects, or plain `"host:port"` strings. At most 10 000.
@@ -119,6 +122,7 @@ impl Default for Upstream {
             circuit_breaker: CircuitBreaker::default(),
             server_retry_after: ServerRetryAfter::default(),
             retries: Retries::default(),
+            hedging: Hedging::default(),
             drain_timeout: Span::from_secs(30),
             servers: Vec::new(),
         }

@@ -143,5 +143,9 @@ counters! {
         retries,
         /// Retries not made because the budget was spent.
         retries_refused,
+        /// Requests sent to a second server while the first was still owing an answer.
+        hedges,
+        /// Of those, the ones that the second server answered first.
+        hedges_won,
     }
 }

@@ -82,6 +82,19 @@ impl HistogramCounts {
     /// The value below which a share `quantile` (0 to 1) of all lies: the upper edge of its bucket. `None` when empty.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> Option<Duration> {
+        self.bucket_at(quantile).map(|(index, _)| upper_edge(index))
+    }
+
+    /// The same, taking the values of a bucket for evenly spread over its width.
+    #[must_use]
+    pub fn quantile_between(&self, quantile: f64) -> Option<Duration> {
+        let (index, inside) = self.bucket_at(quantile)?;
+        let lower = index.checked_sub(1).map_or(Duration::ZERO, upper_edge);
+        Some(lower + (upper_edge(index) - lower).mul_f64(inside))
+    }
+
+    /// The bucket where a share `quantile` of all is reached, and how far into it, from 0 to 1.
+    fn bucket_at(&self, quantile: f64) -> Option<(usize, f64)> {
         let count = self.count();
         if count == 0 {
             return None;
@@ -95,10 +108,11 @@ impl HistogramCounts {
         let rank = ((count as f64 * quantile).ceil() as u64).clamp(1, count);
         let mut seen = 0;
         for (index, bucket) in self.buckets.iter().enumerate() {
-            seen += bucket;
-            if seen >= rank {
-                return Some(upper_edge(index));
+            if seen + bucket >= rank {
+                #[expect(clippy::cast_precision_loss, reason = "a share, of which three digits matter")]
+                return Some((index, (rank - seen) as f64 / *bucket as f64));
             }
+            seen += bucket;
         }
         None
     }
@@ -162,5 +176,12 @@ mod tests {
         assert!(window.quantile(0.99).unwrap() < Duration::from_micros(1300));
         assert!(window.quantile(1.0).unwrap() >= Duration::from_millis(100));
         assert_eq!(HistogramCounts::default().quantile(0.5), None);
+        assert_eq!(HistogramCounts::default().quantile_between(0.5), None);
+        let spread = Histogram::default();
+        (0..100_000).step_by(10).for_each(|micros| spread.record(Duration::from_micros(micros)));
+        let mut counts = HistogramCounts::default();
+        counts.add(&spread);
+        let middle = counts.quantile_between(0.95).unwrap().as_secs_f64();
+        assert!((middle - 0.095).abs() < 0.001, "{middle}");
     }
 }

@@ -16,36 +16,75 @@ use crate::time::Moment;
 /// Classes of requests in flight: 0, 1, 2, 3, 4–5, 6–7, 8–11, … each twice as wide every second one.
 const CLASSES: usize = 16;
 
+/// Answers from which on there is an average. Fewer say more of chance than of the server.
+const FEWEST: u32 = 8;
+/// Most that one answer counts for, however long the one before is past: as many as it takes to know a server.
+const MOST_SHARE: f32 = 1.0 / 8.0;
+
 /// Latency of one server in microseconds, over all workers. On a cache line of its own: every pick by latency reads it.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Latency {
-    /// When it was last written, in microseconds; 0 = never.
+    /// When it was last written, in microseconds.
     updated: AtomicU64,
+    /// Answers taken in, as far as it matters.
+    answers: AtomicU32,
     /// Bits of `f32`.
     average: AtomicU32,
     /// Bits of `f32`.
     peak: AtomicU32,
     /// Averages by class of requests in flight, bits of `f32`; 0 = none yet.
     near: [AtomicU32; CLASSES],
+    /// Requests that have had no answer yet, not even the head of one.
+    owed: AtomicU32,
+    /// When it last answered, or was asked after having had nothing to answer; in microseconds.
+    heard: AtomicU64,
 }
 
 impl Latency {
+    /// Notes that a request goes to the server. Whoever calls this calls [`Self::settled`] once, when the answer has begun
+    /// or is not waited for any more.
+    pub fn asked(&self, now: Moment) {
+        if self.owed.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.heard.store(now.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that a request is no longer owed an answer.
+    pub fn settled(&self) {
+        self.owed.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// For how many microseconds a server that owes answers has given none. A lower bound of what the next request will
+    /// wait, known long before any answer that took so long: this is how a server that hangs is noticed.
+    #[must_use]
+    pub fn silence(&self, now: Moment) -> f32 {
+        if self.owed.load(Ordering::Relaxed) == 0 {
+            return 0.0;
+        }
+        micros(now.since(Moment(self.heard.load(Ordering::Relaxed))))
+    }
+
     /// Takes in an answer that took `sample` and had met `in_flight` other requests at the server.
     pub fn record(&self, sample: Duration, in_flight: u32, now: Moment, decay: Duration) {
+        self.heard.store(now.0, Ordering::Relaxed);
+        self.blend(sample, in_flight, now, decay);
+    }
+
+    fn blend(&self, sample: Duration, in_flight: u32, now: Moment, decay: Duration) {
         let sample = micros(sample);
-        let updated = self.updated.swap(now.0.max(1), Ordering::Relaxed);
-        let class = self.near.get(class(in_flight));
-        if updated == 0 {
-            self.average.store(sample.to_bits(), Ordering::Relaxed);
-            self.peak.store(sample.to_bits(), Ordering::Relaxed);
-        } else {
-            let kept = kept(Moment(updated), now, decay);
-            let blend = |before: f32| before * kept + sample * (1.0 - kept);
-            store(&self.average, blend(load(&self.average)));
-            let peak = load(&self.peak);
-            store(&self.peak, if sample > peak { sample } else { blend(peak) });
+        let updated = self.updated.swap(now.0, Ordering::Relaxed);
+        let answers = self.answers.load(Ordering::Relaxed);
+        if answers < 8 * FEWEST {
+            self.answers.store(answers + 1, Ordering::Relaxed);
         }
+        // The first ones count alike; later the time between them decides.
+        let share = (1.0 - kept(Moment(updated), now, decay)).min(MOST_SHARE).max(1.0 / share_of(answers));
+        let blend = |before: f32| before + (sample - before) * share;
+        store(&self.average, blend(load(&self.average)));
+        let peak = load(&self.peak);
+        store(&self.peak, if sample > peak { sample } else { blend(peak) });
+        let class = self.near.get(class(in_flight));
         if let Some(class) = class {
             let before = load(class);
             // By answers and not by time: a class that comes up rarely is not forgotten meanwhile.
@@ -53,7 +92,22 @@ impl Latency {
         }
     }
 
-    /// The average of the answers; `None` before the first. Without answers it falls, so that a server once slow is tried
+    /// Takes in an answer that was an error. It may make the server look slower but never faster: refusing is quick, and a
+    /// server that refuses must not draw the requests of all others.
+    pub fn record_error(&self, sample: Duration, in_flight: u32, now: Moment, decay: Duration) {
+        self.heard.store(now.0, Ordering::Relaxed);
+        self.record_given_up(sample, in_flight, now, decay);
+    }
+
+    /// Takes in that an answer was not waited for longer than `sample`.
+    pub fn record_given_up(&self, sample: Duration, in_flight: u32, now: Moment, decay: Duration) {
+        if self.answers.load(Ordering::Relaxed) != 0 {
+            let average = Duration::try_from_secs_f32(load(&self.average) / 1e6);
+            self.blend(average.map_or(sample, |average| sample.max(average)), in_flight, now, decay);
+        }
+    }
+
+    /// The average of the answers; `None` before there are some. Without answers it falls, so that a server once slow is tried
     /// again.
     #[must_use]
     pub fn average(&self, now: Moment, decay: Duration) -> Option<f32> {
@@ -78,10 +132,8 @@ impl Latency {
     }
 
     fn decayed(&self, value: &AtomicU32, now: Moment, decay: Duration) -> Option<f32> {
-        match self.updated.load(Ordering::Relaxed) {
-            0 => None,
-            updated => Some(load(value) * kept(Moment(updated), now, decay)),
-        }
+        let is_known = self.answers.load(Ordering::Relaxed) >= FEWEST;
+        is_known.then(|| load(value) * kept(Moment(self.updated.load(Ordering::Relaxed)), now, decay))
     }
 }
 
@@ -91,6 +143,12 @@ fn kept(updated: Moment, now: Moment, decay: Duration) -> f32 {
     let x = elapsed / micros(decay).max(1.0);
     // Within a thousandth of 1, where most calls are, the exponential is its tangent.
     if x < 0.03 { 1.0 - x } else { (-x).exp() }
+}
+
+/// One more than `answers`.
+#[expect(clippy::cast_precision_loss, reason = "a small number")]
+fn share_of(answers: u32) -> f32 {
+    (answers + 1) as f32
 }
 
 fn class(in_flight: u32) -> usize {
@@ -130,45 +188,88 @@ mod tests {
         assert!((value - expected).abs() <= expected * 0.001, "{value} for {expected}");
     }
 
-    #[test]
-    fn nothing_is_known_before_the_first_answer() {
+    /// A latency that is known: eight answers of so many milliseconds at second 1.
+    fn known(millis: u64) -> Latency {
         let latency = Latency::default();
+        for _ in 0..FEWEST {
+            latency.record(Duration::from_millis(millis), 0, at(1), DECAY);
+        }
+        latency
+    }
+
+    #[test]
+    fn nothing_is_known_before_there_are_some_answers() {
+        let latency = Latency::default();
+        for _ in 1..FEWEST {
+            latency.record(Duration::from_millis(10), 0, at(1), DECAY);
+        }
         assert_eq!(
             (latency.average(at(1), DECAY), latency.peak(at(1), DECAY), latency.near(3, at(1), DECAY)),
             (None, None, None)
         );
+        latency.record(Duration::from_millis(90), 0, at(1), DECAY);
+        close(latency.average(at(1), DECAY), 20_000.0);
     }
 
     #[test]
     fn averages_follow_time_and_the_peak_follows_the_worst_at_once() {
-        let latency = Latency::default();
-        latency.record(Duration::from_millis(10), 0, at(1), DECAY);
-        latency.record(Duration::from_millis(100), 0, at(11), DECAY);
-        let kept = (-1.0_f32).exp();
-        close(latency.average(at(11), DECAY), 10_000.0 * kept + 100_000.0 * (1.0 - kept));
-        close(latency.peak(at(11), DECAY), 100_000.0);
-        latency.record(Duration::from_millis(10), 0, at(21), DECAY);
-        close(latency.peak(at(21), DECAY), 100_000.0 * kept + 10_000.0 * (1.0 - kept));
+        let latency = known(10);
+        (0..100).for_each(|_| latency.record(Duration::from_millis(10), 0, at(1), DECAY));
+        latency.record(Duration::from_millis(100), 0, at(2), DECAY);
+        let kept = (-0.1_f32).exp();
+        close(latency.average(at(2), DECAY), 10_000.0 * kept + 100_000.0 * (1.0 - kept));
+        close(latency.peak(at(2), DECAY), 100_000.0);
+        latency.record(Duration::from_millis(10), 0, at(3), DECAY);
+        close(latency.peak(at(3), DECAY), 100_000.0 * kept + 10_000.0 * (1.0 - kept));
+        let before = latency.average(at(3), DECAY).unwrap();
+        latency.record(Duration::from_millis(100), 0, at(100), DECAY);
+        close(latency.average(at(100), DECAY), before + (100_000.0 - before) / 8.0);
     }
 
     #[test]
     fn a_server_without_answers_is_forgiven() {
+        close(known(1000).average(at(31), DECAY), 1_000_000.0 * (-3.0_f32).exp());
+    }
+
+    #[test]
+    fn an_error_never_makes_a_server_look_faster() {
         let latency = Latency::default();
-        latency.record(Duration::from_secs(1), 0, at(1), DECAY);
-        close(latency.average(at(31), DECAY), 1_000_000.0 * (-3.0_f32).exp());
+        latency.record_error(Duration::from_micros(100), 0, at(1), DECAY);
+        assert_eq!(latency.answers.load(Ordering::Relaxed), 0, "it says nothing of how long work takes");
+        let latency = known(10);
+        latency.record_error(Duration::from_micros(100), 0, at(6), DECAY);
+        close(latency.average(at(6), DECAY), 10_000.0);
+        latency.record_error(Duration::from_millis(100), 0, at(16), DECAY);
+        assert!(latency.average(at(16), DECAY).unwrap() > 20_000.0, "a slow error is slow");
+    }
+
+    #[test]
+    fn silence_counts_only_while_answers_are_owed() {
+        let latency = Latency::default();
+        latency.asked(at(1));
+        latency.asked(at(2));
+        close(Some(latency.silence(at(3))), 2_000_000.0);
+        latency.record(Duration::from_secs(2), 0, at(3), DECAY);
+        latency.settled();
+        close(Some(latency.silence(at(4))), 1_000_000.0);
+        latency.record_given_up(Duration::from_secs(4), 1, at(6), DECAY);
+        close(Some(latency.silence(at(6))), 3_000_000.0);
+        latency.settled();
+        assert_eq!(latency.silence(at(9)), 0.0, "an idle server has nothing to say");
+        latency.asked(at(10));
+        close(Some(latency.silence(at(11))), 1_000_000.0);
     }
 
     #[test]
     fn answers_are_judged_by_what_they_met() {
-        let latency = Latency::default();
-        latency.record(Duration::from_millis(1), 0, at(1), DECAY);
+        let latency = known(1);
         latency.record(Duration::from_millis(50), 9, at(1), DECAY);
         close(latency.near(0, at(1), DECAY), 1000.0);
         close(latency.near(5, at(1), DECAY), 1000.0);
         close(latency.near(10, at(1), DECAY), 50_000.0);
         close(latency.near(4_000_000_000, at(1), DECAY), 50_000.0);
         let other = Latency::default();
-        other.record(Duration::from_millis(50), 9, at(1), DECAY);
+        (0..FEWEST).for_each(|_| other.record(Duration::from_millis(50), 9, at(1), DECAY));
         close(other.near(0, at(1), DECAY), 50_000.0);
     }
 

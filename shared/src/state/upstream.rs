@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{Breaker, Counter, InFlight, PerWorker, Queue, RetryBudget, UpstreamCounters};
+use super::{Breaker, Counter, HedgeState, InFlight, PerWorker, Queue, RetryBudget, UpstreamCounters};
 use crate::time::{Moment, Timestamp};
 
 /// What is observed of one upstream, from its creation until its removal, over any number of tables.
@@ -15,6 +15,8 @@ pub struct UpstreamState {
     pub counters: PerWorker<UpstreamCounters>,
     /// Retries still allowed, by worker.
     pub retry_budgets: PerWorker<RetryBudget>,
+    /// When a second server is asked, by worker.
+    pub hedging: PerWorker<HedgeState>,
     /// Positions in the round-robin schedule, by worker.
     pub cursors: PerWorker<Counter>,
     /// Requests under way, by worker; kept only where loads are bounded.
@@ -42,6 +44,7 @@ impl UpstreamState {
         Self {
             counters: PerWorker::new(workers),
             retry_budgets: PerWorker::new(workers),
+            hedging: PerWorker::new(workers),
             cursors: PerWorker::new(workers),
             in_flight: PerWorker::new(workers),
             limited: InFlight::default(),

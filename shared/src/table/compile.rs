@@ -9,8 +9,8 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 
 use super::{
-    Eligible, EligiblePolicy, HashTable, LatencyPolicy, LimitPolicy, PausePolicy, Placement, RateLimiter,
-    RetryPolicy, Route, Server, Site, Steps, Table, Upstream, ejecting,
+    Eligible, EligiblePolicy, HashTable, HedgeDelay, HedgePolicy, LatencyPolicy, LimitPolicy, PausePolicy,
+    Placement, RateLimiter, RetryPolicy, Route, Server, Site, Steps, Table, Upstream, ejecting,
 };
 use crate::{
     error::{FieldError, Invalid, Pointer},
@@ -109,6 +109,7 @@ impl Compiler {
             keepalive_time: spec.keepalive_time.duration(),
             keepalive_connections: usize::try_from(spec.keepalive_connections).unwrap_or(usize::MAX),
             retries: retries(&spec.retries),
+            hedging: hedging(&spec.hedging),
             thresholds: HealthThresholds {
                 healthy: spec.health_check.healthy_threshold.into(),
                 unhealthy: spec.health_check.unhealthy_threshold.into(),
@@ -199,6 +200,14 @@ impl Compiler {
             record: Arc::clone(record),
         }))
     }
+}
+
+fn hedging(hedging: &model::Hedging) -> Option<HedgePolicy> {
+    let delay = match hedging.delay {
+        Some(delay) => HedgeDelay::Fixed(delay.duration()),
+        None => HedgeDelay::Percentile(hedging.percentile),
+    };
+    hedging.enabled.then_some(HedgePolicy { delay, max_percent: hedging.max_percent })
 }
 
 fn retries(retries: &model::Retries) -> RetryPolicy {

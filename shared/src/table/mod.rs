@@ -42,7 +42,7 @@ pub use slow_start::SlowStartPolicy;
 pub use spill::SpillPolicy;
 pub use status::{ServerStatus, UpstreamState as UpstreamCondition, UpstreamStatus};
 pub use tier::Tier;
-pub use upstream::{LatencyPolicy, PausePolicy, RetryPolicy, Upstream};
+pub use upstream::{HedgeDelay, HedgePolicy, LatencyPolicy, PausePolicy, RetryPolicy, Upstream};
 
 use crate::{
     id::{Revision, UpstreamId},

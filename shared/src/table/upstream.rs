@@ -34,6 +34,24 @@ impl RetryPolicy {
     }
 }
 
+/// When a second server is asked while the first still owes an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct HedgePolicy {
+    /// After how long.
+    pub delay: HedgeDelay,
+    /// Share of requests that may be sent twice.
+    pub max_percent: u8,
+}
+
+/// How long the first server has for itself.
+#[derive(Clone, Copy, Debug)]
+pub enum HedgeDelay {
+    /// Always as long as this.
+    Fixed(Duration),
+    /// As long as this percentage of recent requests took at most.
+    Percentile(f64),
+}
+
 /// What is taken for a server's latency.
 #[derive(Clone, Copy, Debug)]
 pub struct LatencyPolicy {
@@ -89,6 +107,8 @@ pub struct Upstream {
     pub pause: Option<PausePolicy>,
     /// When another server is tried.
     pub retries: RetryPolicy,
+    /// When a second server is asked; `None` = never.
+    pub hedging: Option<HedgePolicy>,
     /// When checks turn a verdict.
     pub thresholds: HealthThresholds,
     /// The servers, in the order of the configuration.

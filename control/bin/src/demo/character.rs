@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Where all of them answer health checks.
 pub(super) const HEALTH_PATH: &str = "/healthz";
 
-/// What `slow` takes per request: clearly felt with curl, and long enough for `least_request` to avoid it under load.
+/// What `slow` takes per request: clearly felt with curl, and long enough for the balancer to avoid it.
 const SLOW_DELAY: Duration = Duration::from_millis(150);
 
 /// `flaky` goes through this many requests and checks, the last [`FLAKY_FAILURES`] of which fail: short enough to be met
