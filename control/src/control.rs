@@ -263,6 +263,16 @@ async fn access(
 }
 
 impl Prepared {
+    /// What affinity cookies are signed with: the data directory's, or one for the life of the process.
+    #[must_use]
+    pub fn affinity_secret(&self) -> [u8; 32] {
+        let Some(folder) = &self.parts.data_dir else { return rand::random() };
+        folder.affinity_secret().unwrap_or_else(|error| {
+            tracing::warn!(%error, "affinity cookies will not outlive this process");
+            rand::random()
+        })
+    }
+
     /// Opens the API on `admin`. `listener_status` tells how the data port fares.
     ///
     /// # Errors

@@ -1,6 +1,9 @@
 //! What the data plane is started with.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 use tokio::time::Instant;
 use weir_shared::model::Listener;
@@ -22,6 +25,16 @@ pub struct ProxyConfig {
     pub max_memory_bytes: u64,
     /// Where moments count from.
     pub clock_base: Instant,
+}
+
+/// What affinity cookies are signed with: 32 bytes nobody else knows. Processes that share it honour each other's.
+#[derive(Clone, Copy)]
+pub struct AffinitySecret(pub [u8; 32]);
+
+impl fmt::Debug for AffinitySecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AffinitySecret(…)")
+    }
 }
 
 impl ProxyConfig {

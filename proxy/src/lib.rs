@@ -17,6 +17,7 @@ mod exchange;
 mod pipeline;
 
 mod admission;
+mod affinity;
 pub mod balance;
 mod body;
 mod breaker;
@@ -29,5 +30,5 @@ mod retry;
 mod proxy;
 
 pub use cidr::{Cidr, InvalidCidr};
-pub use config::ProxyConfig;
+pub use config::{AffinitySecret, ProxyConfig};
 pub use proxy::{Drained, Proxy, RunningProxy};

@@ -18,7 +18,7 @@ use weir_shared::{
     table::TableReader,
 };
 
-use crate::{ProxyConfig, listener, places::Places, pressure::Pressure, worker};
+use crate::{AffinitySecret, ProxyConfig, listener, places::Places, pressure::Pressure, worker};
 
 /// A data plane whose address is taken but which accepts nothing yet.
 #[derive(Debug)]
@@ -46,11 +46,11 @@ impl Proxy {
         self.address
     }
 
-    /// Starts the workers. Requests see the tables of `reader`.
+    /// Starts the workers. Requests see the tables of `reader`; affinity cookies are signed with `secret`.
     ///
     /// # Errors
     /// A thread or its runtime cannot be made.
-    pub fn start(self, reader: TableReader) -> io::Result<RunningProxy> {
+    pub fn start(self, reader: TableReader, secret: AffinitySecret) -> io::Result<RunningProxy> {
         let control = Arc::new(DrainControl::default());
         let keys = RandomState::new();
         let pressure = Arc::new(Pressure::new(self.config.max_memory_bytes));
@@ -63,6 +63,7 @@ impl Proxy {
                 config: Arc::clone(&self.config),
                 state: Arc::clone(&self.state),
                 reader: reader.clone(),
+                secret,
                 control: Arc::clone(&control),
                 places: Arc::clone(&places),
                 keys: keys.clone(),

@@ -25,7 +25,8 @@ use weir_shared::{
 };
 
 use crate::{
-    ProxyConfig,
+    AffinitySecret, ProxyConfig,
+    affinity::Signer,
     clock::Clock,
     deadline::{Deadline, Deadlines, TICK},
     forward::Pools,
@@ -46,6 +47,7 @@ pub(crate) struct Parts {
     pub(crate) config: Arc<ProxyConfig>,
     pub(crate) state: Arc<ListenerState>,
     pub(crate) reader: TableReader,
+    pub(crate) secret: AffinitySecret,
     pub(crate) control: Arc<DrainControl>,
     pub(crate) places: Arc<Places>,
     pub(crate) keys: RandomState,
@@ -65,6 +67,7 @@ pub(crate) struct Worker {
     /// Makes numbers of keys that clients choose: the same for all workers, and not to be foreseen.
     pub(crate) keys: RandomState,
     pressure: Arc<Pressure>,
+    pub(crate) signer: Signer,
     deadlines: Rc<Deadlines>,
     state: Arc<ListenerState>,
     reader: TableReader,
@@ -121,6 +124,7 @@ impl Worker {
             pools: Pools::default(),
             keys: parts.keys,
             pressure: parts.pressure,
+            signer: Signer::new(&parts.secret.0),
             deadlines: Rc::default(),
             state: parts.state,
             reader: parts.reader,

@@ -8,6 +8,7 @@
     reason = "test code: a broken expectation is reported by a panic"
 )]
 
+mod affinity;
 mod balancing;
 mod checks;
 mod churn;

@@ -16,7 +16,7 @@ use tokio::{
     time::Instant,
 };
 use weir_control::{AccessConfig, Control, ControlConfig, clock::Clock};
-use weir_proxy::{Drained, Proxy, RunningProxy};
+use weir_proxy::{AffinitySecret, Drained, Proxy, RunningProxy};
 use weir_shared::{model::ListenerStatus, state::ListenerState, table::Compiler, units::Span};
 
 use crate::{
@@ -85,7 +85,7 @@ impl Planes {
             ..settings::control(args, connections, seed, data, compiler, listener_state, clock)
         })?;
         let proxy = proxy
-            .start(reader)
+            .start(reader, AffinitySecret(control.affinity_secret()))
             .map_err(|cause| Failure::System { what: "start the data plane's threads", cause })?;
         let status = ListenerStatus { bound: true, error: None, since: clock.now().wall };
         let control = control.serve(admin, status)?;

@@ -96,6 +96,7 @@ impl Serialize for UpstreamView {
             comparison,
             latency,
             hash,
+            affinity,
             health_check,
             outlier_detection,
             panic_threshold_percent,

@@ -41,23 +41,34 @@ struct Watched {
     watch: Watch,
 }
 
+/// What it means that no request is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum QuietEnds {
+    /// The server is drained.
+    Drain,
+    /// Nothing: clients bound to the server may come back until the deadline.
+    Nothing,
+}
+
 /// Decides when a drain is over.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watch {
     until: Moment,
+    quiet_ends: QuietEnds,
     quiet: u8,
 }
 
 impl Watch {
     /// Of a drain with the deadline `until`.
-    pub(super) fn new(until: Moment) -> Self {
-        Self { until, quiet: 0 }
+    pub(super) fn new(until: Moment, quiet_ends: QuietEnds) -> Self {
+        Self { until, quiet_ends, quiet: 0 }
     }
 
     /// One look: how the drain ends, if it ends now.
     pub(super) fn look(&mut self, in_flight: u32, now: Moment) -> Option<DrainOutcome> {
         self.quiet = if in_flight == 0 { self.quiet.saturating_add(1) } else { 0 };
-        if self.quiet >= QUIET_LOOKS || (in_flight == 0 && now >= self.until) {
+        let is_quiet = self.quiet >= QUIET_LOOKS && self.quiet_ends == QuietEnds::Drain;
+        if is_quiet || (in_flight == 0 && now >= self.until) {
             return Some(DrainOutcome::Drained);
         }
         (now >= self.until).then_some(DrainOutcome::Deadline)
@@ -94,8 +105,12 @@ impl Runner {
             // By place in memory, which is unique while the drain is held here.
             let key = Arc::as_ptr(&drain).addr();
             let watched = before.remove(&key).or_else(|| {
-                let server = table.upstream(&drain.upstream)?.server(&drain.server)?;
-                Some(Watched { drain, state: Arc::clone(&server.state), watch: Watch::new(until) })
+                let upstream = table.upstream(&drain.upstream)?;
+                let server = upstream.server(&drain.server)?;
+                let quiet_ends =
+                    if upstream.affinity.is_some() { QuietEnds::Nothing } else { QuietEnds::Drain };
+                let watch = Watch::new(until, quiet_ends);
+                Some(Watched { drain, state: Arc::clone(&server.state), watch })
             });
             self.watched.extend(watched.map(|watched| (key, watched)));
         }

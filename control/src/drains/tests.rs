@@ -10,7 +10,10 @@ use weir_shared::{
     units::Span,
 };
 
-use super::{Drain, DrainEventKind, DrainOutcome, Drains, End, StartDrain, Then, runner::Watch};
+use super::{
+    Drain, DrainEventKind, DrainOutcome, Drains, End, StartDrain, Then,
+    runner::{QuietEnds, Watch},
+};
 use crate::{
     catalog::change::{Change, Effect, Outcome},
     error::CatalogError,
@@ -74,16 +77,19 @@ fn after(drains: &Drains, next: &Config) -> (usize, usize) {
 #[test]
 fn a_drain_ends_when_nothing_is_under_way_twice_in_a_row_or_at_the_deadline() {
     let moment = |seconds| at(seconds).moment;
-    let mut watch = Watch::new(moment(10));
+    let mut watch = Watch::new(moment(10), QuietEnds::Drain);
     assert_eq!(watch.look(2, moment(1)), None);
     assert_eq!(watch.look(0, moment(2)), None, "a late request may still come");
     assert_eq!(watch.look(1, moment(3)), None);
     assert_eq!(watch.look(0, moment(4)), None);
     assert_eq!(watch.look(0, moment(5)), Some(DrainOutcome::Drained));
-    let mut watch = Watch::new(moment(10));
+    let mut watch = Watch::new(moment(10), QuietEnds::Drain);
     assert_eq!(watch.look(1, moment(9)), None);
     assert_eq!(watch.look(1, moment(10)), Some(DrainOutcome::Deadline));
-    assert_eq!(Watch::new(moment(10)).look(0, moment(10)), Some(DrainOutcome::Drained));
+    assert_eq!(Watch::new(moment(10), QuietEnds::Drain).look(0, moment(10)), Some(DrainOutcome::Drained));
+    let mut watch = Watch::new(moment(10), QuietEnds::Nothing);
+    assert!((1..10).all(|second| watch.look(0, moment(second)).is_none()), "bound clients may come back");
+    assert_eq!(watch.look(0, moment(10)), Some(DrainOutcome::Drained));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
-    io,
+    io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -101,6 +101,31 @@ impl DataDir {
     #[must_use]
     pub fn tokens(&self) -> PathBuf {
         self.path.join("tokens.json")
+    }
+
+    /// What affinity cookies are signed with: made at the first start, kept from then on. Copied to another process's
+    /// folder, each honours the other's cookies.
+    ///
+    /// # Errors
+    /// What the system said, or that the file is not one of 32 bytes.
+    pub fn affinity_secret(&self) -> io::Result<[u8; 32]> {
+        let path = self.path.join("affinity.key");
+        match std::fs::read(&path) {
+            Ok(bytes) => bytes.try_into().map_err(|_| {
+                io::Error::new(io::ErrorKind::InvalidData, "affinity.key does not have 32 bytes")
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let secret: [u8; 32] = rand::random();
+                let new = with_suffix(&path, ".new");
+                let mut file =
+                    OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+                file.write_all(&secret)?;
+                file.sync_all()?;
+                std::fs::rename(&new, &path)?;
+                Ok(secret)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The socket of the API for callers on this machine.

@@ -33,10 +33,12 @@ pub(crate) enum Lack {
     Room,
 }
 
-/// A server of `upstream` and a place there, unless others wait for one already.
+/// A server of `upstream` and a place there, unless others wait for one already. The client's own server, `bound`, comes
+/// first, if there is room.
 pub(crate) fn admit<'u>(
     exchange: &Exchange,
     upstream: &'u Upstream,
+    bound: Option<&'u Server>,
     tried: &Tried,
     choice: &balance::Request<impl Fn() -> u64>,
 ) -> Result<(&'u Server, Lease), ProxyError> {
@@ -45,6 +47,11 @@ pub(crate) fn admit<'u>(
     }
     let worker = exchange.worker();
     let began = if tried.is_empty() { exchange.began } else { worker.clock.moment() };
+    if let Some(server) = bound.filter(|_| !upstream.is_full())
+        && let Some(lease) = Lease::begin(worker, upstream, server, began)
+    {
+        return Ok((server, lease));
+    }
     place(exchange, upstream, tried, choice, began).map_err(|lack| match lack {
         Lack::Server => {
             upstream.state.counters.of(worker.id).no_server.add(1);

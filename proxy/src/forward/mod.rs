@@ -43,7 +43,9 @@ use self::{
     server_body::Verdict,
     upload::{Upload, UploadError},
 };
-use crate::{body::ResponseBody, deadline::Deadline, error::ProxyError, exchange::Exchange, worker::Worker};
+use crate::{
+    affinity, body::ResponseBody, deadline::Deadline, error::ProxyError, exchange::Exchange, worker::Worker,
+};
 
 /// A response whose head has arrived.
 pub(crate) struct Answer {
@@ -52,6 +54,8 @@ pub(crate) struct Answer {
     pub(crate) body: Option<RequestBody>,
     /// When the head had arrived.
     pub(crate) answered: Moment,
+    /// What stands for the server in an affinity cookie; `None` if no client is to be bound to it.
+    pub(crate) affinity_tag: Option<u64>,
 }
 
 /// How far a failed attempt had come.
@@ -110,7 +114,10 @@ pub(crate) async fn send(
         Ok(head) if call.is_stale_timeout(&head) && request.method.is_idempotent() => {
             Err(call.fail(ProxyError::ConnectionTerminated))
         }
-        Ok(head) => Ok(call.respond(exchange, upstream, head)),
+        Ok(head) => {
+            let answer = call.respond(exchange, upstream, head);
+            Ok(Answer { affinity_tag: affinity::tag(upstream, server), ..answer })
+        }
         Err(error) => {
             if error == ProxyError::ResponseTimeout {
                 call.lease.took(upstream, worker.clock.moment());
@@ -275,6 +282,6 @@ impl Call {
             // (RFC 9112 §9.6, RFC 9110 §10.1.1).
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Answer { response, body: rest, answered: now }
+        Answer { response, body: rest, answered: now, affinity_tag: None }
     }
 }

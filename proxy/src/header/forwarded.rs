@@ -87,6 +87,12 @@ pub(crate) fn client_address(exchange: &Exchange, headers: &HeaderMap) -> IpAddr
     furthest
 }
 
+/// Whether the client's request came encrypted, as far as a trusted proxy in between says so.
+pub(crate) fn is_encrypted(exchange: &Exchange, headers: &HeaderMap) -> bool {
+    let proto = exchange.client().is_trusted.then(|| headers.get(PROTO)).flatten();
+    proto.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
+}
+
 fn write_address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         // By hand, because it is done for every request and formatting costs several times as much.

@@ -1,13 +1,15 @@
 //! What an intermediary must do to the fields of a message.
 
 mod connection_options;
+mod cookie;
 pub(crate) mod forwarded;
 pub(crate) mod framing;
 mod target;
 mod trailers;
 
 pub(crate) use connection_options::{ConnectionOptions, is_hop_by_hop, is_rewritten};
-pub(crate) use forwarded::client_address;
+pub(crate) use cookie::cookies;
+pub(crate) use forwarded::{client_address, is_encrypted};
 pub(crate) use framing::Expectation;
 pub(crate) use target::{origin_form, write_target};
 pub(crate) use trailers::{accepts_trailers, is_forbidden_trailer, write_trailers};

@@ -70,7 +70,7 @@ pub(super) async fn send(
     }
     let counters = upstream.state.counters.of(worker.id);
     let allowed = upstream.state.hedging.of(worker.id).withdraw();
-    let another = allowed.then(|| admission::admit(exchange, upstream, tried, choice).ok()).flatten();
+    let another = allowed.then(|| admission::admit(exchange, upstream, None, tried, choice).ok()).flatten();
     let Some((second, lease)) = another.filter(|(server, _)| !tried.contains(server)) else {
         let outcome = attempt.await;
         observe(worker, upstream, first, &outcome);

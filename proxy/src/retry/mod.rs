@@ -20,6 +20,7 @@ use weir_shared::{
 
 use crate::{
     admission::{self, Admitted},
+    affinity::{self, Bond},
     balance::{self, Tried},
     body::ResponseBody,
     error::ProxyError,
@@ -38,8 +39,7 @@ pub(crate) async fn run(
     unread: &Cell<bool>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let worker = exchange.worker();
-    let counters = upstream.state.counters.of(worker.id);
-    counters.requests.add(1);
+    upstream.state.counters.of(worker.id).requests.add(1);
     upstream.state.retry_budgets.of(worker.id).deposit(upstream.retries.budget_percent);
     let mut tried = Tried::default();
     // A server's own answer, an error that another server is to make good: passed on when none does.
@@ -51,15 +51,19 @@ pub(crate) async fn run(
         key: balance::key_of(upstream, request),
         random: || worker.random(),
     };
+    let bond = affinity::bond(exchange, upstream, request);
     let mut waited;
     let mut upstream = upstream;
     loop {
-        let (server, lease) = match admission::admit(exchange, upstream, &tried, &choice) {
+        let bound = affinity::server(exchange, upstream, bond, &tried);
+        let (server, lease) = match admission::admit(exchange, upstream, bound, &tried, &choice) {
             // A server that has answered is not asked the same again, nor is another one waited for.
             Ok((server, _)) if refusal.is_some() && tried.contains(server) => {
-                return give_up(exchange, upstream, refusal, ProxyError::NoEligibleServer);
+                return give_up(exchange, upstream, request, bond, refusal, ProxyError::NoEligibleServer);
             }
-            Err(error) if refusal.is_some() => return give_up(exchange, upstream, refusal, error),
+            Err(error) if refusal.is_some() => {
+                return give_up(exchange, upstream, request, bond, refusal, error);
+            }
             Err(ProxyError::LimitReached) => {
                 let wait = admission::wait(exchange, upstream, &tried, choice.key, request);
                 // Boxed, because most requests find room and would carry this through every move.
@@ -71,11 +75,7 @@ pub(crate) async fn run(
             }
             admitted => admitted?,
         };
-        if !tried.is_empty() {
-            counters.retries.add(1);
-            server.state.counters.of(worker.id).retries.add(1);
-        }
-        tried.add(server);
+        note(worker, upstream, server, &mut tried);
         let sending = match hedge_after.take() {
             Some(delay) => Sending::Hedged(delay),
             None => Sending::Once(body),
@@ -86,18 +86,27 @@ pub(crate) async fn run(
             Ok(mut answer) => match after_answer(worker, upstream, request, &tried, &mut answer) {
                 // The refusal before is dropped, and its connection with it unless it is complete.
                 Some(again) => (body, refusal) = (again, Some(answer)),
-                None => return Ok(pass_on(exchange, upstream, answer)),
+                None => return Ok(pass_on(exchange, upstream, request, bond, answer)),
             },
             Err(failure) => {
                 let error = failure.error;
                 unread.set(!failure.body.is_read());
                 body = match after_failure(worker, upstream, request, &tried, failure) {
                     Some(body) => body,
-                    None => return give_up(exchange, upstream, refusal, error),
+                    None => return give_up(exchange, upstream, request, bond, refusal, error),
                 };
             }
         }
     }
+}
+
+/// Counts an attempt at `server`.
+fn note(worker: &Worker, upstream: &Upstream, server: &Server, tried: &mut Tried) {
+    if !tried.is_empty() {
+        upstream.state.counters.of(worker.id).retries.add(1);
+        server.state.counters.of(worker.id).retries.add(1);
+    }
+    tried.add(server);
 }
 
 /// How a request is sent.
@@ -148,10 +157,17 @@ fn observe(worker: &Worker, upstream: &Upstream, server: &Server, outcome: &Resu
 }
 
 /// The client gets `answer`.
-fn pass_on(exchange: &Exchange, upstream: &Upstream, answer: Answer) -> Response<ResponseBody> {
+fn pass_on(
+    exchange: &Exchange,
+    upstream: &Upstream,
+    request: &RequestHead<'_>,
+    bond: Option<Bond>,
+    mut answer: Answer,
+) -> Response<ResponseBody> {
     let counters = upstream.state.counters.of(exchange.worker().id);
     counters.latency.record(answer.answered.since(exchange.began));
     counters.count_response(answer.response.status().as_u16());
+    affinity::bind(exchange, upstream, request, bond, &mut answer);
     answer.response
 }
 
@@ -159,10 +175,12 @@ fn pass_on(exchange: &Exchange, upstream: &Upstream, answer: Answer) -> Response
 fn give_up(
     exchange: &Exchange,
     upstream: &Upstream,
+    request: &RequestHead<'_>,
+    bond: Option<Bond>,
     refusal: Option<Answer>,
     error: ProxyError,
 ) -> Result<Response<ResponseBody>, ProxyError> {
-    refusal.map(|answer| pass_on(exchange, upstream, answer)).ok_or(error)
+    refusal.map(|answer| pass_on(exchange, upstream, request, bond, answer)).ok_or(error)
 }
 
 /// The body to send to another server after `answer`, if its status says that one should be tried.

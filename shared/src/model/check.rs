@@ -9,8 +9,9 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Config, Retries, Route, Server, Upstream, adaptive_limit, address::Address, balancing, circuit_breaker,
-    health_check, hedging, limits, outlier_detection, placement, rate_limit, server_retry_after, slow_start,
+    Config, Retries, Route, Server, Upstream, adaptive_limit, address::Address, affinity, balancing,
+    circuit_breaker, health_check, hedging, limits, outlier_detection, placement, rate_limit,
+    server_retry_after, slow_start,
 };
 use crate::{
     error::{FieldError, FieldErrorCode, Pointer},
@@ -46,6 +47,7 @@ pub fn upstream_spec(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldEr
     description(&upstream.description, &at.at("description"), errors);
     labels(&upstream.labels, &at.at("labels"), errors);
     balancing::check(upstream, at, errors);
+    affinity::check(&upstream.affinity, &at.at("affinity"), errors);
     placement::check(upstream, at, errors);
     slow_start::check(&upstream.slow_start, &at.at("slow_start"), errors);
     health_check::check(&upstream.health_check, &at.at("health_check"), errors);

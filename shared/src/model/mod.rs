@@ -5,6 +5,7 @@
 
 mod adaptive_limit;
 pub mod address;
+mod affinity;
 mod balancing;
 pub mod check;
 mod circuit_breaker;
@@ -25,6 +26,7 @@ mod status_range;
 mod upstream;
 
 pub use adaptive_limit::AdaptiveLimit;
+pub use affinity::{Affinity, SameSite, SecureCookie};
 pub use balancing::{Algorithm, Comparison, Hash, HashOn, Latency};
 pub use circuit_breaker::CircuitBreaker;
 pub use config::{Config, Document, Meta, ServerRecord, UpstreamRecord};

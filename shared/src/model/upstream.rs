@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    AdaptiveLimit, Algorithm, CircuitBreaker, Comparison, Hash, HealthCheck, Hedging, Latency, Limits,
-    OutlierDetection, RateLimit, Retries, Server, ServerOrAddress, ServerRetryAfter, SlowStart, Subset,
-    ZoneAwareness,
+    AdaptiveLimit, Affinity, Algorithm, CircuitBreaker, Comparison, Hash, HealthCheck, Hedging, Latency,
+    Limits, OutlierDetection, RateLimit, Retries, Server, ServerOrAddress, ServerRetryAfter, SlowStart,
+    Subset, ZoneAwareness,
 };
 use crate::units::Span;
 
@@ -39,6 +39,8 @@ pub struct Upstream {
     pub latency: Latency,
     /// The key of a request, and what is made of it.
     pub hash: Hash,
+    /// Binding of clients to servers.
+    pub affinity: Affinity,
     /// Active checks of each server.
     pub health_check: HealthCheck,
     /// Ejection of servers by the outcome of real requests.
@@ -103,6 +105,7 @@ impl Default for Upstream {
             comparison: Comparison::default(),
             latency: Latency::default(),
             hash: Hash::default(),
+            affinity: Affinity::default(),
             health_check: HealthCheck::default(),
             outlier_detection: OutlierDetection::default(),
             panic_threshold_percent: 50,

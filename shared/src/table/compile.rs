@@ -9,8 +9,8 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 
 use super::{
-    Eligible, EligiblePolicy, HashTable, HedgeDelay, HedgePolicy, LatencyPolicy, LimitPolicy, PausePolicy,
-    Placement, RateLimiter, RetryPolicy, Route, Server, Site, Steps, Table, Upstream, ejecting,
+    AffinityTable, Eligible, EligiblePolicy, HashTable, HedgeDelay, HedgePolicy, LatencyPolicy, LimitPolicy,
+    PausePolicy, Placement, RateLimiter, RetryPolicy, Route, Server, Site, Steps, Table, Upstream, ejecting,
 };
 use crate::{
     error::{FieldError, Invalid, Pointer},
@@ -100,6 +100,7 @@ impl Compiler {
                 decay: spec.latency.decay_time.duration(),
                 hot_quantile: spec.latency.hot_quantile,
             }),
+            affinity: spec.affinity.enabled.then(|| AffinityTable::new(&servers)),
             hash: HashTable::build(spec.algorithm, &spec.hash, &servers, &placement),
             balance_percent: if spec.algorithm.uses_key() { spec.hash.balance_percent } else { 0 },
             connect_timeout: spec.connect_timeout.duration(),

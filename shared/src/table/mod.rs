@@ -1,5 +1,6 @@
 //! What the proxy reads: a configuration compiled for the request path. Immutable; replaced as a whole.
 
+mod affinity;
 mod channel;
 mod compile;
 mod ejecting;
@@ -26,6 +27,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
+pub use affinity::AffinityTable;
 pub use channel::{CachedReader, TableReader, TableWriter, channel};
 pub use compile::Compiler;
 pub use ejecting::Ejected;

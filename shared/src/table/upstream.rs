@@ -5,7 +5,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use arc_swap::{ArcSwap, Guard};
 
 use super::{
-    Eligible, EligiblePolicy, HashTable, LimitPolicy, Placement, RateLimiter, Server, eligible::NEVER,
+    AffinityTable, Eligible, EligiblePolicy, HashTable, LimitPolicy, Placement, RateLimiter, Server,
+    eligible::NEVER,
 };
 use crate::{
     id::UpstreamId,
@@ -85,6 +86,8 @@ pub struct Upstream {
     pub hash: Option<HashTable>,
     /// Bounded loads: the most a server may have of what would be its own, in percent; 0 = no bound.
     pub balance_percent: u16,
+    /// Which server a client's cookie means; `None`: clients are not bound.
+    pub affinity: Option<AffinityTable>,
     /// Time to open a connection.
     pub connect_timeout: Duration,
     /// Time until the first byte of a response; `None` = no limit.
