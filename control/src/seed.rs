@@ -94,7 +94,8 @@ impl Seed {
         let read = || {
             let value = parse(path, &bytes(path)?)?;
             let whole = document::read(value, listener).map_err(SeedFault::Invalid)?;
-            let warnings = try_out(&whole).map_err(SeedFault::Invalid)?;
+            let mut warnings = whole.ignored.clone();
+            warnings.extend(try_out(&whole).map_err(SeedFault::Invalid)?);
             Ok((whole, warnings))
         };
         let path = path.to_owned();

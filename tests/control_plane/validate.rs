@@ -31,6 +31,13 @@ fn what_is_probably_not_meant_is_valid_and_said() {
 }
 
 #[test]
+fn what_is_said_of_listeners_is_ignored_with_a_warning() {
+    let text = "listeners: [{max_connections: 9}]\nupstreams: [{id: web, servers: ['127.0.0.1:1']}]";
+    let said = validate(text).expect(0);
+    assert!(said.err.contains("warning: /listeners/default: listeners are set by flags"), "{said:?}");
+}
+
+#[test]
 fn every_fault_of_an_invalid_file_is_a_line() {
     let said =
         validate("upstreams:\n- {id: web, severs: []}\n- {id: web, servers: ['127.0.0.1']}\n").expect(1);

@@ -36,14 +36,13 @@ impl Limiter {
     /// Keeps every caller to `rate`.
     #[must_use]
     pub fn new(rate: Rate) -> Self {
-        let interval = Duration::from_secs(1) / rate.per_second.max(1);
-        Self { interval, ahead: interval * rate.burst.max(1), idle_at: Mutex::default() }
+        Self::every(Duration::from_secs(1) / rate.per_second.max(1), rate.burst)
     }
 
-    /// Lets every caller pass once in `interval`.
+    /// Lets every caller pass `burst` times, and then once in `interval`.
     #[must_use]
-    pub fn once_in(interval: Duration) -> Self {
-        Self { interval, ahead: interval, idle_at: Mutex::default() }
+    pub fn every(interval: Duration, burst: u32) -> Self {
+        Self { interval, ahead: interval * burst.max(1), idle_at: Mutex::default() }
     }
 
     /// Counts one call of `caller`, or answers how long to wait for the next.
@@ -92,7 +91,7 @@ mod tests {
 
     #[test]
     fn once_in_an_interval_is_once() {
-        let limiter = Limiter::once_in(Duration::from_secs(60));
+        let limiter = Limiter::every(Duration::from_secs(60), 1);
         let passes = |millis| limiter.take("a", at(millis)).is_ok();
         assert_eq!(
             [0, 1, 59_999, 60_000, 60_001, 500_000].map(passes),

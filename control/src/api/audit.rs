@@ -41,8 +41,9 @@ pub(super) struct Page {
 ///
 /// Calls that changed something, were tried or were refused, newest first, for 90 days and up to 100 000 of them. A
 /// change and its record are written together. Of calls refused for there being too many (429), the first of each caller
-/// in a minute is recorded. Records beyond one a second, after the first 600, of calls that changed nothing are dropped and
-/// counted (`weir_audit_dropped_total`).
+/// in a minute is recorded. Of other calls that changed nothing there is, for each caller who is known, one record a second
+/// after the first 600; for callers who are not known, one a minute of each address after the first 20, and one in ten
+/// seconds of all of them after the first 128. What is beyond is dropped and counted (`weir_audit_dropped_total`).
 #[utoipa::path(
     get, path = "/v1/audit", tag = "access", operation_id = "listAudit",
     params(

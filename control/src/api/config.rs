@@ -53,7 +53,7 @@ pub(super) struct View {
     /// `v1`.
     #[schema(example = "v1")]
     api_version: String,
-    /// Where clients connect; set by flags and read-only here.
+    /// Where clients connect; set by flags, and ignored in what is put.
     listeners: Vec<ListenerView>,
     /// Which requests go where.
     routes: Vec<Route>,
@@ -78,7 +78,7 @@ pub(super) struct Changed {
     unchanged: bool,
     /// Everything that differs from before.
     diff: Vec<Difference>,
-    /// What is allowed and probably not meant.
+    /// What is allowed and probably not meant, or ignored.
     warnings: Vec<Warning>,
 }
 
@@ -140,6 +140,9 @@ pub(super) async fn show(api: &Api, config: Arc<Config>, format: Format) -> Resu
 /// their state. When the document has no `routes`, they stay as they are, and the catch-all route, if it is bound to
 /// nothing, is bound to the first upstream that is new. Equal content makes no revision.
 ///
+/// Listeners are set by flags: what the document says of them is checked, and what differs is ignored with a warning, so
+/// that the document of one process can be given to another.
+///
 /// A change that removes more than half of the servers of an upstream with four or more, or every upstream, is refused
 /// until `confirm` names the revision in force.
 #[utoipa::path(
@@ -172,7 +175,11 @@ pub(super) async fn replace(
     let listener = api.listener.clone();
     let whole =
         body::read_document(request, move |value| Ok(document::read(value, Some(&listener))?)).await?;
-    call.apply_whole(Change::PutConfig { whole, unnamed, confirmed }, answer).await
+    let ignored = whole.ignored.clone();
+    call.apply_whole(Change::PutConfig { whole, unnamed, confirmed }, move |applied| {
+        answer(applied, &ignored)
+    })
+    .await
 }
 
 /// Goes back to an earlier revision
@@ -209,7 +216,7 @@ pub(super) async fn roll_back(
         }
         read => read?,
     };
-    call.apply_whole(Change::RollBack { to, config, confirmed }, answer).await
+    call.apply_whole(Change::RollBack { to, config, confirmed }, |applied| answer(applied, &[])).await
 }
 
 fn rollback(value: serde_json::Value) -> Result<(Revision, Option<String>), Problem> {
@@ -234,13 +241,16 @@ fn rollback(value: serde_json::Value) -> Result<(Revision, Option<String>), Prob
     }
 }
 
-fn answer(applied: &Applied) -> Result<Answer, Problem> {
+/// What came of a change, with what was `ignored` of it.
+fn answer(applied: &Applied, ignored: &[Warning]) -> Result<Answer, Problem> {
     let revision = applied.config.revision;
+    let mut told = ignored.to_vec();
+    told.extend(warnings(&applied.config, &applied.outcome.bound_routes));
     let changed = Changed {
         revision,
         unchanged: applied.outcome.effect == Effect::Unchanged,
         diff: diff(&applied.before, &applied.config),
-        warnings: warnings(&applied.config, &applied.outcome.bound_routes),
+        warnings: told,
     };
     Ok(Answer::shows(applied, StatusCode::OK, &changed)?.with_diff().tagged(revision, applied))
 }

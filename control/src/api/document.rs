@@ -142,7 +142,9 @@ fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
             Code::CommitUnknown,
         ]);
     }
-    if is_change && *method != HttpMethod::Post {
+    let is_creation =
+        *method == HttpMethod::Post && (path.ends_with("/upstreams") || path.ends_with("/servers"));
+    if is_change && !is_creation {
         codes.push(Code::IfMatchRequired);
     }
     if has_body {

@@ -77,7 +77,7 @@ fn record(api: &Api, trail: &Trail, response: &Response) {
         Some(entry) if response.status() == StatusCode::TOO_MANY_REQUESTS => {
             api.audit.note_flood(&trail.caller(), entry, now);
         }
-        Some(entry) => api.audit.note(entry, now),
+        Some(entry) => api.audit.note(&trail.caller(), entry, now),
         None => {}
     }
 }

@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use serde::Serialize;
 use weir_shared::{
     id::{Epoch, Revision},
@@ -32,7 +32,7 @@ use crate::{
     catalog::{
         self, Applied, Mode,
         change::Change,
-        precondition::{self, IfMatch, Precondition},
+        precondition::{self, Precondition},
     },
     yaml,
 };
@@ -153,14 +153,13 @@ impl Call {
         };
         let message = params.short_text("message", MAX_MESSAGE);
         params.finish()?;
-        let if_match = match *request.method() {
-            Method::PUT | Method::PATCH | Method::DELETE => api.if_match,
-            _ => IfMatch::Optional,
-        };
         let id = request.extensions().get::<RequestId>();
         Ok(Self {
             api: Arc::clone(api),
-            precondition: Precondition { if_match, ..conditional::precondition(request.headers())? },
+            precondition: Precondition {
+                if_match: api.if_match,
+                ..conditional::precondition(request.headers())?
+            },
             preferences: Preferences::of(request.headers()),
             mode,
             message,

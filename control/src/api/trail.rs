@@ -13,7 +13,7 @@ use weir_shared::{id::Revision, time::Now};
 use super::{access, envelope::RequestId, prefer::Preferences, trial_document::MAX_MESSAGE};
 use crate::{
     access::{principal::Who, token},
-    audit::{Actor, Entry},
+    audit::{Actor, Caller, Entry},
     catalog::{
         Applied,
         change::Effect,
@@ -76,9 +76,12 @@ impl Trail {
         self.reason.get_or_init(|| reason);
     }
 
-    /// Who makes the request and from which machine, for counting.
-    pub(super) fn caller(&self) -> String {
-        format!("{} {}", self.who.get().unwrap_or(&Who::Anybody), self.machine)
+    /// Who makes the request, for counting.
+    pub(super) fn caller(&self) -> Caller {
+        match self.who.get().unwrap_or(&Who::Anybody) {
+            Who::Anybody => Caller::Stranger(self.machine.clone()),
+            known => Caller::Known(known.to_string()),
+        }
     }
 
     /// The step that records the request in the transaction of the change it makes.

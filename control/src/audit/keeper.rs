@@ -80,9 +80,13 @@ mod tests {
 
     use super::*;
     use crate::{
-        audit::{Actor, Audit},
+        audit::{Actor, Audit, Caller},
         store::{Memory, Page, RecordKind},
     };
+
+    fn known(name: &str) -> Caller {
+        Caller::Known(name.to_owned())
+    }
 
     fn entry(request_id: &str) -> Entry {
         Entry {
@@ -111,7 +115,7 @@ mod tests {
         let (audit, waiting) = Audit::new();
         let stats = Arc::clone(audit.stats());
         for number in 0..2000 {
-            audit.note(entry(&number.to_string()), Moment(0));
+            audit.note(&known("a"), entry(&number.to_string()), Moment(0));
         }
         drop(audit);
         Keeper::new(waiting, Some(store.clone()), Arc::clone(&stats)).run().await;
@@ -130,7 +134,7 @@ mod tests {
         for second in 0..120 {
             let now = Moment::from_elapsed(Duration::from_secs(second));
             for caller in ["a", "b"] {
-                audit.note_flood(caller, entry(caller), now);
+                audit.note_flood(&known(caller), entry(caller), now);
             }
         }
         drop(audit);
@@ -139,11 +143,60 @@ mod tests {
         assert_eq!((kept.len(), stats.rate_limited(), stats.dropped()), (4, 240, 0));
     }
 
+    /// What was recorded, of calls noted by `noted`, as the names of the calls.
+    async fn recorded(noted: impl FnOnce(&Audit)) -> Vec<String> {
+        let store = Arc::new(Memory::default());
+        store.initialise(Epoch("abc123".into())).await.unwrap();
+        let (audit, waiting) = Audit::new();
+        let stats = Arc::clone(audit.stats());
+        noted(&audit);
+        drop(audit);
+        Keeper::new(waiting, Some(store.clone()), stats).run().await;
+        let kept = store.records(RecordKind::Audit, Page::ALL).await.unwrap();
+        let name = |json: &str| serde_json::from_str::<Entry>(json).unwrap().request_id;
+        kept.iter().rev().map(|kept| name(&kept.json)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_do_not_keep_out_what_others_are_refused() {
+        let kept = recorded(|audit| {
+            for number in 0..20_000 {
+                audit.note(
+                    &Caller::Stranger(format!("10.0.{}", number % 5000)),
+                    entry("stranger"),
+                    Moment(0),
+                );
+                audit.note_flood(&Caller::Stranger(number.to_string()), entry("stranger"), Moment(0));
+            }
+            audit.note(&known("token:ci"), entry("ci"), Moment(0));
+            audit.note_flood(&known("token:ci"), entry("ci too often"), Moment(0));
+        })
+        .await;
+        assert_eq!(kept[128..], ["ci", "ci too often"]);
+        assert!(kept[..128].iter().all(|name| name == "stranger"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_stranger_leaves_room_for_others() {
+        let kept = recorded(|audit| {
+            for second in 0..180 {
+                let now = Moment::from_elapsed(Duration::from_secs(second));
+                audit.note(&Caller::Stranger("10.0.0.1".to_owned()), entry("noisy"), now);
+            }
+            let now = Moment::from_elapsed(Duration::from_secs(180));
+            audit.note(&Caller::Stranger("10.0.0.2".to_owned()), entry("another"), now);
+        })
+        .await;
+        let noisy = kept.iter().filter(|name| *name == "noisy").count();
+        assert_eq!(noisy, 20 + 2, "its first, and one a minute");
+        assert_eq!(kept.last().unwrap(), "another");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn without_a_store_everything_is_dropped_and_nothing_waits() {
         let (audit, waiting) = Audit::new();
         let stats = Arc::clone(audit.stats());
-        audit.note(entry("1"), Moment(0));
+        audit.note(&known("a"), entry("1"), Moment(0));
         drop(audit);
         Keeper::new(waiting, None, Arc::clone(&stats)).run().await;
         assert_eq!(stats.dropped(), 1);

@@ -3,7 +3,9 @@
 //! The record of a change is in the change's own transaction, so that neither is there without the other. Records of
 //! refused and tried calls are gathered and written a few at a time by a task of its own ([`Keeper`]): a flood of them
 //! delays no change and fills no disk, because there is a queue with an end and a rate beyond which they are only counted.
-//! Of a caller who is refused for calling too often there is one record a minute.
+//! The rate is each caller's own, and those who are not known share what all of them together may have, so that nobody
+//! without credentials keeps what others are refused out of the record. Of a caller who is refused for calling too often
+//! there is one record a minute.
 
 mod keeper;
 
@@ -34,8 +36,16 @@ use crate::{
 /// Records that wait to be written.
 const MAX_WAITING: usize = 256;
 
-/// How many refused and tried calls are recorded: at this rate, records of changes stay for weeks whatever is tried.
+/// How many refused and tried calls of each caller who is known are recorded.
 const RATE: Rate = Rate { per_second: 1, burst: 600 };
+
+/// Of each machine whose callers are not known: so many at once, and then one in [`FLOOD_INTERVAL`].
+const STRANGER_BURST: u32 = 20;
+
+/// Of all callers together who are not known: half of what may wait at once, and then one in this time. Records of changes
+/// stay for a week and more, whatever strangers try.
+const STRANGERS_INTERVAL: Duration = Duration::from_secs(10);
+const STRANGERS_BURST: u32 = 128;
 
 /// How often a caller who is refused for there being too many calls is recorded.
 const FLOOD_INTERVAL: Duration = Duration::from_secs(60);
@@ -136,12 +146,24 @@ impl Stats {
     }
 }
 
+/// Whose calls are counted together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Those of somebody who is known, by name.
+    Known(String),
+    /// Those from a machine, of callers who are not known.
+    Stranger(String),
+}
+
 /// Takes records of calls that changed nothing.
 #[derive(Debug)]
 pub struct Audit {
     queue: mpsc::Sender<Entry>,
-    limiter: Limiter,
-    floods: Limiter,
+    known: Limiter,
+    known_floods: Limiter,
+    stranger: Limiter,
+    stranger_floods: Limiter,
+    strangers: Limiter,
     stats: Arc<Stats>,
 }
 
@@ -150,8 +172,16 @@ impl Audit {
     #[must_use]
     pub fn new() -> (Self, mpsc::Receiver<Entry>) {
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
-        let floods = Limiter::once_in(FLOOD_INTERVAL);
-        (Self { queue, limiter: Limiter::new(RATE), floods, stats: Arc::default() }, waiting)
+        let audit = Self {
+            queue,
+            known: Limiter::new(RATE),
+            known_floods: Limiter::every(FLOOD_INTERVAL, 1),
+            stranger: Limiter::every(FLOOD_INTERVAL, STRANGER_BURST),
+            stranger_floods: Limiter::every(FLOOD_INTERVAL, 1),
+            strangers: Limiter::every(STRANGERS_INTERVAL, STRANGERS_BURST),
+            stats: Arc::default(),
+        };
+        (audit, waiting)
     }
 
     /// How many were not kept.
@@ -160,18 +190,35 @@ impl Audit {
         &self.stats
     }
 
-    /// Hands over `entry`, or counts it as dropped. Never waits.
-    pub fn note(&self, entry: Entry, now: Moment) {
-        if self.limiter.take("", now).is_err() || self.queue.try_send(entry).is_err() {
+    /// Hands over `entry`, a call of `caller`, or counts it as dropped. Never waits.
+    pub fn note(&self, caller: &Caller, entry: Entry, now: Moment) {
+        let is_taken = match caller {
+            Caller::Known(name) => self.known.take(name, now).is_ok(),
+            Caller::Stranger(machine) => self.stranger.take(machine, now).is_ok(),
+        };
+        if is_taken {
+            self.hand_over(caller, entry, now);
+        } else {
             self.stats.drop_some(1);
         }
     }
 
     /// Counts a call of `caller` that was refused for there being too many, and hands over the first in a minute.
-    pub fn note_flood(&self, caller: &str, entry: Entry, now: Moment) {
+    pub fn note_flood(&self, caller: &Caller, entry: Entry, now: Moment) {
         self.stats.rate_limited.fetch_add(1, Ordering::Relaxed);
-        if self.floods.take(caller, now).is_ok() {
-            self.note(entry, now);
+        let is_first = match caller {
+            Caller::Known(name) => self.known_floods.take(name, now).is_ok(),
+            Caller::Stranger(machine) => self.stranger_floods.take(machine, now).is_ok(),
+        };
+        if is_first {
+            self.hand_over(caller, entry, now);
+        }
+    }
+
+    fn hand_over(&self, caller: &Caller, entry: Entry, now: Moment) {
+        let is_too_many = matches!(caller, Caller::Stranger(_)) && self.strangers.take("", now).is_err();
+        if is_too_many || self.queue.try_send(entry).is_err() {
+            self.stats.drop_some(1);
         }
     }
 }

@@ -10,7 +10,10 @@ use weir_shared::{
     model::{Document, Listener, Route, Upstream, check},
 };
 
-use super::submitted::{self, Submitted};
+use super::{
+    submitted::{self, Submitted},
+    warning::Warning,
+};
 use crate::strict;
 
 /// Members of the document.
@@ -23,10 +26,12 @@ pub struct Whole {
     pub upstreams: Vec<Submitted<Upstream>>,
     /// The routes; `None` when the document does not speak of them.
     pub routes: Option<Vec<Route>>,
+    /// What is read and not obeyed, up to a bound.
+    pub ignored: Vec<Warning>,
 }
 
-/// Reads a whole configuration. `listener` is the one that is open, if any: it comes from flags, so that the document
-/// may repeat it and not change it.
+/// Reads a whole configuration. `listener` is the one that is open, if that is known: it comes from flags, which differ
+/// from process to process, so that what a document says of listeners is read and not obeyed.
 ///
 /// # Errors
 /// Every fault that can be told without knowing the present configuration, up to a bound.
@@ -39,18 +44,14 @@ pub fn read(value: Value, listener: Option<&Listener>) -> Result<Whole, Vec<Fiel
     };
     let mut errors = Vec::new();
     api_version(members.remove("api_version"), &root.at("api_version"), &mut errors);
-    let at = root.at("listeners");
-    for (index, value) in
-        items(members.remove("listeners"), &at, &mut errors).into_iter().flatten().enumerate()
-    {
-        read_listener(value, listener, &at.at(index), &mut errors);
-    }
+    let listeners = members.remove("listeners");
+    let ignored = read_listeners(listeners, listener, &root.at("listeners"), &mut errors);
     let routes = read_routes(members.remove("routes"), &root.at("routes"), &mut errors);
     let upstreams = read_upstreams(members.remove("upstreams"), &root.at("upstreams"), &mut errors);
     for name in members.keys().take(strict::MAX_ERRORS) {
         errors.push(strict::unknown_field(&root.at(strict::echo(name)), name, &MEMBERS));
     }
-    if errors.is_empty() { Ok(Whole { upstreams, routes }) } else { Err(errors) }
+    if errors.is_empty() { Ok(Whole { upstreams, routes, ignored }) } else { Err(errors) }
 }
 
 fn api_version(value: Option<Value>, at: &Pointer, errors: &mut Vec<FieldError>) {
@@ -130,25 +131,50 @@ fn read_routes(value: Option<Value>, at: &Pointer, errors: &mut Vec<FieldError>)
     Some(routes)
 }
 
-/// Checks what is said of a listener against the one that is open.
-fn read_listener(mut value: Value, present: Option<&Listener>, at: &Pointer, errors: &mut Vec<FieldError>) {
-    without(&mut value, "status");
-    let Some(given) = value.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>()) else {
-        errors.push(at.error(FieldErrorCode::InvalidType, "a listener is an object"));
-        return;
-    };
-    let Some(wanted) = strict::read::<Listener>(value, at, errors) else { return };
-    let Some(present) = present else { return };
-    let (wanted, present) = (fields(&wanted), fields(present));
-    for name in given {
-        let (Some(wanted), Some(present)) = (wanted.get(&name), present.get(&name)) else { continue };
-        if wanted != present {
-            let detail =
-                format!("listeners are set by flags when Weir starts; this is {present} now: leave it out");
-            let error = at.at(&name).error(FieldErrorCode::ReadOnly, detail);
-            errors.push(FieldError { value: Some(wanted.clone()), ..error });
+/// Checks what is said of listeners, and answers what of it is not so.
+fn read_listeners(
+    value: Option<Value>,
+    present: Option<&Listener>,
+    at: &Pointer,
+    errors: &mut Vec<FieldError>,
+) -> Vec<Warning> {
+    let mut ignored = Vec::new();
+    for (index, mut value) in items(value, at, errors).into_iter().flatten().enumerate() {
+        if errors.len() >= strict::MAX_ERRORS {
+            break;
+        }
+        // Observed, not configured.
+        without(&mut value, "status");
+        let said: Vec<String> = value.as_object().into_iter().flat_map(Map::keys).cloned().collect();
+        let Some(wanted) = strict::read::<Listener>(value, &at.at(index), errors) else { continue };
+        if ignored.len() < strict::MAX_ERRORS {
+            ignored.extend(
+                differing(&said, &wanted, present).map(|detail| Warning {
+                    path: format!("/listeners/{}", strict::echo(&wanted.id)),
+                    detail,
+                }),
+            );
         }
     }
+    ignored
+}
+
+/// What is `said` of a listener that is not so at the one that is `present`, in words.
+fn differing(said: &[String], wanted: &Listener, present: Option<&Listener>) -> Option<String> {
+    let Some(present) = present else {
+        return Some(
+            "listeners are set by flags when Weir starts: what is said of them here is ignored".to_owned(),
+        );
+    };
+    let (wanted, present) = (fields(wanted), fields(present));
+    let differs = |name: &&String| wanted.get(*name) != present.get(*name);
+    let kept: Vec<String> = said
+        .iter()
+        .filter(differs)
+        .filter_map(|name| Some(format!("{name} stays {}", present.get(name)?)))
+        .collect();
+    let kept = (!kept.is_empty()).then(|| kept.join(", "))?;
+    Some(format!("listeners are set by flags when Weir starts, and this is ignored: {kept}"))
 }
 
 fn fields(listener: &Listener) -> Map<String, Value> {

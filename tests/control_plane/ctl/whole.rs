@@ -3,7 +3,7 @@
 use serde_json::json;
 use tempfile::TempDir;
 use weir_tests::ctl::Ctl;
-use weir_tests::weir::Weir;
+use weir_tests::weir::{Launch, Weir};
 
 fn document(weight: u32) -> String {
     json!({
@@ -87,4 +87,17 @@ fn most_servers_go_only_when_that_is_confirmed() {
     let refused = Ctl::on(&weir, "apply -f -").stdin("{\"upstreams\":[{\"idd\":1}]}").run().expect(2);
     assert!(refused.err.contains("#/upstreams/0/idd"), "{refused:?}");
     Ctl::on(&weir, "apply -f - --confirm 1").stdin(nothing).run().assert(0);
+}
+
+#[test]
+fn where_the_state_must_be_named_it_is_the_one_found() {
+    let weir = Launch::default().arg("--require-if-match").start();
+    let text = "upstreams: [{id: web, servers: ['127.0.0.1:1', '127.0.0.1:2']}]";
+    Ctl::on(&weir, "diff -f -").stdin(text).run().assert(1);
+    Ctl::on(&weir, "apply -f -").stdin(text).run().assert(0);
+    Ctl::on(&weir, "drain web 127.0.0.1:1").run().assert(0);
+    Ctl::on(&weir, "undrain web 127.0.0.1:1").run().assert(0);
+    Ctl::on(&weir, "rollback 1").run().assert(0);
+    let stale = Ctl::on(&weir, "rollback 1 --if-match r1.x").run().expect(3);
+    assert!(stale.err.contains("412 etag_mismatch"), "{stale:?}");
 }

@@ -26,7 +26,7 @@ const MAX_FILE_BYTES: u64 = 32 << 20;
 /// Puts the configuration of a file in force.
 pub(super) async fn apply(session: &Session, args: &ApplyArgs) -> Result<Exit, CtlError> {
     let call = args.write.on(call(&args.file)?).query_if("confirm", args.confirm);
-    report(session, &session.client.send(&call).await?)?;
+    report(session, &session.client.send_naming_the_state(call).await?)?;
     Ok(Exit::Done)
 }
 
@@ -48,7 +48,7 @@ pub(super) fn report(session: &Session, answer: &Answer) -> Result<(), CtlError>
 /// Shows what `apply` would change.
 pub(super) async fn diff(session: &Session, args: &DiffArgs) -> Result<Exit, CtlError> {
     let trial = WriteArgs { dry_run: true, ..WriteArgs::default() };
-    let answer = session.client.send(&trial.on(call(&args.file)?)).await?;
+    let answer = session.client.send_naming_the_state(trial.on(call(&args.file)?)).await?;
     let paint = session.output.paint;
     session
         .output
@@ -86,9 +86,9 @@ fn warnings(document: &Value) -> String {
             Value::Object(_) => text::at(warning, "detail"),
             other => text::cell(other),
         };
-        match text::at(warning, "pointer") {
-            pointer if pointer.is_empty() => format!("warning: {detail}\n"),
-            pointer => format!("warning: {pointer}: {detail}\n"),
+        match text::at(warning, "path") {
+            path if path.is_empty() => format!("warning: {detail}\n"),
+            path => format!("warning: {path}: {detail}\n"),
         }
     };
     pages::items(document, "warnings").iter().map(warning).collect()

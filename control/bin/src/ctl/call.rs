@@ -109,10 +109,15 @@ impl Call {
         self.has(KEY)
     }
 
+    /// Whether it names the state it is made in.
+    pub(super) fn is_conditional(&self) -> bool {
+        self.has("if-match") || self.has("if-none-match")
+    }
+
     /// Whether doing it twice comes to the same as doing it once, on any server. A condition would fail the second time.
     pub(super) fn is_idempotent(&self) -> bool {
         let is_idempotent = self.method.is_idempotent() || self.method == Method::PATCH;
-        is_idempotent && !self.has("if-match") && !self.has("if-none-match")
+        is_idempotent && !self.is_conditional()
     }
 
     fn has(&self, name: &str) -> bool {

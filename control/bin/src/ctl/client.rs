@@ -111,6 +111,23 @@ impl Client {
         }
     }
 
+    /// Makes a call that is meant whatever the state, naming the one that is where the API demands that one be named. Whoever
+    /// changes it in between is not overwritten.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub(super) async fn send_naming_the_state(&self, call: Call) -> Result<Answer, CtlError> {
+        match self.send(&call).await {
+            Err(CtlError::Refused(problem))
+                if problem.code() == "if_match_required" && !call.is_conditional() =>
+            {
+                let Some(tag) = problem.current_etag() else { return Err(CtlError::Refused(problem)) };
+                self.send(&call.field("if-match", tag)).await
+            }
+            sent => sent,
+        }
+    }
+
     /// Makes a call whose answer has no end.
     ///
     /// # Errors

@@ -44,7 +44,7 @@ pub(super) async fn drain(session: &Session, args: &DrainArgs) -> Result<Exit, C
     wish.insert("then".to_owned(), args.then.word().into());
     let path = format!("{}/drain", server_path(upstream, server));
     let call = args.write.on(Call::new(Method::POST, path));
-    let answer = session.client.send(&call.json(&Value::Object(wish))).await?;
+    let answer = session.client.send_naming_the_state(call.json(&Value::Object(wish))).await?;
     let is_watched = args.wait && !answer.is_trial();
     if is_watched && session.output.format != Format::Table {
         return wait(session, args, answer).await;
@@ -71,7 +71,7 @@ pub(super) async fn undrain(
 ) -> Result<Exit, CtlError> {
     let ServerArgs { upstream, server } = server;
     let path = format!("{}/drain", server_path(upstream, server));
-    let answer = session.client.send(&write.on(Call::new(Method::DELETE, path))).await?;
+    let answer = session.client.send_naming_the_state(write.on(Call::new(Method::DELETE, path))).await?;
     session.output.changed(&answer, |document| {
         let state = text::at(document, "admin_state");
         done(&answer, document, &format!("{upstream}/{server}: {state}"), session.output.paint)

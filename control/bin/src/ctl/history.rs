@@ -52,7 +52,7 @@ pub(super) async fn roll_back(session: &Session, args: &RollbackArgs) -> Result<
     wish.insert("to".to_owned(), args.revision.into());
     let call = args.write.on(Call::new(Method::POST, "/v1/config/rollback"));
     let call = call.query_if("confirm", args.confirm).json(&Value::Object(wish));
-    let answer: Answer = session.client.send(&call).await?;
+    let answer: Answer = session.client.send_naming_the_state(call).await?;
     apply::report(session, &answer)?;
     Ok(Exit::Done)
 }

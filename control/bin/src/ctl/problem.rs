@@ -39,6 +39,11 @@ impl Problem {
         self.member("code")
     }
 
+    /// The entity tag of what is there, if it names one.
+    pub(super) fn current_etag(&self) -> Option<&str> {
+        Some(self.member("current_etag")).filter(|tag| !tag.is_empty())
+    }
+
     fn member(&self, name: &str) -> &str {
         self.document.get(name).and_then(Value::as_str).unwrap_or_default()
     }

@@ -181,7 +181,6 @@ async fn every_fault_is_named_with_its_place() {
         refused.problem(422, "validation"),
         [
             "#/api_version invalid_value",
-            "#/listeners/0/address read_only",
             "#/listeners/0/hader_timeout unknown_field",
             "#/routes/0/action/upstreams/0/weight out_of_range",
             "#/routes/0/match/path unknown_field",
@@ -211,16 +210,37 @@ async fn what_only_weir_sets_is_taken_when_true() {
     let refused = put(&api, "?prune=false", &json!({"routes": routes})).await;
     let place = "#/routes/0/action/upstreams/0/upstream unknown_reference";
     assert_eq!(refused.problem(422, "validation"), [place]);
+}
+
+#[tokio::test]
+async fn what_is_said_of_listeners_is_checked_and_ignored_with_a_warning() {
+    let api = Harness::new().await.with_web().await;
     for (listener, fault) in [
-        (json!({"address": "0.0.0.0:1"}), "#/listeners/0/address read_only"),
-        (json!({"id": "tls"}), "#/listeners/0/id read_only"),
+        (json!({"adress": "0.0.0.0:1"}), "#/listeners/0/adress unknown_field"),
+        (json!({"max_connections": "many"}), "#/listeners/0/max_connections invalid_type"),
         (json!("default"), "#/listeners/0 invalid_type"),
     ] {
         let refused = put(&api, "?prune=false", &json!({"listeners": [listener]})).await;
         assert_eq!(refused.problem(422, "validation"), [fault]);
     }
+    let mut document = api.get(CONFIG).await.json();
+    document["listeners"][0]["max_connections"] = json!(77);
+    document["listeners"][0]["address"] = json!("0.0.0.0:1");
+    document["upstreams"][0]["algorithm"] = json!("random");
+    document["listeners"].as_array_mut().unwrap().push(json!({"id": "tls"}));
+    let tried = put(&api, "?dry_run=true", &document).await;
+    let done = put(&api, "", &document).await;
+    assert_eq!((done.status.as_u16(), tried.json()), (200, done.json()));
+    assert_eq!(paths(&done), ["replace /upstreams/web/algorithm"]);
+    let warnings = done.json()["warnings"].clone();
+    let told: Vec<&str> =
+        warnings.as_array().unwrap().iter().map(|told| told["path"].as_str().unwrap()).collect();
+    assert_eq!(told, ["/listeners/default", "/listeners/tls"]);
+    let detail = warnings[0]["detail"].as_str().unwrap();
+    assert!(detail.ends_with("address stays \"0.0.0.0:8080\", max_connections stays 0"), "{detail}");
     let equal = json!({"listeners": [{"address": "0.0.0.0:8080", "idle_timeout": "75s", "status": {"bound": false}}]});
-    assert_eq!(put(&api, "?prune=false", &equal).await.json()["unchanged"], true);
+    let unchanged = put(&api, "?prune=false", &equal).await.json();
+    assert_eq!((&unchanged["unchanged"], &unchanged["warnings"]), (&json!(true), &json!([])));
 }
 
 #[tokio::test]

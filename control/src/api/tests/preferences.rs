@@ -77,6 +77,18 @@ async fn the_state_must_be_named_where_that_is_demanded() {
         refused.problem(428, "if_match_required");
         assert_eq!(refused.json()["current_etag"], tag, "{method} {path}");
     }
+    for (method, path, body) in [
+        ("POST", "/v1/upstreams/web/servers/a-1/drain", json!({})),
+        ("PUT", "/v1/config", json!({})),
+        ("POST", "/v1/config/rollback", json!({"to": 0})),
+    ] {
+        let refused = api.json(method, path, &body).await;
+        refused.problem(428, "if_match_required");
+        let dry = api.json(method, &format!("{path}?dry_run=true"), &body).await;
+        dry.problem(428, "if_match_required");
+        let state = path.strip_suffix("/drain").unwrap_or("/v1/config");
+        assert_eq!(refused.json()["current_etag"], api.get(state).await.header("etag"), "{method} {path}");
+    }
     assert_eq!(api.get("/v1/config").await.revision(), 1);
     let named = [JSON, ("if-match", tag.as_str())];
     assert_eq!(api.send("PATCH", web, &named, r#"{"algorithm":"random"}"#).await.status, 200);
@@ -84,5 +96,10 @@ async fn the_state_must_be_named_where_that_is_demanded() {
     assert_eq!(api.post("/v1/upstreams/web/servers", json!("c:1")).await.status, 201, "nothing is replaced");
     let any = [JSON, ("if-match", "*")];
     assert_eq!(api.send("DELETE", "/v1/upstreams/new", &any, "").await.status, 204);
+    let drain = "/v1/upstreams/web/servers/a-1/drain";
+    assert_eq!(api.send("POST", drain, &any, "{}").await.status, 202);
+    api.json("DELETE", drain, &json!({})).await.problem(428, "if_match_required");
+    assert_eq!(api.send("DELETE", drain, &any, "").await.status, 200);
+    assert_eq!(api.send("POST", "/v1/config/rollback", &any, r#"{"to": 2}"#).await.status, 200);
     api.json("DELETE", "/v1/upstreams/none", &json!({})).await.problem(404, "not_found");
 }

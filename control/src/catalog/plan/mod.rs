@@ -89,22 +89,31 @@ impl<'a> Scene<'a> {
         self.config.upstreams.get(id).ok_or_else(|| CatalogError::NotFound(format!("upstream \"{id}\"")))
     }
 
-    /// Refuses when the resource `target`, last touched as `meta` says (`None`: not there), is not as demanded.
+    /// Refuses when the resource `target`, last touched as `meta` says (`None`: not there), which is to be replaced,
+    /// changed or deleted, is not as demanded, or when its state must be named and is not.
     fn demand(
         &self,
         target: Target,
         revision: Option<weir_shared::id::Revision>,
     ) -> Result<(), CatalogError> {
-        let current = revision.map(|revision| tag(revision, &self.config.epoch));
-        let config = Arc::clone(self.config);
-        if self.precondition.holds(current.as_deref()) {
-            return match current {
-                Some(_) if self.precondition.is_missing() => {
-                    Err(CatalogError::PreconditionRequired { current: target, config })
-                }
-                Some(_) | None => Ok(()),
-            };
+        if revision.is_some() && self.precondition.is_missing() {
+            let config = Arc::clone(self.config);
+            return Err(CatalogError::PreconditionRequired { current: target, config });
         }
+        self.demand_place(target, revision)
+    }
+
+    /// The same for the place `target` in which something new is made: its state may be named.
+    fn demand_place(
+        &self,
+        target: Target,
+        revision: Option<weir_shared::id::Revision>,
+    ) -> Result<(), CatalogError> {
+        let current = revision.map(|revision| tag(revision, &self.config.epoch));
+        if self.precondition.holds(current.as_deref()) {
+            return Ok(());
+        }
+        let config = Arc::clone(self.config);
         Err(CatalogError::PreconditionFailed { current: current.map(|_| target), config })
     }
 

@@ -30,7 +30,7 @@ pub(super) fn add(
     shape: Shape,
 ) -> Result<Plan, CatalogError> {
     let before = scene.upstream(upstream)?;
-    scene.demand(Target::Upstream(upstream.to_owned()), Some(before.meta.revision))?;
+    scene.demand_place(Target::Upstream(upstream.to_owned()), Some(before.meta.revision))?;
     let mut wanted = submitted.value.clone();
     ids::fill(&mut wanted, &before.servers);
     let index = Index::new(&before.servers, &wanted);

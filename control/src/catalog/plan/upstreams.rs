@@ -24,7 +24,7 @@ pub(super) fn create(
 ) -> Result<Plan, CatalogError> {
     let id = &submitted.value.id;
     let present = scene.config.upstreams.get(id.as_str());
-    scene.demand(Target::Upstreams, Some(scene.config.revision))?;
+    scene.demand_place(Target::Upstreams, Some(scene.config.revision))?;
     if let Some(record) = present {
         if naming == Naming::Default {
             let detail = format!("there is an upstream \"{id}\" already: give this one a name of its own");
