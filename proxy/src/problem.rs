@@ -63,11 +63,9 @@ pub(crate) fn raw(status: StatusCode, error: ProxyError) -> Bytes {
 fn body(error: ProxyError, request_id: &str) -> Bytes {
     let status = error.status();
     let detail = match error {
-        ProxyError::NoUpstream => {
-            "No upstream is configured. Add one: curl --json '{\"servers\":[\"127.0.0.1:3001\"]}' \
-             http://localhost:9900/v1/upstreams"
-                .to_owned()
-        }
+        ProxyError::NoUpstream => "No upstream is configured. Add one at the admin address: \
+             curl --json '{\"servers\":[\"127.0.0.1:3001\"]}' http://ADMIN/v1/upstreams"
+            .to_owned(),
         other => other.to_string(),
     };
     let mut problem = serde_json::json!({

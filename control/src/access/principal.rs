@@ -107,4 +107,10 @@ impl Principal {
     pub fn may(&self, need: Need, upstream: Option<&str>) -> bool {
         self.scopes.iter().any(|scope| scope.meets(need, upstream))
     }
+
+    /// Whether this one may do what asks for `need` to some upstream at least.
+    #[must_use]
+    pub fn may_somewhere(&self, need: Need) -> bool {
+        self.scopes.iter().any(|scope| scope.meets(need, None) || scope.meets(need, scope.upstream()))
+    }
 }

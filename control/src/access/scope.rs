@@ -108,6 +108,19 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// The one upstream it is about; `None`: all, or none in particular.
+    #[must_use]
+    pub fn upstream(&self) -> Option<&str> {
+        match self {
+            Self::ServersWrite(Reach::Upstream(upstream)) | Self::DrainWrite(Reach::Upstream(upstream)) => {
+                Some(upstream)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A text that is no scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a scope: use {WORDS}")]

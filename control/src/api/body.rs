@@ -109,6 +109,11 @@ async fn bytes(request: Request<Body>, expect: Expect, most: usize) -> Result<By
 }
 
 fn parse(bytes: &[u8]) -> Result<Value, Problem> {
+    // RFC 8259 §8.1 forbids to send it.
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        let detail = "The body begins with a byte order mark (EF BB BF), which is not JSON: leave it out.";
+        return Err(Problem::new(Code::MalformedJson, detail));
+    }
     json::parse(bytes)
         .map_err(|error| Problem::new(Code::MalformedJson, format!("The body is not JSON: {error}.")))
 }

@@ -20,6 +20,7 @@ use super::{
     body, examples,
     params::Params,
     problem::Problem,
+    refusal::MAX_NAMED,
     reply::{self, Call},
     trial_document::MAX_MESSAGE,
 };
@@ -143,8 +144,9 @@ pub(super) async fn show(api: &Api, config: Arc<Config>, format: Format) -> Resu
 /// Listeners are set by flags: what the document says of them is checked, and what differs is ignored with a warning, so
 /// that the document of one process can be given to another.
 ///
-/// A change that removes more than half of the servers of an upstream with four or more, or every upstream, is refused
-/// until `confirm` names the revision in force.
+/// A change that removes more than half of the servers of an upstream with four or more, more than half of all servers
+/// where there are four or more, or every upstream, is refused until `confirm` names the revision in force. A dry run
+/// answers what it would make different, with the losses as warnings.
 #[utoipa::path(
     put, path = "/v1/config", tag = "config", operation_id = "putConfig",
     params(
@@ -245,6 +247,8 @@ fn rollback(value: serde_json::Value) -> Result<(Revision, Option<String>), Prob
 fn answer(applied: &Applied, ignored: &[Warning]) -> Result<Answer, Problem> {
     let revision = applied.config.revision;
     let mut told = ignored.to_vec();
+    let losses = applied.outcome.losses.iter().take(MAX_NAMED);
+    told.extend(losses.map(|loss| Warning::of_loss(loss, applied.before.revision)));
     told.extend(warnings(&applied.config, &applied.outcome.bound_routes));
     let changed = Changed {
         revision,

@@ -8,7 +8,7 @@ use std::{
 use axum::{
     Router,
     extract::Path,
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
     routing::get,
 };
 use http::{StatusCode, header};
@@ -262,6 +262,8 @@ async fn explain_problem(Path(code): Path<String>) -> Response {
 pub(super) fn router() -> Router<Arc<Api>> {
     let pages: Router<Arc<Api>> = SwaggerUi::new("/docs").config(Config::from("/openapi.json")).into();
     Router::new()
+        // Whoever looks at the admin address in a browser is shown what is there.
+        .route("/", get(|| async { Redirect::to("/docs/") }))
         .route("/openapi.json", get(document))
         .route("/docs/problems/{code}", get(explain_problem))
         .merge(pages)

@@ -19,9 +19,12 @@ use super::{
     stream::{Chunks, Format, OnReset, Stream},
 };
 use crate::{
-    access::{principal::Principal, scope::Need},
+    access::{
+        principal::{Principal, Who},
+        scope::Need,
+    },
     drains::DrainEvent,
-    events::{ConfigEvent, Filter, HealthEvent, Reset, Start, Topic},
+    events::{ConfigEvent, Filter, HealthEvent, Reset, Seat, Start, Topic},
     status::HealthPage,
 };
 
@@ -80,7 +83,7 @@ pub(super) struct TicketView {
 /// anew. A heartbeat comes every 15 seconds without an event. With `Accept: application/x-ndjson` each event is a line
 /// of JSON. A browser's `EventSource` identifies itself with a ticket. Changes are told to those who may read the whole
 /// configuration; who may see one upstream only names it. A stream ends when its caller's token is revoked, changed or
-/// too old.
+/// too old. At most 1000 streams are open, and 100 of each caller who has said who it is.
 #[utoipa::path(
     get, path = "/v1/events", tag = "events", operation_id = "streamEvents",
     params(
@@ -118,6 +121,7 @@ pub(super) async fn stream(State(api): State<Arc<Api>>, request: Request<Body>) 
     }
     let filter = Filter { topics: topics(&named, &caller)?, upstream };
     let start = start(request.headers(), last, since);
+    let seat = seat(&api, &caller)?;
     let store = api.catalog.store().ok().cloned();
     let consumer = api.catalog.events().listen(filter.clone(), start.clone(), store);
     let full = |error: crate::events::Full| {
@@ -128,13 +132,24 @@ pub(super) async fn stream(State(api): State<Arc<Api>>, request: Request<Body>) 
         lasting.set();
     }
     let format = Format::of(request.headers());
-    let stream = Stream::new(Arc::clone(&api), caller, consumer, format, on_reset, &start, filter.upstream);
+    let stream =
+        Stream::new(Arc::clone(&api), caller, (consumer, seat), format, on_reset, &start, filter.upstream);
     let mut response = Response::new(Body::new(Chunks::new(stream)));
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     // Proxies in between that would collect an answer before they pass it on (NGINX's name for it).
     fields.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     Ok(response)
+}
+
+/// The caller's place among all streams. Where nobody says who it is, all are alike, and only all streams are bounded.
+fn seat(api: &Api, caller: &Principal) -> Result<Option<Seat>, Problem> {
+    if caller.who == Who::Local {
+        return Ok(None);
+    }
+    api.catalog.events().seat(&caller.who.to_string()).map(Some).map_err(|error| {
+        Problem::new(Code::RateLimited, sentence(&error.to_string())).field(header::RETRY_AFTER, "10")
+    })
 }
 
 /// Who listens, and may therefore ask for a ticket.
@@ -171,14 +186,19 @@ fn start(headers: &HeaderMap, last: Option<String>, since: Option<u32>) -> Start
 /// Issues a ticket for the event stream
 ///
 /// For a browser's `EventSource`, which cannot send an `Authorization` field: it stands for the caller once, within a minute,
-/// as `GET /v1/events?ticket=`. It is worth what the caller may hear.
+/// as `GET /v1/events?ticket=`. It is worth what the caller may hear. A caller
+/// has at most 16 tickets that wait to be used, and who may hear nothing gets none.
 #[utoipa::path(
     post, path = "/v1/events/ticket", tag = "events", operation_id = "createEventTicket",
     responses((status = 200, description = "The ticket", body = TicketView))
 )]
 pub(super) async fn ticket(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
-    let ticket = api.tickets.issue(caller(&request)?).map_err(|error| {
+    let caller = caller(&request)?;
+    if !caller.may_somewhere(Need::HealthRead) && !caller.may_somewhere(Need::ConfigRead) {
+        return Err(forbidden("A ticket", Need::HealthRead));
+    }
+    let ticket = api.tickets.issue(&caller.who.to_string(), caller).map_err(|error| {
         Problem::new(Code::RateLimited, sentence(&error.to_string())).field(header::RETRY_AFTER, "10")
     })?;
     let view = TicketView { ticket: ticket.text, expires_at: ticket.expires_at };

@@ -5,7 +5,7 @@ use http::Method;
 use crate::access::{Probes, scope::Need};
 
 /// Paths shown to anybody: they say what the program is, and nothing of this one.
-const PUBLIC: [&str; 3] = ["/openapi.json", "/livez", "/readyz"];
+const PUBLIC: [&str; 4] = ["/", "/openapi.json", "/livez", "/readyz"];
 
 /// Paths shown to anybody if the operator says so.
 const PROBES: [&str; 2] = ["/healthz", "/metrics"];

@@ -71,8 +71,8 @@ fn etag(problem: Problem, name: &str, target: &Target, config: &Config) -> Probl
     }
 }
 
-/// Upstreams named in one problem; there may be thousands.
-const MAX_NAMED: usize = 100;
+/// Upstreams named in one answer; there may be thousands.
+pub(super) const MAX_NAMED: usize = 100;
 
 fn large_change(revision: Revision, losses: &[Loss]) -> Problem {
     let named = losses.iter().take(MAX_NAMED);

@@ -108,7 +108,7 @@ enum Begun {
 }
 
 async fn begin(api: &Api, request: Request) -> Result<Begun, Problem> {
-    let key = key(request.headers())?;
+    let key = owned(request.extensions().get::<Caller>(), &key(request.headers())?);
     let place = api.under_way.enter(&key).ok_or_else(|| {
         let detail = "A request with this key is under way; its outcome is not known yet.";
         Problem::new(Code::IdempotencyInFlight, detail).field(header::RETRY_AFTER, "1")
@@ -165,6 +165,11 @@ pub(super) fn remember(
         let put = |json| RecordOp::Put { kind: RecordKind::Answer, id, json, at: once.at };
         json.map(put).into_iter().collect()
     });
+}
+
+/// The name of `caller`'s `key`: what one caller calls its requests is nothing to another. A key has no line end.
+fn owned(caller: Option<&Caller>, key: &str) -> String {
+    caller.map_or_else(|| key.to_owned(), |Caller(principal)| format!("{}\n{key}", principal.who))
 }
 
 /// The key in `headers`.

@@ -16,7 +16,7 @@ use hyper::body::Frame;
 use super::Api;
 use crate::{
     access::principal::Principal,
-    events::{Consumer, EventId, Item, Start},
+    events::{Consumer, EventId, Item, Seat, Start},
     status::{HealthFormat, HealthQuery},
 };
 
@@ -103,6 +103,8 @@ pub(super) struct Stream {
     opening: Option<String>,
     /// The page of the state to be told next.
     page: Option<HealthQuery>,
+    /// The caller's place, given back at the end.
+    _seat: Option<Seat>,
 }
 
 impl Stream {
@@ -110,7 +112,7 @@ impl Stream {
     pub(super) fn new(
         api: Arc<Api>,
         caller: Principal,
-        consumer: Consumer,
+        (consumer, seat): (Consumer, Option<Seat>),
         format: Format,
         on_reset: OnReset,
         start: &Start,
@@ -121,7 +123,7 @@ impl Stream {
         let is_fresh = on_reset == OnReset::TellState && *start == Start::Present;
         let page = is_fresh.then(|| whole.clone());
         let opening = Some(format.opening(&consumer.position()));
-        Self { api, caller, consumer, format, on_reset, whole, opening, page }
+        Self { api, caller, consumer, format, on_reset, whole, opening, page, _seat: seat }
     }
 
     /// What is to be written next; `None` at the end.

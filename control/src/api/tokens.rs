@@ -95,7 +95,7 @@ pub(super) struct View {
     created_by: String,
     /// When it ends; null: never.
     expires_at: Option<Timestamp>,
-    /// Whether it has ended.
+    /// Whether it has ended. For clocks that differ, it is taken for 60 seconds longer.
     expired: bool,
     /// Until when the secret before the present one is accepted; null: there is none.
     rotating_until: Option<Timestamp>,
@@ -132,7 +132,7 @@ impl View {
             created_at: token.created_at,
             created_by: token.created_by.clone(),
             expires_at: token.expires_at,
-            expired: token.has_expired(now),
+            expired: token.expires_at.is_some_and(|at| now > at),
             rotating_until: token.keys.iter().find_map(|key: &Key| key.until),
         }
     }

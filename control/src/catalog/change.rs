@@ -9,7 +9,10 @@ use weir_shared::{
 };
 
 use super::{document::Whole, submitted::Submitted};
-use crate::drains::{Drain, DrainOutcome, StartDrain, Then};
+use crate::{
+    drains::{Drain, DrainOutcome, StartDrain, Then},
+    error::Loss,
+};
 
 /// Whether a new upstream is bound to the catch-all route when that is bound to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +188,8 @@ pub struct Outcome {
     pub servers: Vec<String>,
     /// Routes bound by the change.
     pub bound_routes: Vec<String>,
+    /// What much would be lost of, unless the caller has said that it knows.
+    pub losses: Vec<Loss>,
 }
 
 impl Change {

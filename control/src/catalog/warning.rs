@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use weir_shared::model::{AdminState, Config, UpstreamRecord};
+use weir_shared::{
+    id::Revision,
+    model::{AdminState, Config, UpstreamRecord},
+};
+
+use crate::error::Loss;
 
 /// Something that is allowed and probably not meant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -14,6 +19,15 @@ pub struct Warning {
     pub path: String,
     /// What will come of it.
     pub detail: String,
+}
+
+impl Warning {
+    /// That the change is refused until the revision in force, `confirm`, is named, for what would be lost.
+    #[must_use]
+    pub fn of_loss(Loss { upstream, removed, of }: &Loss, confirm: Revision) -> Self {
+        let detail = format!("{removed} of {of} servers would go: refused without ?confirm={confirm}");
+        Self { path: format!("/upstreams/{upstream}"), detail }
+    }
 }
 
 /// What is probably not meant in `config`. `bound` are routes that were bound because nothing was said of them.

@@ -129,6 +129,10 @@ impl Writer {
         let present = self.reader.snapshot();
         let change = self.drains.concrete(&request.change, present.config())?;
         let Plan { next, ops, outcome } = plan::plan(present.config(), &change, &request.precondition, now)?;
+        // A trial shows what would be lost, for the caller to know what it confirms.
+        if request.mode == Mode::Commit && !outcome.losses.is_empty() {
+            return Err(CatalogError::LargeChange { revision: present.revision(), losses: outcome.losses });
+        }
         let before = Arc::clone(present.config());
         let step = self.drains.step(&request.change, &outcome, (&before, &next), now);
         let applied = Applied { before, config: Arc::clone(&next), outcome, drain: step.begun() };

@@ -46,6 +46,7 @@ fn outcome(server: &str) -> Outcome {
         upstream: "web".into(),
         servers: vec![server.into()],
         bound_routes: Vec::new(),
+        losses: Vec::new(),
     }
 }
 

@@ -22,6 +22,7 @@ use weir_shared::{
 use super::{
     event::{Event, Topic},
     position::{EventId, Position},
+    seats::Seats,
 };
 use crate::store::CommitMeta;
 
@@ -85,6 +86,7 @@ pub struct Counts {
     pub(super) consumers: AtomicUsize,
     published: [AtomicU64; Topic::ALL.len()],
     pub(super) resets: AtomicU64,
+    pub(super) seats: Seats,
 }
 
 impl Counts {

@@ -14,6 +14,7 @@ mod observer;
 #[cfg(test)]
 mod observer_tests;
 mod position;
+mod seats;
 #[cfg(test)]
 mod tests;
 pub mod tickets;
@@ -24,3 +25,4 @@ pub use event::{ConfigEvent, Event, Topic};
 pub(crate) use observer::Observer;
 pub use observer::{HealthEvent, ServerTurn, UpstreamTurn};
 pub use position::{EventId, Position};
+pub use seats::{MAX_OF_ONE, Seat, TooManyOfOne};

@@ -21,6 +21,9 @@ pub const LIFETIME: Duration = Duration::from_secs(60);
 /// Tickets that wait to be used. Further ones are refused until one is used or too old.
 pub const MAX_TICKETS: usize = 4096;
 
+/// Tickets of one caller that wait to be used.
+pub const MAX_OF_ONE: usize = 16;
+
 /// Issues and takes tickets that stand for a `P`.
 #[derive(Debug)]
 pub struct Tickets<P> {
@@ -32,6 +35,8 @@ pub struct Tickets<P> {
 #[derive(Debug)]
 struct Held<P> {
     principal: P,
+    /// The name of the caller.
+    owner: String,
     until: Moment,
 }
 
@@ -46,8 +51,14 @@ pub struct Ticket {
 
 /// Too many tickets wait to be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{MAX_TICKETS} tickets wait to be used already")]
-pub struct TooMany;
+pub enum TooMany {
+    /// Of all callers.
+    #[error("{MAX_TICKETS} tickets wait to be used already")]
+    InAll,
+    /// Of the one who asks.
+    #[error("{MAX_OF_ONE} tickets of the caller wait to be used already")]
+    OfOne,
+}
 
 impl<P> Tickets<P> {
     /// No tickets yet.
@@ -56,20 +67,23 @@ impl<P> Tickets<P> {
         Self { clock, held: Mutex::default() }
     }
 
-    /// Issues a ticket that stands for `principal`.
+    /// Issues a ticket that stands for `principal`, whose name is `owner`.
     ///
     /// # Errors
     /// When too many wait to be used.
-    pub fn issue(&self, principal: P) -> Result<Ticket, TooMany> {
+    pub fn issue(&self, owner: &str, principal: P) -> Result<Ticket, TooMany> {
         let now = self.clock.now();
         let text = format!("{:032x}", rand::rng().random::<u128>());
-        let held = Held { principal, until: now.moment.plus(LIFETIME) };
+        let held = Held { principal, owner: owner.to_owned(), until: now.moment.plus(LIFETIME) };
         let mut all = self.lock();
         if all.len() >= MAX_TICKETS {
             all.retain(|_, held| held.until > now.moment);
         }
         if all.len() >= MAX_TICKETS {
-            return Err(TooMany);
+            return Err(TooMany::InAll);
+        }
+        if all.values().filter(|held| held.owner == owner && held.until > now.moment).count() >= MAX_OF_ONE {
+            return Err(TooMany::OfOne);
         }
         all.insert(hash(&text), held);
         Ok(Ticket { text, expires_at: now.wall.plus(LIFETIME) })
@@ -100,7 +114,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_ticket_stands_for_its_holder_once_and_for_a_minute() {
         let tickets = Tickets::new(Clock::new(Instant::now()));
-        let (first, second) = (tickets.issue("ann").unwrap(), tickets.issue("bob").unwrap());
+        let (first, second) = (tickets.issue("ann", "ann").unwrap(), tickets.issue("bob", "bob").unwrap());
         assert_ne!(first.text, second.text);
         assert_eq!(tickets.redeem(&first.text), Some("ann"));
         assert_eq!(tickets.redeem(&first.text), None);
@@ -113,11 +127,26 @@ mod tests {
     async fn tickets_are_bounded_and_old_ones_make_room() {
         let tickets = Tickets::new(Clock::new(Instant::now()));
         for number in 0..MAX_TICKETS {
-            assert!(tickets.issue(number).is_ok());
+            assert!(tickets.issue(&number.to_string(), number).is_ok());
         }
-        assert_eq!(tickets.issue(0), Err(TooMany));
+        assert_eq!(tickets.issue("0", 0), Err(TooMany::InAll));
         advance(LIFETIME).await;
-        assert!(tickets.issue(1).is_ok());
+        assert!(tickets.issue("1", 1).is_ok());
         assert_eq!(tickets.lock().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_caller_leaves_tickets_for_others() {
+        let tickets = Tickets::new(Clock::new(Instant::now()));
+        let first = tickets.issue("ann", ()).unwrap();
+        for _ in 1..MAX_OF_ONE {
+            assert!(tickets.issue("ann", ()).is_ok());
+        }
+        assert_eq!(tickets.issue("ann", ()), Err(TooMany::OfOne));
+        assert!(tickets.issue("bob", ()).is_ok());
+        assert_eq!(tickets.redeem(&first.text), Some(()));
+        assert!(tickets.issue("ann", ()).is_ok(), "one was used");
+        advance(LIFETIME).await;
+        assert!(tickets.issue("ann", ()).is_ok(), "the others are too old");
     }
 }

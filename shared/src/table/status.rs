@@ -79,6 +79,8 @@ impl ServerStatus {
         let eligible = server.is_wanted() && server.state.health.is_healthy() && !ejected;
         let detail = match reason {
             Some(Reason::Ejected) => outlier.cause(),
+            // The checks' words are about their verdict; what an operator decided has a reason of its own.
+            Some(Reason::AdminMaint | Reason::AdminDrain | Reason::WeightZero) => String::new(),
             _ => health.detail.clone(),
         };
         Self { state, reason, detail, since, eligible, health, outlier }

@@ -212,7 +212,6 @@ async fn large_bodies_are_refused_whether_announced_or_not() {
 async fn unknown_places_methods_and_parameters_are_problems_too() {
     let api = Harness::new().await.with_web().await;
     for path in [
-        "/",
         "/v1",
         "/v2/upstreams",
         "/v1/upstreams/",
@@ -304,4 +303,19 @@ async fn too_many_servers_are_refused_before_any_is_read() {
     let api = Harness::new().await;
     let answer = api.post("/v1/upstreams", json!({"servers": vec![5; 10_001]})).await;
     assert_eq!(answer.problem(422, "validation"), ["#/servers too_many"]);
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_is_named() {
+    let api = Harness::new().await;
+    let json = ("content-type", "application/json");
+    let refused = api.send("POST", "/v1/upstreams", &[json], "\u{feff}{}").await;
+    refused.problem(400, "malformed_json");
+    assert!(refused.json()["detail"].as_str().unwrap().contains("byte order mark"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_admin_address_leads_to_its_documentation() {
+    let answer = Harness::new().await.get("/").await;
+    assert_eq!((answer.status.as_u16(), answer.header("location")), (303, "/docs/"));
 }

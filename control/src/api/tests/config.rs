@@ -136,13 +136,32 @@ async fn a_wiped_template_empties_nothing() {
         assert_eq!(refused.json()["losses"][0]["upstream"], "big", "{name}");
         assert_eq!(refused.json()["confirm"], 1, "{name}");
         put(&api, "?confirm=7", &body).await.problem(409, "large_change");
-        put(&api, "?dry_run=true", &body).await.problem(409, "large_change");
+        let tried = put(&api, "?dry_run=true", &body).await.json();
+        assert_eq!(
+            tried["warnings"][0]["path"], "/upstreams/big",
+            "{name}: a trial shows what would be lost"
+        );
+        assert!(tried["warnings"][0]["detail"].as_str().unwrap().ends_with("?confirm=1"), "{tried}");
+        assert_ne!(tried["diff"], json!([]), "{name}");
         assert_eq!(put(&api, "?dry_run=true&confirm=1", &body).await.status, 200, "{name}");
         assert_eq!(put(&api, "?prune=false&dry_run=true", &json!({})).await.json()["unchanged"], true);
     }
     let half = upstreams(big(servers(0..3)), small(servers(0..1)));
     assert_eq!(put(&api, "", &half).await.status, 200, "two of five, and most of a small group");
     assert_eq!(put(&api, "?confirm=2", &json!({})).await.json()["diff"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn most_of_all_servers_do_not_go_without_a_word() {
+    let api = Harness::new().await;
+    let of = |a, b| json!({"upstreams": [{"id": "a", "servers": servers(0..a)}, {"id": "b", "servers": servers(0..b)}]});
+    put(&api, "", &of(3, 3)).await;
+    let refused = put(&api, "", &of(2, 0)).await;
+    refused.problem(409, "large_change");
+    let losses = json!([{"upstream": "b", "removed": 3, "of": 3}, {"upstream": "a", "removed": 1, "of": 3}]);
+    assert_eq!(refused.json()["losses"], losses, "four of six");
+    assert_eq!(put(&api, "", &of(0, 3)).await.status, 200, "half of them");
+    assert_eq!(put(&api, "", &of(0, 1)).await.status, 200, "two of three");
 }
 
 #[tokio::test]

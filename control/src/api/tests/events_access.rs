@@ -176,3 +176,35 @@ async fn a_stream_of_somebody_unknown_ends_once_somebody_must_be_known() {
     let told = stream.whole().await;
     assert!(!told.text.contains("event:"), "{told:?}");
 }
+
+#[tokio::test]
+async fn one_caller_leaves_streams_for_others() {
+    let (api, root, token) = closed(&["health:read"]).await;
+    let mut open = Vec::new();
+    for _ in 0..100 {
+        open.push(call(&api, &token, "GET", "/v1/events", "").await);
+    }
+    assert!(open.iter().all(|stream| stream.status() == 200));
+    let refused = call(&api, &token, "GET", "/v1/events", "").await.whole().await;
+    refused.problem(429, "rate_limited");
+    assert_eq!(refused.header("retry-after"), "10");
+    assert_eq!(call(&api, &root, "GET", "/v1/events", "").await.status(), 200);
+    open.pop();
+    assert_eq!(call(&api, &token, "GET", "/v1/events", "").await.status(), 200, "one has ended");
+}
+
+#[tokio::test]
+async fn tickets_are_for_those_who_may_hear_something() {
+    for (scope, status) in
+        [("metrics:read", 403), ("health:read", 200), ("config:read", 200), ("servers:write:web", 200)]
+    {
+        let (api, _, token) = closed(&[scope]).await;
+        let answer = call(&api, &token, "POST", "/v1/events/ticket", "").await;
+        assert_eq!(answer.status(), status, "{scope}");
+    }
+    let (api, _, token) = closed(&["health:read"]).await;
+    for _ in 0..16 {
+        assert_eq!(call(&api, &token, "POST", "/v1/events/ticket", "").await.status(), 200);
+    }
+    call(&api, &token, "POST", "/v1/events/ticket", "").await.whole().await.problem(429, "rate_limited");
+}

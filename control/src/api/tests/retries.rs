@@ -247,3 +247,21 @@ async fn a_caller_who_went_away_does_not_make_the_change_twice() {
     };
     assert_eq!((again.status.as_u16(), again.header("idempotency-replayed")), (201, "true"));
 }
+
+#[tokio::test]
+async fn callers_do_not_share_keys() {
+    let api = Harness::new().await.with_web().await;
+    let root = api.post("/v1/tokens", json!({"id": "root", "scopes": ["admin"]})).await.json();
+    let bearer = |answer: &Value| format!("Bearer {}", answer["token"].as_str().unwrap());
+    let root = bearer(&root);
+    let body = json!({"id": "ci", "scopes": ["admin"]}).to_string();
+    let ci = api.send("POST", "/v1/tokens", &[JSON, ("authorization", &root)], body).await;
+    let ci = bearer(&ci.json());
+    for (token, body) in [(&root, "\"c:1\""), (&ci, "\"d:1\"")] {
+        let fields = [JSON, ("authorization", token.as_str()), ("idempotency-key", "deploy-1")];
+        let path = "/v1/upstreams/web/servers";
+        assert_eq!(api.send("POST", path, &fields, body).await.status, 201);
+        let again = api.send("POST", path, &fields, body).await;
+        assert_eq!((again.status.as_u16(), again.header("idempotency-replayed")), (201, "true"));
+    }
+}

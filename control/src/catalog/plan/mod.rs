@@ -127,6 +127,7 @@ impl<'a> Scene<'a> {
             upstream: upstream.to_owned(),
             servers,
             bound_routes: Vec::new(),
+            losses: Vec::new(),
         };
         Plan { next: Arc::clone(self.config), ops: Vec::new(), outcome }
     }
@@ -134,7 +135,13 @@ impl<'a> Scene<'a> {
 
 fn planned(draft: Draft, effect: Effect, upstream: &str, servers: Vec<String>) -> Plan {
     let (next, ops) = draft.finish();
-    let outcome = Outcome { effect, upstream: upstream.to_owned(), servers, bound_routes: Vec::new() };
+    let outcome = Outcome {
+        effect,
+        upstream: upstream.to_owned(),
+        servers,
+        bound_routes: Vec::new(),
+        losses: Vec::new(),
+    };
     Plan { next, ops, outcome }
 }
 

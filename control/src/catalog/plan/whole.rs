@@ -1,6 +1,9 @@
 //! Plans that replace everything: a whole configuration that was submitted, or one from the history.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+};
 
 use weir_shared::{
     error::{FieldErrorCode, Pointer},
@@ -17,7 +20,8 @@ use crate::{
     error::{CatalogError, Loss, Target},
 };
 
-/// Groups smaller than this may lose any number of servers: a small group changes by halves every day.
+/// Groups smaller than this, and configurations with fewer servers in all, may lose any number of servers: what is small
+/// changes by halves every day.
 const GUARDED_SERVERS: usize = 4;
 
 /// What shall be there.
@@ -136,7 +140,7 @@ fn carry_out(
     let mut plan = planned(draft, Effect::Changed, "", Vec::new());
     plan.outcome.bound_routes = bound_routes;
     if confirmed != Some(before.revision) {
-        refuse_large(before, &plan.next)?;
+        plan.outcome.losses = losses(before, &plan.next);
     }
     Ok(plan)
 }
@@ -172,37 +176,32 @@ fn keep_routes(draft: &mut Draft, before: &Config, first_new: Option<&str>) -> V
     first_new.map(|id| draft.bind_default(id)).unwrap_or_default()
 }
 
-/// Refuses what looks like a wiped template: an upstream that loses more than half of its servers, or every upstream gone.
-/// A server at another address is another one.
-fn refuse_large(before: &Config, after: &Config) -> Result<(), CatalogError> {
+/// What looks like a wiped template: an upstream that loses more than half of its servers, more than half of all servers
+/// gone, or every upstream. A server at another address is another one. The largest loss comes first.
+fn losses(before: &Config, after: &Config) -> Vec<Loss> {
     let mut losses = Vec::new();
-    let mut is_any_kept = false;
+    let (mut gone, mut all, mut is_any_kept) = (0, 0, false);
     for (id, record) in &before.upstreams {
         let next = after.upstreams.get(id);
         is_any_kept |= next.is_some();
-        let removed = removed(record, next.map(AsRef::as_ref));
-        let of = record.servers.len();
-        if of >= GUARDED_SERVERS && removed * 2 > of {
+        let (removed, of) = (removed(record, next.map(AsRef::as_ref)), record.servers.len());
+        gone += removed;
+        all += of;
+        if removed > 0 {
             losses.push(Loss { upstream: id.to_string(), removed, of });
         }
     }
-    if !is_any_kept && losses.is_empty() {
-        let had_servers = before.upstreams.iter().filter(|(_, record)| !record.servers.is_empty());
-        losses.extend(had_servers.map(|(id, record)| {
-            let of = record.servers.len();
-            Loss { upstream: id.to_string(), removed: of, of }
-        }));
+    let is_large = |removed: usize, of: usize| of >= GUARDED_SERVERS && removed * 2 > of;
+    if is_any_kept && !is_large(gone, all) {
+        losses.retain(|loss| is_large(loss.removed, loss.of));
     }
-    if losses.is_empty() {
-        Ok(())
-    } else {
-        Err(CatalogError::LargeChange { revision: before.revision, losses })
-    }
+    losses.sort_by_key(|loss| Reverse(loss.removed));
+    losses
 }
 
 fn removed(before: &UpstreamRecord, after: Option<&UpstreamRecord>) -> usize {
     let Some(after) = after else { return before.servers.len() };
-    if std::ptr::eq(before, after) || before.servers.len() < GUARDED_SERVERS {
+    if std::ptr::eq(before, after) {
         return 0;
     }
     let kept: HashMap<&str, &str> = after
