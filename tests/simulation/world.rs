@@ -1,6 +1,11 @@
 //! The run itself: arrivals, picks, work and answers in the order of their times.
 
-use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::json;
 use weir_proxy::balance::{self, Tried};
@@ -8,11 +13,16 @@ use weir_shared::{
     id::{Epoch, Revision},
     model::{Algorithm, Document, Meta},
     state::{ServerFault, WorkerId},
-    table::{Compiler, Table, Upstream},
+    table::{BalancerNumber, Compiler, Site, Table, Upstream},
     time::{Moment, Now, Timestamp},
 };
 
-use crate::{fleet::Server, random::Random, report::Outcome, scenario::Scenario};
+use crate::{
+    fleet::Server,
+    random::Random,
+    report::Outcome,
+    scenario::{Placing, Scenario, ZONES},
+};
 
 /// What happens next. Times are whole nanoseconds, so that they order exactly.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,8 +52,12 @@ struct Request {
 struct World<'s> {
     scenario: &'s Scenario,
     tables: Vec<Table>,
+    /// Which server is which, in all tables.
+    places: HashMap<*const weir_shared::table::Server, usize>,
     servers: Vec<Server>,
     requests: Vec<Option<Request>>,
+    /// Places in `requests` that can be used again.
+    free: Vec<usize>,
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     sequence: u64,
     arrivals: Random,
@@ -56,7 +70,9 @@ struct World<'s> {
 pub(crate) fn run(scenario: &Scenario, algorithm: Algorithm, variant: &str, seed: u64) -> Outcome {
     let mut world = World {
         scenario,
-        tables: (0..scenario.balancers).map(|_| table(scenario, algorithm, variant)).collect(),
+        places: HashMap::new(),
+        free: Vec::new(),
+        tables: (0..scenario.balancers).map(|n| table(scenario, algorithm, variant, n)).collect(),
         servers: scenario.servers.iter().map(|character| Server::new(*character)).collect(),
         requests: Vec::new(),
         events: BinaryHeap::new(),
@@ -66,6 +82,10 @@ pub(crate) fn run(scenario: &Scenario, algorithm: Algorithm, variant: &str, seed
         picks: Random::new(seed + 2000),
         outcome: Outcome { by_server: vec![0; scenario.servers.len()], ..Outcome::default() },
     };
+    for table in &world.tables {
+        let servers = table.upstream("default").unwrap().servers.iter().enumerate();
+        world.places.extend(servers.map(|(place, server)| (std::ptr::from_ref(&**server), place)));
+    }
     world.push(0.0, Event::Arrive);
     let end = scenario.warm_up_ms + scenario.length_ms;
     while let Some(Reverse((at, _, event))) = world.events.pop() {
@@ -84,11 +104,23 @@ pub(crate) fn run(scenario: &Scenario, algorithm: Algorithm, variant: &str, seed
     world.outcome
 }
 
-fn table(scenario: &Scenario, algorithm: Algorithm, variant: &str) -> Table {
-    let servers: Vec<String> =
-        (0..scenario.servers.len()).map(|n| format!("10.0.{}.{}:80", n / 250, n % 250)).collect();
+/// What the `balancer`th balancer picks from.
+fn table(scenario: &Scenario, algorithm: Algorithm, variant: &str, balancer: usize) -> Table {
+    let zone = |n: usize| format!("zone-{}", n % ZONES);
+    let server = |n: usize| json!({"address": format!("10.0.{}.{}:80", n / 250, n % 250), "zone": zone(n)});
+    let servers: Vec<_> = (0..scenario.servers.len()).map(server).collect();
+    let number = |index: usize, count: usize| BalancerNumber::new(index as u32, count as u32);
+    let (site, size) = match scenario.placing {
+        Placing::Flat => (Site::default(), 0),
+        Placing::Subset(size) => (Site { zone: None, number: number(balancer, scenario.balancers) }, size),
+        Placing::Zones(size) => {
+            let count = (scenario.balancers - balancer % ZONES).div_ceil(ZONES);
+            (Site { zone: Some(zone(balancer).into()), number: number(balancer / ZONES, count) }, size)
+        }
+    };
     let mut upstream = json!({
         "id": "default", "algorithm": algorithm, "servers": servers, "health_check": {"enabled": false},
+        "subset": {"size": size},
     });
     if let Ok(serde_json::Value::Object(settings)) = serde_json::from_str(variant) {
         upstream.as_object_mut().unwrap().extend(settings);
@@ -98,8 +130,7 @@ fn table(scenario: &Scenario, algorithm: Algorithm, variant: &str) -> Table {
         server.id = server.address.replace([':', '.'], "-");
     }
     let config = document.into_config(Revision(1), Epoch("abc123".into()), Meta::default());
-    let table =
-        Compiler { workers: 1, ..Compiler::default() }.compile(Arc::new(config), None, now(0.0)).unwrap();
+    let table = Compiler { workers: 1, site }.compile(Arc::new(config), None, now(0.0)).unwrap();
     let upstream = table.upstream("default").unwrap();
     for server in &upstream.servers {
         server.state.health.assume_healthy(now(0.0));
@@ -126,15 +157,13 @@ impl World<'_> {
                 self.push(next, Event::Arrive);
                 let balancer = (self.arrivals.bits() % self.tables.len() as u64) as usize;
                 let tried = Tried::default();
-                self.requests.push(Some(Request {
-                    balancer,
-                    arrived: at,
-                    began: at,
-                    met: 0,
-                    tried,
-                    attempts: 0,
-                }));
-                self.attempt(at, self.requests.len() - 1);
+                let place = self.free.pop().unwrap_or_else(|| {
+                    self.requests.push(None);
+                    self.requests.len() - 1
+                });
+                self.requests[place] =
+                    Some(Request { balancer, arrived: at, began: at, met: 0, tried, attempts: 0 });
+                self.attempt(at, place);
             }
             Event::Done { server, request } => {
                 self.answer(at, server, request, Answer::Good);
@@ -161,8 +190,7 @@ impl World<'_> {
         request.attempts += 1;
         request.met = picked.state.in_flight.start();
         picked.state.latency.asked(now(at).moment);
-        let server =
-            upstream.servers.iter().position(|server| std::ptr::eq(server.as_ref(), picked)).unwrap();
+        let server = self.places[&std::ptr::from_ref(picked)];
         if request.arrived >= self.scenario.warm_up_ms {
             self.outcome.by_server[server] += 1;
             self.outcome.retries += usize::from(request.attempts > 1);
@@ -204,6 +232,7 @@ impl World<'_> {
             }
         }
         let request = self.requests[number].take().unwrap();
+        self.free.push(number);
         if request.arrived >= self.scenario.warm_up_ms {
             if answer == Answer::Good {
                 self.outcome.times.push(at - request.arrived);
