@@ -3,6 +3,8 @@
 
 pub mod access;
 pub mod api;
+#[cfg(test)]
+mod arbitrary;
 pub mod audit;
 pub mod catalog;
 pub mod clock;

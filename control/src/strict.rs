@@ -335,3 +335,55 @@ mod tests {
         );
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::{prelude::*, sample::select};
+    use weir_shared::model::Upstream;
+
+    use super::*;
+    use crate::arbitrary;
+
+    /// Names of fields, right and nearly right.
+    fn names() -> BoxedStrategy<String> {
+        let names = vec![
+            "id",
+            "labels",
+            "servers",
+            "address",
+            "weight",
+            "health_check",
+            "interval",
+            "algorithm",
+            "algoritm",
+            "retries",
+            "attempts",
+            "outlier_detection",
+            "connect_timeout",
+            "hash",
+            "",
+            "~/",
+            "x",
+        ];
+        select(names).prop_map(str::to_owned).boxed()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever is submitted is read as serde reads it, or there is a fault; and faults are few and short.
+        #[test]
+        fn what_is_read_without_a_fault_is_what_was_meant(value in arbitrary::json_of(names())) {
+            let mut errors = Vec::new();
+            let read = read::<Upstream>(value.clone(), &Pointer::root(), &mut errors);
+            prop_assert!(read.is_some() || !errors.is_empty());
+            prop_assert!(errors.len() <= 2 * MAX_ERRORS + 8, "{}", errors.len());
+            for error in &errors {
+                prop_assert!(error.pointer.starts_with('#') && error.detail.len() <= 4 * MAX_DETAIL, "{error:?}");
+            }
+            if errors.is_empty() {
+                prop_assert_eq!(read, serde_json::from_value::<Upstream>(value).ok());
+            }
+        }
+    }
+}

@@ -113,6 +113,20 @@ pub(crate) fn run(parts: Parts, socket: TcpListener) {
 }
 
 impl Worker {
+    /// A worker by itself, without a thread or a socket.
+    #[cfg(test)]
+    pub(crate) fn alone(config: ProxyConfig, table: Table) -> Rc<Self> {
+        let (_, reader) = weir_shared::table::channel(table);
+        Rc::new(Self::new(Parts {
+            id: WorkerId(0),
+            config: Arc::new(config),
+            state: Arc::new(ListenerState::new(1)),
+            reader,
+            control: Arc::default(),
+            places: Places::new(0),
+        }))
+    }
+
     fn new(parts: Parts) -> Self {
         let mut reader = parts.reader.cached();
         let table = Rc::new(LocalTable(Arc::clone(reader.snapshot())));

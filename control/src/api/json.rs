@@ -132,3 +132,84 @@ mod tests {
         assert!(parse(b"{\"a\":\"\xff\"}").is_err(), "not UTF-8");
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::{collection::vec, prelude::*, sample::select};
+
+    use super::*;
+    use crate::arbitrary;
+
+    const PIECES: &[&str] = &[
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"a\"",
+        "\"b\"",
+        "\"\\u0061\"",
+        "\"",
+        "\\",
+        "1",
+        "-0",
+        "1e999",
+        "0.1",
+        "1e-7",
+        "null",
+        "true",
+        " ",
+        "\n",
+        "\u{0}",
+        "\"\\ud800\"",
+        "{\"a\":",
+        "[[[[[[[[[[[[[[[[",
+        "]]]]]]]]]]]]]]]]",
+    ];
+
+    fn depth(value: &Value) -> usize {
+        match value {
+            Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+            Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_was_written_is_read_as_it_was(value in arbitrary::json()) {
+            for text in [value.to_string(), format!("{value:#}")] {
+                prop_assert_eq!(parse(text.as_bytes()).unwrap(), value.clone());
+            }
+        }
+
+        /// What another reader takes is taken alike, or refused for what that one lets pass.
+        #[test]
+        fn any_text_is_read_as_by_others_or_refused_for_a_reason(pieces in vec(select(PIECES), 0..24)) {
+            let text = pieces.concat();
+            match (parse(text.as_bytes()), serde_json::from_str::<Value>(&text)) {
+                (Ok(ours), Ok(theirs)) => {
+                    prop_assert!(depth(&ours) <= MAX_DEPTH);
+                    prop_assert_eq!(ours, theirs);
+                }
+                (Ok(ours), Err(error)) => prop_assert!(false, "{text}: {ours}, others: {error}"),
+                (Err(error), Ok(theirs)) => {
+                    let error = error.to_string();
+                    let is_deep = depth(&theirs) > MAX_DEPTH && error.contains("nested deeper");
+                    prop_assert!(is_deep || error.contains("given twice"), "{text}: {error}");
+                }
+                (Err(_), Err(_)) => {}
+            }
+        }
+
+        #[test]
+        fn a_field_that_is_there_twice_is_found(value in arbitrary::json(), name in "[a-c]{1,2}") {
+            let name = Value::from(name);
+            let text = format!("{{\"x\":{value},{name}:1,\"y\":{value},{name}:{value}}}");
+            prop_assert!(parse(text.as_bytes()).unwrap_err().to_string().contains("given twice"));
+        }
+    }
+}

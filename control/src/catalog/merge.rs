@@ -82,3 +82,69 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::{prelude::*, sample::select};
+
+    use super::*;
+    use crate::arbitrary;
+
+    /// JSON whose fields have few names, so that two of them have some in common.
+    fn value() -> impl Strategy<Value = Value> {
+        arbitrary::json_of(select(vec!["a", "b", "c"]).prop_map(str::to_owned).boxed())
+    }
+
+    /// `value` without fields that are null, which no patch can set.
+    fn without_nulls(value: Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let kept = fields.into_iter().filter(|(_, value)| !value.is_null());
+                Value::Object(kept.map(|(name, value)| (name, without_nulls(value))).collect())
+            }
+            // Arrays are replaced whole, nulls and all.
+            other => other,
+        }
+    }
+
+    /// The patch that makes `after` of `before`.
+    fn patch(before: &Value, after: &Value) -> Value {
+        let (Some(old), Some(new)) = (before.as_object(), after.as_object()) else { return after.clone() };
+        let removed =
+            old.keys().filter(|name| !new.contains_key(*name)).map(|name| (name.clone(), Value::Null));
+        let changed = new.iter().filter(|(name, value)| old.get(*name) != Some(value));
+        let changed = changed.map(|(name, value)| {
+            (name.clone(), old.get(name).map_or_else(|| value.clone(), |old| patch(old, value)))
+        });
+        Value::Object(removed.chain(changed).collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_patch_makes_the_one_of_the_other(before in value(), after in value()) {
+            let (before, after) = (without_nulls(before), without_nulls(after));
+            let patch = patch(&before, &after);
+            let mut merged = before;
+            apply(&mut merged, patch);
+            prop_assert_eq!(merged, after);
+        }
+
+        #[test]
+        fn a_patch_made_twice_is_made_once(before in value(), patch in value()) {
+            let mut once = before;
+            apply(&mut once, patch.clone());
+            let mut twice = once.clone();
+            apply(&mut twice, patch);
+            prop_assert_eq!(twice, once);
+        }
+
+        #[test]
+        fn faults_of_any_patch_are_bounded(patch in value(), current in value()) {
+            let mut errors = Vec::new();
+            unknown_nulls(&patch, &current, &Pointer::root(), &mut errors);
+            prop_assert!(errors.len() <= strict::MAX_ERRORS);
+        }
+    }
+}

@@ -5,6 +5,8 @@
 //! unhealthy, so that a restart does not send requests to the dead.
 
 mod keeper;
+#[cfg(test)]
+mod properties;
 
 use std::{
     collections::BTreeMap,
@@ -88,29 +90,33 @@ pub enum LastGoodError {
 /// # Errors
 /// When it cannot be read or is not what was written.
 pub fn read(path: &Path) -> Result<Option<LastGood>, LastGoodError> {
-    let damaged = |detail: String| LastGoodError::Damaged { path: path.to_owned(), detail };
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(LastGoodError::Unreadable { path: path.to_owned(), source }),
     };
-    let envelope: Envelope<'_> = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+    parse(&text).map(Some).map_err(|detail| LastGoodError::Damaged { path: path.to_owned(), detail })
+}
+
+/// What `text` says, or how it shows that it is not what was written.
+fn parse(text: &[u8]) -> Result<LastGood, String> {
+    let unreadable = |error: serde_json::Error| error.to_string();
+    let envelope: Envelope<'_> = serde_json::from_slice(text).map_err(unreadable)?;
     if envelope.format != FORMAT {
-        return Err(damaged(format!("its format is {}, not {FORMAT}", envelope.format)));
+        return Err(format!("its format is {}, not {FORMAT}", envelope.format));
     }
     if hash(&envelope) != envelope.hash {
-        return Err(damaged("its checksum does not match".to_owned()));
+        return Err("its checksum does not match".to_owned());
     }
-    let document: Document =
-        serde_json::from_str(envelope.config.get()).map_err(|error| damaged(error.to_string()))?;
-    let health = serde_json::from_str(envelope.health.get()).map_err(|error| damaged(error.to_string()))?;
+    let document: Document = serde_json::from_str(envelope.config.get()).map_err(unreadable)?;
+    let health = serde_json::from_str(envelope.health.get()).map_err(unreadable)?;
     let meta = Meta {
         revision: envelope.revision,
         created_at: envelope.written_at,
         updated_at: envelope.written_at,
     };
     let config = document.into_config(envelope.revision, envelope.epoch, meta);
-    Ok(Some(LastGood { config, health, written_at: envelope.written_at }))
+    Ok(LastGood { config, health, written_at: envelope.written_at })
 }
 
 /// Writes the file at `path`: wholly or not at all, and durably. Never holds more than one upstream's text in memory.
@@ -121,21 +127,7 @@ pub fn write(path: &Path, config: &Config, health: &KnownHealth, at: Timestamp) 
     let part = path.with_extension("json.part");
     let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
     let mut file = BufWriter::with_capacity(BUFFER, file);
-    let epoch = serde_json::to_string(&config.epoch)?;
-    write!(file, "{{\"format\":{FORMAT},\"epoch\":{epoch},\"revision\":{},\"hash\":\"", config.revision)?;
-    // The checksum is known at the end, and takes this place then.
-    let place = file.stream_position()?;
-    write!(file, "{:064}\",\"written_at\":\"{at}\",\"config\":", 0)?;
-    let mut hashed = Hashed { sha: Sha256::new(), file: &mut file };
-    hashed.sha.update(head(FORMAT, &config.epoch, config.revision, at).as_bytes());
-    serde_json::to_writer(&mut hashed, &Written(config))?;
-    hashed.sha.update(b"\n");
-    hashed.file.write_all(b",\"health\":")?;
-    serde_json::to_writer(&mut hashed, health)?;
-    let sum = hex(hashed.sha);
-    file.write_all(b"}")?;
-    file.seek(SeekFrom::Start(place))?;
-    file.write_all(sum.as_bytes())?;
+    compose(&mut file, config, health, at)?;
     let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
     drop(file);
@@ -144,13 +136,37 @@ pub fn write(path: &Path, config: &Config, health: &KnownHealth, at: Timestamp) 
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-/// Hashes what it writes.
-struct Hashed<'a> {
-    sha: Sha256,
-    file: &'a mut BufWriter<File>,
+/// Writes the content of the file.
+fn compose(
+    file: &mut (impl Write + Seek),
+    config: &Config,
+    health: &KnownHealth,
+    at: Timestamp,
+) -> io::Result<()> {
+    let epoch = serde_json::to_string(&config.epoch)?;
+    write!(file, "{{\"format\":{FORMAT},\"epoch\":{epoch},\"revision\":{},\"hash\":\"", config.revision)?;
+    // The checksum is known at the end, and takes this place then.
+    let place = file.stream_position()?;
+    write!(file, "{:064}\",\"written_at\":\"{at}\",\"config\":", 0)?;
+    let mut hashed = Hashed { sha: Sha256::new(), file: &mut *file };
+    hashed.sha.update(head(FORMAT, &config.epoch, config.revision, at).as_bytes());
+    serde_json::to_writer(&mut hashed, &Written(config))?;
+    hashed.sha.update(b"\n");
+    hashed.file.write_all(b",\"health\":")?;
+    serde_json::to_writer(&mut hashed, health)?;
+    let sum = hex(hashed.sha);
+    file.write_all(b"}")?;
+    file.seek(SeekFrom::Start(place))?;
+    file.write_all(sum.as_bytes())
 }
 
-impl Write for Hashed<'_> {
+/// Hashes what it writes.
+struct Hashed<'a, W> {
+    sha: Sha256,
+    file: &'a mut W,
+}
+
+impl<W: Write> Write for Hashed<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
         self.sha.update(bytes.get(..count).unwrap_or_default());

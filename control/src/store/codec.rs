@@ -110,3 +110,64 @@ fn read<T: DeserializeOwned>(object: &Object) -> Result<T, StoreError> {
         StoreError::Corrupt(format!("{} \"{}\" cannot be read: {error}", object.kind.as_str(), object.id))
     })
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::{collection::vec, prelude::*, sample::select};
+    use weir_shared::id::{Epoch, Revision};
+
+    use super::*;
+    use crate::arbitrary;
+
+    fn snapshot(revision: Revision, objects: Vec<Object>) -> Snapshot {
+        Snapshot { epoch: Epoch("abc123".into()), revision, committed_at: None, objects }
+    }
+
+    /// What a store has after `config` was put into it.
+    fn stored(config: &Config) -> Snapshot {
+        let touched = |kind: Kind, id: &str| {
+            let (upstream, server) = id.split_once('/').unwrap_or((id, ""));
+            let record = config.upstreams.get(upstream).filter(|_| kind != Kind::Route);
+            let of_server =
+                record.and_then(|record| record.server(server)).map(|server| server.meta.revision);
+            of_server.or_else(|| record.map(|record| record.meta.revision)).unwrap_or_default()
+        };
+        let object = |op| match op {
+            Op::Put { kind, id, json } => Object { touched: touched(kind, &id), kind, id, json },
+            Op::Delete { .. } => unreachable!("nothing is deleted"),
+        };
+        snapshot(config.revision, put_all(config).into_iter().map(object).collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_was_stored_is_read_as_it_was(config in arbitrary::config()) {
+            prop_assert_eq!(decode(stored(&config)).unwrap(), config);
+        }
+
+        /// A newer release may have stored more; nothing else is guessed at.
+        #[test]
+        fn any_content_is_read_or_called_corrupt(
+            objects in vec((select(vec![Kind::Upstream, Kind::Server, Kind::Route]), "[a/]{0,3}", arbitrary::json()), 0..6),
+        ) {
+            let object = |(kind, id, json): (Kind, String, serde_json::Value)| {
+                Object { kind, id, json: json.to_string(), touched: Revision(1) }
+            };
+            let read = decode(snapshot(Revision(1), objects.into_iter().map(object).collect()));
+            prop_assert!(matches!(read, Ok(_) | Err(StoreError::Corrupt(_))));
+        }
+
+        #[test]
+        fn fields_of_a_newer_release_are_left_alone(config in arbitrary::config(), value in arbitrary::json()) {
+            let mut newer = stored(&config);
+            for object in &mut newer.objects {
+                let mut json: serde_json::Value = serde_json::from_str(&object.json).unwrap();
+                json["of_tomorrow"] = value.clone();
+                object.json = json.to_string();
+            }
+            prop_assert_eq!(decode(newer).unwrap(), config);
+        }
+    }
+}

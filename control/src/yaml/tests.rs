@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::arbitrary;
 
 fn read(text: &str) -> Value {
     parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -117,37 +118,11 @@ fn block_style_is_written() {
     }
 }
 
-fn any_value() -> impl Strategy<Value = Value> {
-    let text = prop_oneof![
-        "[ -~]{0,12}",
-        "\\PC{0,8}",
-        "[0-9eE+.:x_-]{1,8}",
-        prop::sample::select(vec![
-            "null", "~", "yes", "- a", "a: b", "#", "---", "...", "\n", "\u{85}", "\u{2028}", "\u{feff}"
-        ])
-        .prop_map(str::to_owned),
-    ];
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<u64>().prop_map(Value::from),
-        text.clone().prop_map(Value::from),
-    ];
-    leaf.prop_recursive(5, 40, 5, move |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::btree_map(text.clone(), inner, 0..5)
-                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
-        ]
-    })
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_written_is_read_as_it_was(value in any_value()) {
+    fn what_is_written_is_read_as_it_was(value in arbitrary::json()) {
         let written = text(&value);
         prop_assert_eq!(parse(written.as_bytes()), Ok(value), "{}", written);
     }

@@ -50,7 +50,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(worker: &Rc<Worker>, peer: IpAddr) -> Self {
+    pub(crate) fn new(worker: &Rc<Worker>, peer: IpAddr) -> Self {
         Self {
             worker: Rc::clone(worker),
             peer,

@@ -7,6 +7,8 @@ mod connect;
 mod connection;
 mod decode;
 mod encode;
+#[cfg(test)]
+mod encode_properties;
 mod lease;
 mod outgoing;
 mod pool;

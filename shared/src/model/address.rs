@@ -123,3 +123,49 @@ mod tests {
         refused("", "missing port");
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use std::net::{Ipv4Addr, SocketAddrV4, SocketAddrV6};
+
+    use proptest::{prelude::*, sample::select};
+
+    use super::*;
+
+    fn nearly_an_address() -> impl Strategy<Value = String> {
+        let words = vec![
+            "http://", "[", "]", "::", ":", ".", "1", "0", "255", "a", "-", "_", "é", " ", "%eth0", "/", "?",
+            "@", ":80", "\0",
+        ];
+        proptest::collection::vec(select(words), 0..10).prop_map(|words| words.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn sockets_are_read_as_they_are_written(v4 in any::<u32>(), v6 in any::<u128>(), number in 1..=u16::MAX) {
+            for socket in [
+                SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::from(v4), number)),
+                SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::from(v6), number, 0, 0)),
+            ] {
+                prop_assert_eq!(Address::parse(&socket.to_string()), Ok(Address::Socket(socket)));
+            }
+        }
+
+        #[test]
+        fn names_are_read_in_lower_case(labels in "([a-zA-Z_][a-zA-Z0-9_]{0,9}\\.){0,3}[a-zA-Z]{1,9}", number in 1..=u16::MAX) {
+            let read = Address::parse(&format!("{labels}:0{number}"));
+            prop_assert_eq!(read, Ok(Address::Name { host: labels.to_lowercase().into(), port: number }));
+        }
+
+        /// Equal addresses have one text, which is read as the same address.
+        #[test]
+        fn any_text_is_an_address_with_one_text_or_refused(text in nearly_an_address()) {
+            match Address::parse(&text) {
+                Ok(address) => prop_assert_eq!(Address::parse(&address.to_string()), Ok(address)),
+                Err(hint) => prop_assert!(!hint.is_empty()),
+            }
+        }
+    }
+}

@@ -163,3 +163,118 @@ fn values<'a>(fields: &'a [httparse::Header<'_>], name: &'static str) -> impl It
     let named = fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
     named.map(|field| field.value.trim_ascii())
 }
+
+#[cfg(test)]
+mod properties {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use proptest::{
+        collection::vec,
+        prelude::*,
+        sample::{Index, select},
+    };
+    use tokio::io::ReadBuf;
+
+    use super::*;
+
+    /// A server that takes any request and answers in these pieces.
+    struct Answering(Vec<Vec<u8>>);
+
+    impl AsyncRead for Answering {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if let Some(piece) = self.0.first_mut() {
+                let taken = piece.len().min(buffer.remaining());
+                buffer.put_slice(&piece[..taken]);
+                piece.drain(..taken);
+                if piece.is_empty() {
+                    self.0.remove(0);
+                }
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Answering {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// The status, or why there is none.
+    fn outcome(bytes: &[u8], places: &[Index]) -> Result<u16, String> {
+        let mut ends: Vec<usize> = places.iter().map(|place| place.index(bytes.len() + 1)).collect();
+        ends.extend([0, bytes.len()]);
+        ends.sort_unstable();
+        let pieces = ends.windows(2).map(|ends| bytes[ends[0]..ends[1]].to_vec());
+        // A read of nothing would be the end.
+        let mut server = Answering(pieces.filter(|piece| !piece.is_empty()).collect());
+        let mut exchange = std::pin::pin!(exchange(&mut server, "GET / HTTP/1.1\r\n\r\n"));
+        match exchange.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())) {
+            Poll::Ready(outcome) => outcome.map_err(|error| format!("{:?}", error.reason())),
+            Poll::Pending => panic!("nothing is waited for"),
+        }
+    }
+
+    const PIECES: &[&str] = &[
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.0 503 \r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 101 \r\n",
+        "HTTP/1.1 20",
+        "0",
+        "HTTP/2 200\r\n",
+        "Content-Length: 5\r\n",
+        " folded\r\n",
+        ": x\r\n",
+        "\r\n",
+        "\n",
+        "\r",
+        "hello",
+        "\0",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn an_answer_means_the_same_however_it_is_cut(
+            pieces in vec(select(PIECES), 0..12), noise in vec(any::<u8>(), 0..4), places in vec(any::<Index>(), 0..8),
+        ) {
+            let bytes = [pieces.concat().as_bytes(), &noise].concat();
+            prop_assert_eq!(outcome(&bytes, &places), outcome(&bytes, &[]));
+        }
+
+        #[test]
+        fn the_status_is_that_of_the_first_final_answer(
+            interim in vec(select(vec![100, 102, 103]), 0..4), status in 200_u16..600, fields in vec("[a-z]{1,8}: [ -~]{0,20}", 0..8),
+            body in vec(any::<u8>(), 0..40), places in vec(any::<Index>(), 0..8),
+        ) {
+            let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+            let mut text: String = interim.iter().map(|status| format!("HTTP/1.1 {status} \r\n{fields}\r\n")).collect();
+            text.push_str(&format!("HTTP/1.1 {status} Any\r\n{fields}\r\n"));
+            prop_assert_eq!(outcome(&[text.as_bytes(), &body].concat(), &places), Ok(status));
+        }
+
+        #[test]
+        fn a_head_without_an_end_is_given_up(count in 0..400_usize) {
+            let text = format!("HTTP/1.1 200 OK\r\nx: {}", "a".repeat(count * 100));
+            let expected = if text.len() < MAX_HEAD_BYTES { "Reset" } else { "MalformedResponse" };
+            prop_assert_eq!(outcome(text.as_bytes(), &[]), Err(expected.to_owned()));
+        }
+    }
+}
