@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use proptest::{collection, prelude::*, sample::select};
+use proptest::{collection, prelude::*, sample::select, string::string_regex};
 use serde_json::Value;
 use weir_shared::{
     id::{Epoch, Revision, UpstreamId},
@@ -10,12 +10,17 @@ use weir_shared::{
     time::Timestamp,
 };
 
+/// Texts of a form that is read once, not for every text.
+fn matching(pattern: &str) -> impl Strategy<Value = String> + use<> {
+    string_regex(pattern).unwrap()
+}
+
 /// Texts, awkward ones among them.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
-        "[ -~]{0,12}",
-        "\\PC{0,8}",
-        "[0-9eE+.:x_-]{1,8}",
+        matching("[ -~]{0,12}"),
+        matching("\\PC{0,8}"),
+        matching("[0-9eE+.:x_-]{1,8}"),
         select(vec![
             "null", "~", "yes", "- a", "a: b", "#", "---", "...", "\n", "\u{85}", "\u{2028}", "\u{feff}",
             "\0"
@@ -57,9 +62,9 @@ pub(crate) fn config() -> impl Strategy<Value = Config> {
     let labels = || collection::btree_map(text(), text(), 0..3);
     let state = select(vec![AdminState::Ready, AdminState::Drain, AdminState::Maint]);
     let server = (text(), any::<u16>(), state, labels(), meta.clone());
-    let servers = collection::btree_map("[a-z0-9.-]{1,8}", server, 0..5);
+    let servers = collection::btree_map(matching("[a-z0-9.-]{1,8}"), server, 0..5);
     let upstream = (text(), labels(), 0..=100_u8, servers, meta);
-    (1..1000_u64, collection::btree_map("[a-z0-9.-]{1,8}", upstream, 0..4)).prop_map(
+    (1..1000_u64, collection::btree_map(matching("[a-z0-9.-]{1,8}"), upstream, 0..4)).prop_map(
         |(revision, upstreams)| {
             let mut config = Config::empty(Epoch("abc123".into()));
             config.revision = Revision(revision);
