@@ -84,7 +84,7 @@ pub(crate) fn config() -> impl Strategy<Value = Config> {
                     Arc::new(ServerRecord { server, meta })
                 });
                 let record = UpstreamRecord { spec, meta, servers: servers.collect() };
-                config.upstreams.insert(UpstreamId::new(&id), Arc::new(record));
+                config.upstreams.insert_mut(UpstreamId::new(&id), Arc::new(record));
             }
             config
         },

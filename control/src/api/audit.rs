@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use weir_shared::time::Timestamp;
 
 use super::{
-    Api,
+    Api, examples,
     params::Params,
     problem::{Code, Problem},
     reply,
@@ -52,7 +52,7 @@ pub(super) struct Page {
         ("actor" = Option<String>, Query, description = "Only calls of this one, as history names it.", example = "token:ci"),
         ("since" = Option<String>, Query, description = "Only calls that came at this time or later, RFC 3339.", example = "2026-11-22T21:40:00Z"),
     ),
-    responses((status = 200, description = "A page of calls", body = Page))
+    responses((status = 200, description = "A page of calls", body = Page, example = json!(examples::audit())))
 )]
 pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     let mut params = Params::of(request.uri())?;

@@ -108,7 +108,7 @@ pub(super) struct Rollback {
     responses(
         (status = 200, description = "The configuration", headers(("ETag" = String, description = "The revision")), content(
             (View = "application/json", example = json!(examples::config())),
-            (String = "application/yaml"),
+            (String = "application/yaml", example = json!(examples::config_in_yaml())),
         )),
     )
 )]

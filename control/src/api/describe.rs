@@ -1,6 +1,7 @@
 //! What operations of a kind have in common, written into their descriptions: the header fields and parameters that no
 //! handler reads by itself.
 
+use http::Method;
 use serde_json::json;
 use utoipa::{
     Modify,
@@ -19,14 +20,33 @@ pub(super) struct Common;
 
 impl Modify for Common {
     fn modify(&self, document: &mut openapi::OpenApi) {
-        for (path, item) in &mut document.paths.paths {
-            if let Some(operation) = item.get.as_mut().filter(|_| path.starts_with("/v1/")) {
+        for (path, method, operation) in operations(document) {
+            if method == Method::GET && path.starts_with("/v1/") {
                 add(operation, min_revision());
             }
-            let changes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
-            changes.into_iter().flatten().filter(|operation| is_change(operation)).for_each(describe_change);
+            if is_change(operation) {
+                describe_change(operation);
+            }
         }
     }
+}
+
+/// Every operation of `document`, with its path and method.
+pub(super) fn operations(
+    document: &mut openapi::OpenApi,
+) -> impl Iterator<Item = (&str, Method, &mut Operation)> {
+    document.paths.paths.iter_mut().flat_map(|(path, item)| {
+        let operations = [
+            (Method::GET, &mut item.get),
+            (Method::POST, &mut item.post),
+            (Method::PUT, &mut item.put),
+            (Method::PATCH, &mut item.patch),
+            (Method::DELETE, &mut item.delete),
+        ];
+        operations
+            .into_iter()
+            .filter_map(move |(method, operation)| Some((path.as_str(), method, operation.as_mut()?)))
+    })
 }
 
 /// Whether `operation` changes the configuration; everything that does can be tried.

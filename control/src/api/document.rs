@@ -11,15 +11,12 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
-use http::{StatusCode, header};
+use http::{Method, StatusCode, header};
 use serde_json::json;
 use utoipa::{
     Modify, OpenApi, ToSchema,
     openapi::{
-        self, Ref, RefOr,
-        content::ContentBuilder,
-        example::ExampleBuilder,
-        path::{HttpMethod, Operation},
+        self, Ref, RefOr, content::ContentBuilder, example::ExampleBuilder, path::Operation,
         response::ResponseBuilder,
     },
 };
@@ -99,24 +96,13 @@ struct Problems;
 
 impl Modify for Problems {
     fn modify(&self, document: &mut openapi::OpenApi) {
-        for (path, item) in &mut document.paths.paths {
-            let operations = [
-                (HttpMethod::Get, &mut item.get),
-                (HttpMethod::Post, &mut item.post),
-                (HttpMethod::Put, &mut item.put),
-                (HttpMethod::Patch, &mut item.patch),
-                (HttpMethod::Delete, &mut item.delete),
-            ];
-            for (method, operation) in operations {
-                if let Some(operation) = operation {
-                    add_problems(path, &method, operation);
-                }
-            }
+        for (path, method, operation) in describe::operations(document) {
+            add_problems(path, &method, operation);
         }
     }
 }
 
-fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
+fn add_problems(path: &str, method: &Method, operation: &mut Operation) {
     let is_change = describe::is_change(operation);
     let has_body = operation.request_body.is_some();
     let mut codes = vec![Code::MalformedRequest, Code::Forbidden, Code::RateLimited, Code::Internal];
@@ -129,7 +115,7 @@ fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
     if path.contains('{') {
         codes.push(Code::NotFound);
     }
-    if path.starts_with("/v1/") && *method == HttpMethod::Get {
+    if path.starts_with("/v1/") && *method == Method::GET {
         codes.push(Code::Behind);
     }
     if is_change {
@@ -143,7 +129,7 @@ fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
         ]);
     }
     let is_creation =
-        *method == HttpMethod::Post && (path.ends_with("/upstreams") || path.ends_with("/servers"));
+        *method == Method::POST && (path.ends_with("/upstreams") || path.ends_with("/servers"));
     if is_change && !is_creation {
         codes.push(Code::IfMatchRequired);
     }
@@ -167,43 +153,42 @@ fn add_problems(path: &str, method: &HttpMethod, operation: &mut Operation) {
 }
 
 /// What changes are answered with when something that is there stands against them.
-fn of_conflicts(path: &str, method: &HttpMethod, operation: &Operation) -> Vec<Code> {
+fn of_conflicts(path: &str, method: &Method, operation: &Operation) -> Vec<Code> {
     let mut codes = Vec::new();
-    let begins_drain = (*method == HttpMethod::Post && path.ends_with("/drain"))
-        || (*method == HttpMethod::Delete && path.ends_with("{server}"));
+    let begins_drain = (*method == Method::POST && path.ends_with("/drain"))
+        || (*method == Method::DELETE && path.ends_with("{server}"));
     if begins_drain {
         codes.push(Code::DrainUnderWay);
     }
     let is_change = describe::is_change(operation);
     if path.starts_with("/v1/config") && is_change {
         codes.push(Code::LargeChange);
-    } else if (*method == HttpMethod::Post && is_change)
-        || (*method == HttpMethod::Put && path.contains("{server}"))
+    } else if (*method == Method::POST && is_change) || (*method == Method::PUT && path.contains("{server}"))
     {
         codes.push(Code::Exists);
     }
-    if *method == HttpMethod::Delete && path.ends_with("{upstream}") {
+    if *method == Method::DELETE && path.ends_with("{upstream}") {
         codes.push(Code::InUse);
     }
     codes
 }
 
 /// What changes of tokens may be answered with, which are no changes of the configuration.
-fn of_tokens(path: &str, method: &HttpMethod) -> Vec<Code> {
-    match method {
-        HttpMethod::Get => Vec::new(),
+fn of_tokens(path: &str, method: &Method) -> Vec<Code> {
+    match *method {
+        Method::GET => Vec::new(),
         _ if !path.starts_with("/v1/tokens") => Vec::new(),
-        HttpMethod::Delete => vec![Code::StoreUnavailable, Code::CommitUnknown, Code::LastToken],
+        Method::DELETE => vec![Code::StoreUnavailable, Code::CommitUnknown, Code::LastToken],
         _ if path == "/v1/tokens" => vec![Code::StoreUnavailable, Code::CommitUnknown, Code::Exists],
         _ => vec![Code::StoreUnavailable, Code::CommitUnknown],
     }
 }
 
 /// What reads of revisions are answered with, of which not every one is there.
-fn of_history(path: &str, method: &HttpMethod) -> Vec<Code> {
+fn of_history(path: &str, method: &Method) -> Vec<Code> {
     let is_config = path.starts_with("/v1/config");
     let mut codes = Vec::new();
-    if (is_config && *method != HttpMethod::Put) || path.starts_with("/v1/revisions/{") {
+    if (is_config && *method != Method::PUT) || path.starts_with("/v1/revisions/{") {
         codes.extend([Code::NotFound, Code::RevisionGone]);
     }
     if path.starts_with("/v1/revisions") {
@@ -235,7 +220,7 @@ fn response(path: &str, codes: &[Code]) -> openapi::Response {
 /// OpenAPI 3.1, as JSON.
 #[utoipa::path(
     get, path = "/openapi.json", tag = "operations", operation_id = "getOpenApi",
-    responses((status = 200, description = "The document", body = Object))
+    responses((status = 200, description = "The document", body = Object, example = json!({"openapi": "3.1.0", "info": {"title": "Weir", "version": "0.1.0"}, "paths": {}})))
 )]
 async fn document() -> Response {
     static TEXT: LazyLock<String> = LazyLock::new(text);
@@ -248,14 +233,18 @@ async fn document() -> Response {
 #[utoipa::path(
     get, path = "/docs/problems/{code}", tag = "operations", operation_id = "getProblem",
     params(("code" = String, Path, description = "Code of the problem", example = "validation")),
-    responses((status = 200, description = "What it means and what to do", body = String, content_type = "text/plain"))
+    responses((status = 200, description = "What it means and what to do", body = String, content_type = "text/plain", example = json!(explanation(Code::Validation))))
 )]
 async fn explain_problem(Path(code): Path<String>) -> Response {
     let Some(code) = Code::ALL.into_iter().find(|known| known.as_str() == code) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let text = format!("{} ({}, {})\n\n{}\n", code.title(), code.status(), code.as_str(), code.advice());
-    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], explanation(code)).into_response()
+}
+
+/// What `code` means and what to do.
+fn explanation(code: Code) -> String {
+    format!("{} ({}, {})\n\n{}\n", code.title(), code.status(), code.as_str(), code.advice())
 }
 
 /// Serves the description, as JSON and to be clicked through. All of it is in the binary.

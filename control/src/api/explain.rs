@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{Request, StatusCode};
 
-use super::{Api, params::Params, problem::Problem, reply, servers::no_server};
+use super::{Api, examples, params::Params, problem::Problem, reply, servers::no_server};
 use crate::status::explain::view::Explanation;
 
 /// Explains why a server gets requests, or does not
@@ -22,7 +22,7 @@ use crate::status::explain::view::Explanation;
         ("upstream" = String, Path, description = "Id of the upstream", example = "web"),
         ("server" = String, Path, description = "Id or address of the server", example = "10.0.0.7-8080"),
     ),
-    responses((status = 200, description = "The explanation", body = Explanation))
+    responses((status = 200, description = "The explanation", body = Explanation, example = json!(examples::explanation())))
 )]
 pub(super) async fn server(
     State(api): State<Arc<Api>>,

@@ -9,7 +9,9 @@ use axum::{
 };
 use http::{Request, StatusCode};
 
-use super::{Api, params::Params, problem::Problem, reply, servers::no_server, upstreams::not_found};
+use super::{
+    Api, examples, params::Params, problem::Problem, reply, servers::no_server, upstreams::not_found,
+};
 use crate::status::{HealthPage, HealthQuery, ServerHealth, UpstreamHealth};
 
 /// Reads the health of everything
@@ -18,7 +20,7 @@ use crate::status::{HealthPage, HealthQuery, ServerHealth, UpstreamHealth};
 #[utoipa::path(
     get, path = "/v1/health", tag = "health", operation_id = "getHealth",
     params(HealthQuery),
-    responses((status = 200, description = "The health of what was asked for", body = HealthPage))
+    responses((status = 200, description = "The health of what was asked for", body = HealthPage, example = json!(examples::health())))
 )]
 pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     let mut params = Params::of(request.uri())?;
@@ -40,7 +42,7 @@ pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) ->
 #[utoipa::path(
     get, path = "/v1/upstreams/{upstream}/health", tag = "health", operation_id = "getUpstreamHealth",
     params(("upstream" = String, Path, description = "Id of the upstream", example = "web")),
-    responses((status = 200, description = "The health of the upstream", body = UpstreamHealth))
+    responses((status = 200, description = "The health of the upstream", body = UpstreamHealth, example = json!(examples::upstream_health())))
 )]
 pub(super) async fn upstream(
     State(api): State<Arc<Api>>,
@@ -61,7 +63,7 @@ pub(super) async fn upstream(
         ("upstream" = String, Path, description = "Id of the upstream", example = "web"),
         ("server" = String, Path, description = "Id or address of the server", example = "10.0.0.7-8080"),
     ),
-    responses((status = 200, description = "The health of the server", body = ServerHealth))
+    responses((status = 200, description = "The health of the server", body = ServerHealth, example = json!(examples::server_health())))
 )]
 pub(super) async fn server(
     State(api): State<Arc<Api>>,

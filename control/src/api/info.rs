@@ -12,7 +12,9 @@ use weir_shared::{
     time::Timestamp,
 };
 
-use super::{Api, body::MAX_BODY_BYTES, envelope::MAX_IN_FLIGHT, params::Params, problem::Problem, reply};
+use super::{
+    Api, body::MAX_BODY_BYTES, envelope::MAX_IN_FLIGHT, examples, params::Params, problem::Problem, reply,
+};
 use crate::{catalog::submitted::MAX_ADDED, events::MAX_CONSUMERS, startup::Source, status::StoreView};
 
 /// The program and the process.
@@ -89,7 +91,7 @@ pub(super) struct Limits {
 /// Version, how long it has run, how the configuration is kept, and limits.
 #[utoipa::path(
     get, path = "/v1/info", tag = "operations", operation_id = "getInfo",
-    responses((status = 200, description = "The program and the process", body = Info))
+    responses((status = 200, description = "The program and the process", body = Info, example = json!(examples::info())))
 )]
 pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;

@@ -15,7 +15,7 @@ use http::{Request, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Api, params::Params, problem::Problem, reply};
+use super::{Api, examples, params::Params, problem::Problem, reply};
 use crate::{
     metrics::{self, ServerSeries, Sources},
     startup::Source,
@@ -121,7 +121,7 @@ pub(super) async fn healthz(State(api): State<Arc<Api>>) -> Response {
 /// In Prometheus's text format.
 #[utoipa::path(
     get, path = "/metrics", tag = "operations", operation_id = "getMetrics",
-    responses((status = 200, description = "The numbers", body = String, content_type = "text/plain"))
+    responses((status = 200, description = "The numbers", body = String, content_type = "text/plain", example = json!(examples::METRICS)))
 )]
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
     let text = metrics::render(&Sources {

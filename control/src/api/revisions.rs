@@ -130,7 +130,7 @@ pub(super) async fn read(
     params(("revision" = u64, Path, description = "Number of the revision", example = 42)),
     responses((status = 200, description = "The configuration", headers(("ETag" = String, description = "The revision")), content(
         (config::View = "application/json", example = json!(examples::config())),
-        (String = "application/yaml"),
+        (String = "application/yaml", example = json!(examples::config_in_yaml())),
     )))
 )]
 pub(super) async fn read_config(

@@ -16,7 +16,7 @@ use weir_shared::{
 };
 
 use super::{
-    Api,
+    Api, examples,
     params::Params,
     problem::{Code, Problem},
     reply,
@@ -79,7 +79,7 @@ impl From<&Arc<Route>> for View {
 /// There is one, `default`, which takes every request.
 #[utoipa::path(
     get, path = "/v1/routes", tag = "routes", operation_id = "listRoutes",
-    responses((status = 200, description = "All routes", body = Page))
+    responses((status = 200, description = "All routes", body = Page, example = json!(examples::routes())))
 )]
 pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;

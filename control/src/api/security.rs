@@ -10,7 +10,10 @@ use utoipa::{
     },
 };
 
-use super::permissions::{self, Demand};
+use super::{
+    describe::operations,
+    permissions::{self, Demand},
+};
 use crate::access::Probes;
 
 const BEARER: &str = "bearer";
@@ -30,19 +33,8 @@ impl Modify for Security {
             .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
-        for (path, item) in &mut document.paths.paths {
-            let operations = [
-                (Method::GET, &mut item.get),
-                (Method::POST, &mut item.post),
-                (Method::PUT, &mut item.put),
-                (Method::PATCH, &mut item.patch),
-                (Method::DELETE, &mut item.delete),
-            ];
-            for (method, operation) in operations {
-                if let Some(operation) = operation {
-                    secure(path, &method, operation);
-                }
-            }
+        for (path, method, operation) in operations(document) {
+            secure(path, &method, operation);
         }
     }
 }

@@ -94,8 +94,12 @@ pub(super) enum Added {
         ("Several" = (value = json!(["10.0.0.9:8080", {"address": "10.0.0.10:8080", "priority": 1}]))),
     )),
     responses(
-        (status = 200, description = "All were there already. An array is answered as a page.", body = Added),
-        (status = 201, description = "Added. An array is answered as a page.", body = Added, headers(("Location" = String, description = "Where the one server is"), ("ETag" = String, description = "Its state"))),
+        (status = 200, description = "All were there already. An array is answered as a page.", body = Added, examples(
+            ("One" = (value = json!(examples::server()))), ("Several" = (value = json!(examples::servers())))
+        )),
+        (status = 201, description = "Added. An array is answered as a page.", body = Added, headers(("Location" = String, description = "Where the one server is"), ("ETag" = String, description = "Its state")), examples(
+            ("One" = (value = json!(examples::server()))), ("Several" = (value = json!(examples::servers())))
+        )),
     )
 )]
 pub(super) async fn create(

@@ -19,7 +19,7 @@ use weir_shared::{
 };
 
 use super::{
-    Api, access, body,
+    Api, access, body, examples,
     params::Params,
     problem::{Code, Problem, sentence},
     reply,
@@ -165,7 +165,7 @@ impl From<TokenError> for Problem {
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Most tokens in the answer. Default 100."),
         ("after" = Option<String>, Query, description = "Continues a list: the `next` of the answer before."),
     ),
-    responses((status = 200, description = "A page of tokens", body = Page))
+    responses((status = 200, description = "A page of tokens", body = Page, example = json!(examples::tokens())))
 )]
 pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     let mut params = Params::of(request.uri())?;
@@ -192,7 +192,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) ->
         ("For a pipeline" = (value = json!({"id": "ci", "scopes": ["servers:write:web"], "ttl": "720h"}))),
         ("For a dashboard" = (value = json!({"id": "grafana", "scopes": ["health:read", "metrics:read"]}))),
     )),
-    responses((status = 201, description = "Created", body = Issued, headers(("Location" = String, description = "Where it is"))))
+    responses((status = 201, description = "Created", body = Issued, headers(("Location" = String, description = "Where it is")), example = json!(examples::issued())))
 )]
 pub(super) async fn create(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
@@ -216,7 +216,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request<Body>) 
 #[utoipa::path(
     get, path = "/v1/tokens/{token}", tag = "access", operation_id = "getToken",
     params(("token" = String, Path, description = "Id of the token", example = "ci")),
-    responses((status = 200, description = "The token", body = View))
+    responses((status = 200, description = "The token", body = View, example = json!(examples::token())))
 )]
 pub(super) async fn read(
     State(api): State<Arc<Api>>,
@@ -239,7 +239,7 @@ pub(super) async fn read(
         ("token" = String, Path, description = "Id of the token", example = "ci"),
     ),
     request_body(content = Rotation, example = json!({"overlap": "1h"})),
-    responses((status = 200, description = "Changed", body = Issued))
+    responses((status = 200, description = "Changed", body = Issued, example = json!(examples::rotated())))
 )]
 pub(super) async fn rotate(
     State(api): State<Arc<Api>>,

@@ -10,7 +10,7 @@ use utoipa::{
     },
 };
 
-use super::trial::Trial;
+use super::{describe::operations, trial::Trial};
 
 /// Longest reason a caller may give for a change, in characters.
 pub(super) const MAX_MESSAGE: usize = 1000;
@@ -23,12 +23,7 @@ pub(super) struct Trials;
 
 impl Modify for Trials {
     fn modify(&self, document: &mut openapi::OpenApi) {
-        for item in document.paths.paths.values_mut() {
-            let operations = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
-            for operation in operations.into_iter().flatten() {
-                describe(operation);
-            }
-        }
+        operations(document).for_each(|(_, _, operation)| describe(operation));
     }
 }
 

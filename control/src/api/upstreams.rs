@@ -70,7 +70,7 @@ pub(super) struct PageSchema {
         ("state" = Option<String>, Query, description = "Only upstreams in one of these states, with commas between them.", example = "degraded,down"),
         ("label" = Option<String>, Query, description = "Only upstreams with this label, written `key:value`.", example = "team:shop"),
     ),
-    responses((status = 200, description = "A page of upstreams", body = PageSchema, headers(("ETag" = String, description = "The revision they are of"))))
+    responses((status = 200, description = "A page of upstreams", body = PageSchema, headers(("ETag" = String, description = "The revision they are of")), example = json!(examples::upstreams())))
 )]
 pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     let mut params = Params::of(request.uri())?;
@@ -126,7 +126,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) ->
         ("Named, with checks" = (value = json!({"id": "web", "health_check": {"path": "/healthz", "interval": "2s", "timeout": "1s"}, "servers": [{"address": "10.0.0.7:8080", "weight": 2}, "10.0.0.8:8080"]}))),
     )),
     responses(
-        (status = 201, description = "Created", body = UpstreamSchema, headers(("Location" = String, description = "Where it is"), ("ETag" = String, description = "Its state")), example = json!(examples::upstream())),
+        (status = 201, description = "Created", body = UpstreamSchema, headers(("Location" = String, description = "Where it is"), ("ETag" = String, description = "Its state")), example = json!(examples::created_upstream())),
     )
 )]
 pub(super) async fn create(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {

@@ -1,4 +1,7 @@
-//! Examples for the API's document, made from the types themselves, so that they cannot go stale.
+//! Examples for the API's document: made from the types themselves, or held to what the API answers by a test, so that they
+//! cannot go stale.
+
+mod observed;
 
 use std::sync::Arc;
 
@@ -9,7 +12,8 @@ use weir_shared::{
     time::Timestamp,
 };
 
-use super::view::{ServerView, UpstreamView};
+pub(super) use self::observed::{explanation, health, info, server_health, upstream_health};
+use super::view::{ServerView, Servers, UpstreamView};
 use crate::yaml;
 
 /// A fixed time: 2026-11-22T21:40:00.123Z.
@@ -33,11 +37,28 @@ fn record() -> UpstreamRecord {
     UpstreamRecord { spec, meta: meta(), servers: records() }
 }
 
-/// An upstream just created.
+/// An upstream.
 pub(super) fn upstream() -> Value {
-    let view =
-        UpstreamView { bound_routes: vec!["default".to_owned()], ..UpstreamView::whole(&Arc::new(record())) };
-    serde_json::to_value(view).unwrap_or_default()
+    json!(UpstreamView::whole(&Arc::new(record())))
+}
+
+/// An upstream just created, and bound.
+pub(super) fn created_upstream() -> Value {
+    json!(UpstreamView {
+        bound_routes: vec!["default".to_owned()],
+        ..UpstreamView::whole(&Arc::new(record()))
+    })
+}
+
+/// A page of upstreams.
+pub(super) fn upstreams() -> Value {
+    let view = UpstreamView { servers: Servers::Hidden, ..UpstreamView::whole(&Arc::new(record())) };
+    json!({"items": [view], "next": null, "revision": 1})
+}
+
+/// A server just added.
+pub(super) fn server() -> Value {
+    json!(records().iter().map(ServerView::from).next())
 }
 
 /// A page of servers.
@@ -114,6 +135,66 @@ pub(super) fn config() -> Value {
         "upstreams": [record().to_model()]
     })
 }
+
+/// The same in YAML.
+pub(super) fn config_in_yaml() -> String {
+    yaml::text(&config())
+}
+
+/// A page of routes.
+pub(super) fn routes() -> Value {
+    let action = json!({"upstreams": [{"upstream": "web", "weight": 100}]});
+    json!({
+        "items": [{"id": "default", "match": {}, "action": action, "status": {"state": "ok"}}], "next": null, "revision": 42
+    })
+}
+
+/// A token.
+pub(super) fn token() -> Value {
+    json!({
+        "id": "ci", "scopes": ["servers:write:web"], "description": null, "created_at": AT, "created_by": "token:ops",
+        "expires_at": AT.plus(std::time::Duration::from_secs(720 * 3600)), "expired": false, "rotating_until": null
+    })
+}
+
+/// A page of tokens.
+pub(super) fn tokens() -> Value {
+    json!({"items": [token()], "next": null})
+}
+
+/// A token with its secret, which is none that Weir has made.
+pub(super) fn issued() -> Value {
+    with(token(), "token", json!("weir_ci_…"))
+}
+
+/// The same after its secret was changed.
+pub(super) fn rotated() -> Value {
+    with(issued(), "rotating_until", json!(AT.plus(std::time::Duration::from_secs(3600))))
+}
+
+fn with(mut shown: Value, name: &str, value: Value) -> Value {
+    shown.as_object_mut().map(|fields| fields.insert(name.to_owned(), value));
+    shown
+}
+
+/// A page of the audit.
+pub(super) fn audit() -> Value {
+    json!({
+        "items": [{
+            "at": AT, "request_id": "4f1c0e6a9b3d4c7e8a5f2b1d0c9e8f7a", "actor": {"kind": "token", "id": "ci"},
+            "remote": "10.0.0.5:51234", "method": "POST", "path": "/v1/upstreams/web/servers", "status": 201, "code": null,
+            "reason": null, "revision_before": 41, "revision_after": 42, "dry_run": false, "message": null,
+            "changes": {"changes": [{"op": "add", "path": "/upstreams/web/servers/10.0.0.9-8080"}], "total": 1},
+            "duration_ms": 3
+        }],
+        "next": null
+    })
+}
+
+/// A few of the numbers.
+pub(super) const METRICS: &str = "\
+    # HELP weir_config_revision Configuration in force.\n# TYPE weir_config_revision gauge\nweir_config_revision 42\n\
+    # HELP weir_servers Configured servers.\n# TYPE weir_servers gauge\nweir_servers 2\n";
 
 /// Events as they are written for a browser.
 pub(super) const EVENT_STREAM: &str = "\

@@ -6,6 +6,7 @@ mod config;
 mod drains;
 mod events;
 mod events_access;
+mod examples;
 mod harness;
 mod history;
 mod observation;
