@@ -117,6 +117,7 @@ impl Worker {
     #[cfg(test)]
     pub(crate) fn alone(config: ProxyConfig, table: Table) -> Rc<Self> {
         let (_, reader) = weir_shared::table::channel(table);
+        let pressure = Arc::new(Pressure::new(config.max_memory_bytes));
         Rc::new(Self::new(Parts {
             id: WorkerId(0),
             config: Arc::new(config),
@@ -124,6 +125,9 @@ impl Worker {
             reader,
             control: Arc::default(),
             places: Places::new(0),
+            keys: RandomState::new(),
+            secret: AffinitySecret([0; 32]),
+            pressure,
         }))
     }
 

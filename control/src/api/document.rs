@@ -128,8 +128,7 @@ fn add_problems(path: &str, method: &Method, operation: &mut Operation) {
             Code::CommitUnknown,
         ]);
     }
-    let is_creation =
-        *method == Method::POST && (path.ends_with("/upstreams") || path.ends_with("/servers"));
+    let is_creation = *method == Method::POST && (path.ends_with("/upstreams") || path.ends_with("/servers"));
     if is_change && !is_creation {
         codes.push(Code::IfMatchRequired);
     }

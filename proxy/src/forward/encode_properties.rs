@@ -102,12 +102,13 @@ fn worker(trusted: &[&str]) -> Rc<Worker> {
     let config = document.into_config(Revision(1), Epoch("abc123".into()), Meta::default());
     let clock_base = Instant::now();
     let now = Clock::new(clock_base).now();
-    let table = Compiler { workers: 1 }.compile(Arc::new(config), None, now).unwrap();
+    let table = Compiler { workers: 1, ..Compiler::default() }.compile(Arc::new(config), None, now).unwrap();
     let config = ProxyConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         workers: 1,
         listener: Listener::default(),
         trusted_proxies: trusted.iter().map(|range| range.parse().unwrap()).collect(),
+        max_memory_bytes: 0,
         clock_base,
     };
     Worker::alone(config, table)
@@ -231,9 +232,10 @@ proptest! {
             let expected = if sent.lists("connection", name) { Vec::new() } else { sent.all(name) };
             prop_assert_eq!(values(&received, name), expected, "{}", name);
         }
+        // A reader drops white space at the end of a line.
         let cookies = sent.all("cookie");
         let is_joined = sent.version == Version::HTTP_2 && !cookies.is_empty();
-        prop_assert_eq!(values(&received, "cookie"), if is_joined { vec![cookies.join(&b"; "[..])] } else { cookies });
+        prop_assert_eq!(values(&received, "cookie"), if is_joined { vec![cookies.join(&b"; "[..]).trim_ascii_end().to_vec()] } else { cookies });
     }
 
     #[test]
