@@ -13,6 +13,10 @@ use weir_shared::{
 
 use super::{Sample, least_request::in_flight};
 
+/// What every answer is taken to last longer than it does, in microseconds: among servers that answer within a fraction of
+/// a millisecond, who is faster is chance, or not worth leaving the others without requests.
+const NEGLIGIBLE: f32 = 1_000.0;
+
 /// The pick; `None` when there is no candidate.
 #[expect(clippy::needless_pass_by_value, reason = "a sample is for one pick")]
 pub(super) fn pick<'u>(
@@ -33,7 +37,7 @@ pub(super) fn pick<'u>(
         let usual = measured(server).unwrap_or(typical);
         let wait = usual.max(server.state.latency.silence(now));
         // The weight is a share of what there is to do, and makes nobody faster: idle servers are equals in it.
-        wait * (in_flight(server) * weight / sample.weight(server) + 1.0)
+        (wait + NEGLIGIBLE) * (in_flight(server) * weight / sample.weight(server) + 1.0)
     })
 }
 

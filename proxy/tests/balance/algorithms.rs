@@ -1,0 +1,138 @@
+//! Who is picked when nothing is in the way.
+
+use std::{collections::HashMap, time::Duration};
+
+use crate::subject::*;
+use serde_json::json;
+use weir_proxy::balance::{self, Request, Tried};
+use weir_shared::{state::WorkerId, time::Moment};
+
+#[test]
+fn an_idle_group_is_used_by_weight_whatever_the_algorithm() {
+    for algorithm in
+        ["least_time", "peak_ewma", "least_request", "random", "round_robin", "ring_hash", "maglev"]
+    {
+        let subject = Subject::new(json!({"algorithm": algorithm}), &[1, 3, 4]);
+        let shares = subject.shares();
+        for (id, share) in [("s0", 0.125), ("s1", 0.375), ("s2", 0.5)] {
+            assert!((shares[id] - share).abs() <= bound(share), "{algorithm} {id}: {shares:?}");
+        }
+    }
+}
+
+#[test]
+fn servers_nobody_has_heard_from_are_used_evenly() {
+    for algorithm in ["least_time", "peak_ewma", "prequal"] {
+        let subject = Subject::new(json!({"algorithm": algorithm}), &[1, 1]);
+        let shares = subject.shares();
+        assert!((shares["s0"] - 0.5).abs() <= bound(0.5), "{algorithm}: {shares:?}");
+    }
+}
+
+#[test]
+fn the_fewest_requests_for_the_weight_win() {
+    let subject = Subject::new(json!({"algorithm": "least_request"}), &[1, 4]);
+    subject.work(0, 1);
+    subject.work(1, 3);
+    assert_eq!(subject.pick(), "s1");
+    subject.work(1, 2);
+    assert_eq!(subject.pick(), "s0");
+}
+
+#[test]
+fn a_bias_of_nothing_leaves_the_weight_alone() {
+    let settings = json!({"algorithm": "least_request", "comparison": {"active_request_bias": 0.0}});
+    let subject = Subject::new(settings, &[1, 4]);
+    subject.work(1, 100);
+    assert_eq!(subject.pick(), "s1");
+}
+
+#[test]
+fn time_counts_with_what_is_before_in_the_queue() {
+    for algorithm in ["least_time", "peak_ewma"] {
+        let subject = Subject::new(json!({"algorithm": algorithm}), &[1, 1]);
+        subject.answers(0, 10);
+        subject.answers(1, 50);
+        assert_eq!(subject.pick(), "s0", "{algorithm}");
+        subject.work(0, 5);
+        assert_eq!(subject.pick(), "s1", "{algorithm}");
+    }
+}
+
+/// One request after another, to servers whose times differ by nothing but chance: on average 10 ms, now once a millisecond
+/// and now every tenth of a second.
+#[test]
+fn servers_alike_but_for_chance_share_evenly() {
+    for gap in [Duration::from_millis(1), Duration::from_millis(100)] {
+        let subject = Subject::new(json!({"algorithm": "least_time"}), &[1; 4]);
+        let mut shares = HashMap::new();
+        let mut now = NOW.moment;
+        for _ in 0..20_000 {
+            now = now.plus(gap);
+            let request = Request { worker: WorkerId(0), now, key: None, random: || subject.bits() };
+            let picked = balance::pick(subject.upstream(), &Tried::default(), &request).unwrap();
+            *shares.entry(picked.id.as_str()).or_insert(0.0) += 1.0 / 20_000.0;
+            let unit = ((subject.bits() >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+            let took = Duration::from_secs_f64(-0.01 * unit.ln());
+            picked.state.latency.record(took, 0, now, Duration::from_secs(10));
+        }
+        assert!(shares.values().all(|share: &f64| (share - 0.25).abs() < 0.03), "{gap:?}: {shares:?}");
+    }
+}
+
+#[test]
+fn a_server_that_owes_answers_and_is_silent_is_left_alone() {
+    for algorithm in ["least_time", "peak_ewma"] {
+        let subject = Subject::new(json!({"algorithm": algorithm}), &[1, 1]);
+        subject.answers(0, 10);
+        subject.answers(1, 10);
+        let asked = Moment(NOW.moment.0 - 500_000);
+        subject.server(0).state.latency.asked(asked);
+        subject.work(0, 1);
+        // Fifty times what it usually takes have passed: the other is better with 40 requests before.
+        subject.work(1, 40);
+        assert_eq!(subject.pick(), "s1", "{algorithm}");
+        subject.server(0).state.latency.settled();
+        assert_eq!(subject.pick(), "s0", "{algorithm}: what is only streaming is not silent");
+    }
+}
+
+#[test]
+fn a_new_server_gets_its_share_and_no_flood() {
+    let subject = Subject::new(json!({"algorithm": "least_time"}), &[1, 1, 1]);
+    subject.answers(0, 10);
+    subject.answers(1, 10);
+    subject.work(0, 2);
+    subject.work(1, 2);
+    subject.work(2, 1);
+    assert_eq!(subject.pick(), "s2");
+    subject.work(2, 2);
+    assert_ne!(subject.pick(), "s2");
+}
+
+#[test]
+fn prequal_avoids_the_hot_and_takes_the_fastest_of_the_rest() {
+    let subject = Subject::new(json!({"algorithm": "prequal"}), &[1, 1, 1]);
+    subject.answers(0, 1);
+    subject.answers(1, 30);
+    subject.answers(2, 20);
+    assert_eq!(subject.pick(), "s0");
+    subject.work(0, 6);
+    assert_eq!(subject.pick(), "s2");
+}
+
+#[test]
+fn large_groups_are_sampled_and_still_fair() {
+    let weights = vec![1; 100];
+    for algorithm in ["least_request", "least_time", "peak_ewma", "prequal"] {
+        let subject = Subject::new(json!({"algorithm": algorithm}), &weights);
+        let shares = subject.shares();
+        assert_eq!(shares.len(), 100, "{algorithm}");
+        let most = shares.values().copied().fold(0.0, f64::max);
+        assert!(most <= 0.01 + bound(0.01), "{algorithm}: {most}");
+        // With more choices a loaded server is met less often as the only one.
+        subject.work(7, 1000);
+        let shares = subject.shares();
+        assert!(shares.get("s7").copied().unwrap_or(0.0) < 0.001, "{algorithm}: {shares:?}");
+    }
+}

@@ -1,0 +1,54 @@
+//! Picks by a key of the request.
+
+use crate::subject::*;
+use serde_json::json;
+use weir_proxy::balance::Tried;
+use weir_shared::state::{Reason, WorkerId};
+
+#[test]
+fn a_key_stays_with_its_server_and_comes_back_to_it() {
+    for algorithm in ["ring_hash", "maglev"] {
+        let subject = Subject::new(json!({"algorithm": algorithm}), &[1; 5]);
+        let home = |name: &str| subject.pick_for(subject.key(name), &Tried::default()).id.clone();
+        let before: Vec<_> = (0..200).map(|n| home(&format!("user-{n}"))).collect();
+        assert_eq!(before, (0..200).map(|n| home(&format!("user-{n}"))).collect::<Vec<_>>(), "{algorithm}");
+        let ill = subject.server(2);
+        subject.set_healthy([2], Some(Reason::ConnectRefused));
+        for (n, before) in before.iter().enumerate() {
+            let now = home(&format!("user-{n}"));
+            assert_eq!(now == *before, *before != ill.id, "{algorithm} user-{n}: {before} {now}");
+        }
+        subject.set_healthy([2], None);
+        assert_eq!(before, (0..200).map(|n| home(&format!("user-{n}"))).collect::<Vec<_>>(), "{algorithm}");
+    }
+}
+
+#[test]
+fn a_retry_of_a_key_goes_to_the_same_second_server() {
+    let subject = Subject::new(json!({"algorithm": "ring_hash"}), &[1; 5]);
+    let mut tried = Tried::default();
+    let key = subject.key("user");
+    let first = subject.pick_for(key, &tried);
+    tried.add(first);
+    let second = subject.pick_for(key, &tried);
+    assert_ne!(first.id, second.id);
+    for _ in 0..20 {
+        assert_eq!(subject.pick_for(key, &tried).id, second.id);
+    }
+}
+
+#[test]
+fn bounded_loads_send_the_surplus_of_a_hot_key_elsewhere() {
+    for algorithm in ["ring_hash", "maglev"] {
+        let settings = json!({"algorithm": algorithm, "hash": {"balance_percent": 125}});
+        let subject = Subject::new(settings, &[1; 10]);
+        for request in 0..1000_u32 {
+            let picked = subject.pick_for(subject.key("the only key"), &Tried::default());
+            picked.state.in_flight.start();
+            subject.upstream().state.in_flight.of(WorkerId(0)).add(1);
+            let most = (f64::from(request + 1) / 10.0 * 1.25).ceil();
+            let count = picked.state.in_flight.count();
+            assert!(f64::from(count) <= most, "{algorithm}: {count} of {request}");
+        }
+    }
+}
