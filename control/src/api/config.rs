@@ -144,8 +144,8 @@ pub(super) async fn show(api: &Api, config: Arc<Config>, format: Format) -> Resu
 /// Listeners are set by flags: what the document says of them is checked, and what differs is ignored with a warning, so
 /// that the document of one process can be given to another.
 ///
-/// A change that removes more than half of the servers of an upstream with four or more, more than half of all servers
-/// where there are four or more, or every upstream, is refused until `confirm` names the revision in force. A dry run
+/// A change that removes more than half of the servers of an upstream with four or more, leaves less than half as many
+/// servers in all where there were four or more, or removes every upstream, is refused until `confirm` names the revision in force. A dry run
 /// answers what it would make different, with the losses as warnings.
 #[utoipa::path(
     put, path = "/v1/config", tag = "config", operation_id = "putConfig",

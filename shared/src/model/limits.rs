@@ -40,7 +40,7 @@ pub struct Queue {
     /// Header field that says how urgent a request is: `0` (first) to `7`, or a dictionary with such a member `u`, as the
     /// field `Priority` of RFC 9218 is. Requests without it have 3. Whoever can send the field can go first, so use one
     /// that only trusted parties can set. Default none: all are alike.
-    #[schema(max_length = 255, example = "priority")]
+    #[schema(nullable, max_length = 255, example = "priority")]
     pub priority_header: Option<String>,
 }
 

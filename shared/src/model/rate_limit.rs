@@ -44,12 +44,12 @@ pub struct RateLimit {
     /// The time in which so many may come, 100ms to 24h. Default 1s.
     pub per: Span,
     /// Requests that may come at once after a pause, 1 to 1000000. Default as many as `requests`.
-    #[schema(minimum = 1, maximum = 1_000_000)]
+    #[schema(nullable, minimum = 1, maximum = 1_000_000)]
     pub burst: Option<u32>,
     /// What requests share an allowance. Default `all`.
     pub key: RateKey,
     /// Name of the header field. Needed for `header`, not allowed otherwise.
-    #[schema(max_length = 255)]
+    #[schema(nullable, max_length = 255)]
     pub header: Option<String>,
     /// Leading bits of an IPv4 address that count, 8 to 32. Default 32.
     #[schema(minimum = 8, maximum = 32)]

@@ -46,6 +46,16 @@ fn enough_events_end_it() {
     assert_eq!(events.len(), 2, "{told}");
     assert!(events.iter().all(|event| event["event"] == "config" && event["id"].is_string()), "{told}");
     assert_eq!(events[1]["data"]["revision"], 2);
-    Ctl::on(&weir, "events --topics config --since 0").closed_after(16).assert(0);
     Ctl::on(&weir, "events --topics nonsense").run().assert(2);
+}
+
+/// As with `| head -1`: more is told than a pipe holds, so that the end of the reader is noticed at once.
+#[test]
+fn a_reader_who_has_enough_ends_it() {
+    let weir = Weir::start();
+    let path = format!("/v1/upstreams?message={}", "x".repeat(200));
+    for number in 0..300 {
+        weir.api().post(&path, &serde_json::json!({ "id": format!("u{number}") })).assert(201);
+    }
+    Ctl::on(&weir, "events --topics config --since 0 -o json").closed_after(16).assert(0);
 }

@@ -176,23 +176,23 @@ fn keep_routes(draft: &mut Draft, before: &Config, first_new: Option<&str>) -> V
     first_new.map(|id| draft.bind_default(id)).unwrap_or_default()
 }
 
-/// What looks like a wiped template: an upstream that loses more than half of its servers, more than half of all servers
-/// gone, or every upstream. A server at another address is another one. The largest loss comes first.
+/// What looks like a wiped template: an upstream that loses more than half of its servers, less than half as
+/// many servers in all, or every upstream gone. A server at another address is another one. The largest loss comes first.
 fn losses(before: &Config, after: &Config) -> Vec<Loss> {
     let mut losses = Vec::new();
-    let (mut gone, mut all, mut is_any_kept) = (0, 0, false);
+    let (mut all, mut is_any_kept) = (0, false);
     for (id, record) in &before.upstreams {
         let next = after.upstreams.get(id);
         is_any_kept |= next.is_some();
         let (removed, of) = (removed(record, next.map(AsRef::as_ref)), record.servers.len());
-        gone += removed;
         all += of;
         if removed > 0 {
             losses.push(Loss { upstream: id.to_string(), removed, of });
         }
     }
     let is_large = |removed: usize, of: usize| of >= GUARDED_SERVERS && removed * 2 > of;
-    if is_any_kept && !is_large(gone, all) {
+    let left: usize = after.upstreams.values().map(|record| record.servers.len()).sum();
+    if is_any_kept && !is_large(all.saturating_sub(left), all) {
         losses.retain(|loss| is_large(loss.removed, loss.of));
     }
     losses.sort_by_key(|loss| Reverse(loss.removed));
