@@ -47,7 +47,7 @@ pub(super) struct Info {
     /// What the API can do beyond the basics.
     features: Vec<&'static str>,
     /// What one process can hold.
-    limits: Limits,
+    limits: ProcessLimits,
 }
 
 /// How the configuration is kept.
@@ -67,7 +67,7 @@ pub(super) struct StoreInfo {
 
 /// What one process can hold.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Limits {
+pub(super) struct ProcessLimits {
     /// Upstreams.
     max_upstreams: usize,
     /// Servers in one upstream.
@@ -119,7 +119,7 @@ pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) ->
             last_good_error: store.stale_copy().map(|reason| reason.to_string()),
         },
         features: vec!["dry_run", "events", "idempotency_key", "if_match", "merge_patch"],
-        limits: Limits {
+        limits: ProcessLimits {
             max_upstreams: check::MAX_UPSTREAMS,
             max_servers_per_upstream: check::MAX_SERVERS_PER_UPSTREAM,
             max_servers: check::MAX_SERVERS,
