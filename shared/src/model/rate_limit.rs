@@ -38,7 +38,7 @@ pub struct RateLimit {
     /// leaves allowances as they are. Default `default`.
     #[schema(pattern = "^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$", min_length = 1, max_length = 63)]
     pub name: String,
-    /// Requests in each `per`, 1 to 1000000.
+    /// Requests in each `per`, 1 to 1000000. Default 100.
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub requests: u32,
     /// The time in which so many may come, 100ms to 24h. Default 1s.
@@ -67,7 +67,7 @@ impl Default for RateLimit {
     fn default() -> Self {
         Self {
             name: "default".to_owned(),
-            requests: 0,
+            requests: 100,
             per: Span::from_secs(1),
             burst: None,
             key: RateKey::All,
