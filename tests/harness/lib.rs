@@ -3,7 +3,7 @@
 //! Everything here blocks and runs on threads: a test of a proxy must not share a scheduler with the thing it measures,
 //! and a blocking client shows exactly which byte arrived when. Reading order: [`syntax`] and [`strict`] (what a message
 //! may look like), [`origin`], [`grpc`] and [`process_origin`] (the servers), [`client`] and [`load`] (the clients), [`weir`] and
-//! [`api`] (the product), [`eventually`] (waiting).
+//! [`api`] (the product), [`eventually`] (waiting), [`character`] and [`random`] (servers and moments of what is measured or simulated).
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -16,6 +16,7 @@
 )]
 
 pub mod api;
+pub mod character;
 pub mod client;
 pub mod config;
 pub mod ctl;
@@ -26,6 +27,7 @@ pub mod load;
 pub mod logs;
 pub mod origin;
 pub mod process_origin;
+pub mod random;
 pub mod reply;
 pub mod signal;
 pub mod strict;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::scenario::{Character, SLOTS};
+use weir_tests::character::{Character, SLOTS};
 
 /// One server.
 pub(crate) struct Server {

@@ -15,7 +15,6 @@
 
 mod fleet;
 mod plot;
-mod random;
 mod report;
 mod scenario;
 mod world;

@@ -16,10 +16,10 @@ use weir_shared::{
     table::{BalancerNumber, Compiler, Site, Table, Upstream},
     time::{Moment, Now, Timestamp},
 };
+use weir_tests::random::Random;
 
 use crate::{
     fleet::Server,
-    random::Random,
     report::Outcome,
     scenario::{Placing, Scenario, ZONES},
 };

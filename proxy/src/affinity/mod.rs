@@ -5,9 +5,8 @@
 
 mod cookie;
 
-pub(crate) use cookie::Bond;
 use cookie::DIGITS;
-pub(crate) use cookie::Signer;
+pub(crate) use cookie::{Bond, Signer};
 use http::{HeaderMap, HeaderValue, header};
 use weir_shared::{
     model::{AdminState, Affinity, SameSite, SecureCookie},

@@ -6,7 +6,6 @@
 #![allow(clippy::disallowed_methods, reason = "a program that measures real time")]
 
 mod exchange;
-mod random;
 
 use std::{
     cell::RefCell,
@@ -19,13 +18,13 @@ use std::{
 };
 
 use exchange::{Connections, Outcome};
-use random::Random;
 use serde_json::{Value, json};
 use tokio::{
     sync::mpsc::{self, UnboundedSender},
     task::{JoinSet, LocalSet},
     time::timeout,
 };
+use weir_tests::random::Random;
 
 const USAGE: &str = "usage: balancing-client PROXY_PORT SERVERS_PORT RATE WARM_UP_SECONDS SECONDS SEED";
 
@@ -109,7 +108,7 @@ async fn run(plan: &Plan) -> Result<Value, Box<dyn Error>> {
 
 /// The moments of the requests.
 fn schedule(plan: &Plan, began: Instant) -> Vec<Instant> {
-    let mut random = Random::new(plan.seed);
+    let random = Random::new(plan.seed);
     let end = (plan.warm_up + plan.length).as_secs_f64();
     let mut at = 0.0;
     let mut schedule = Vec::new();

@@ -9,8 +9,6 @@
 //! server has had since then. Everything else, such as a health check, is answered without taking a slot.
 #![allow(clippy::disallowed_methods, reason = "a program that measures real time")]
 
-mod character;
-mod random;
 mod replies;
 
 use std::{
@@ -27,12 +25,12 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
-
-use crate::{
+use weir_tests::{
     character::{Character, SLOTS},
     random::Random,
-    replies::{Replies, Reply},
 };
+
+use crate::replies::{Replies, Reply};
 
 const USAGE: &str = "usage: balancing-servers FIRST_PORT mixed|failing SEED";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok";
@@ -45,7 +43,11 @@ const MOST_HEAD_BYTES: usize = 64 * 1024;
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let first: u16 = arguments.next().ok_or(USAGE)?.parse()?;
-    let characters = Character::of(&arguments.next().ok_or(USAGE)?).ok_or(USAGE)?;
+    let characters = match arguments.next().as_deref() {
+        Some("mixed") => Character::mixed(),
+        Some("failing") => Character::failing(),
+        _ => return Err(USAGE.into()),
+    };
     let seed: u64 = arguments.next().ok_or(USAGE)?.parse()?;
     let ports = (0..characters.len()).map(|n| first.checked_add(u16::try_from(n).ok()?)).collect::<Vec<_>>();
     let fleet = Arc::new(Fleet {

@@ -3,14 +3,18 @@
 use std::cell::Cell;
 
 /// A stream of random numbers.
-pub(crate) struct Random(Cell<u64>);
+pub struct Random(Cell<u64>);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(Cell::new(seed))
+    /// Streams of neighbouring seeds begin far apart.
+    pub fn new(seed: u64) -> Self {
+        let random = Self(Cell::new(seed));
+        random.0.set(random.bits());
+        random
     }
 
-    pub(crate) fn bits(&self) -> u64 {
+    /// 64 of them.
+    pub fn bits(&self) -> u64 {
         let state = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.0.set(state);
         let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -19,12 +23,13 @@ impl Random {
     }
 
     /// From 0 (left out) to 1.
-    pub(crate) fn unit(&self) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+    pub fn unit(&self) -> f64 {
         ((self.bits() >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 
     /// Exponentially distributed.
-    pub(crate) fn exponential(&self, mean: f64) -> f64 {
+    pub fn exponential(&self, mean: f64) -> f64 {
         -mean * self.unit().ln()
     }
 }
