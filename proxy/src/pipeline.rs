@@ -1,8 +1,8 @@
 //! Takes one request through every stage, in order.
 
-use std::cell::Cell;
+use std::{cell::Cell, convert::Infallible};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, request::Parts};
 use hyper::body::{Body, Incoming};
 
 use crate::{
@@ -17,11 +17,17 @@ use crate::{
 };
 
 /// Answers `request`: with a server's response, or with why there is none.
-pub(crate) async fn handle(guard: ExchangeGuard, request: Request<Incoming>) -> Response<ResponseBody> {
+///
+/// Never fails: the error is for the library, which calls this as it is. What stages pass on is taken apart here and
+/// borrowed from then on, because each stage's future would otherwise hold it twice.
+pub(crate) async fn handle(
+    guard: ExchangeGuard,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
     let exchange = Exchange::new(guard);
-    let version = request.version();
-    let unread = Cell::new(!request.body().is_end_stream());
-    let outcome = forward(&exchange, request, &unread).await;
+    let (head, body) = request.into_parts();
+    let unread = Cell::new(!body.is_end_stream());
+    let outcome = forward(&exchange, &head, body, &unread).await;
     let mut response = outcome.unwrap_or_else(|error| {
         let mut response = refuse(&exchange, error);
         if unread.get() {
@@ -30,15 +36,16 @@ pub(crate) async fn handle(guard: ExchangeGuard, request: Request<Incoming>) -> 
         }
         response
     });
-    finish(&exchange, response.headers_mut(), version);
+    finish(&exchange, response.headers_mut(), head.version);
     let stall = exchange.stall();
-    response.map(|body| body.ending(exchange.guard, stall))
+    Ok(response.map(|body| body.ending(exchange.guard, stall)))
 }
 
 /// framing → route → rates → breaker → retry: pick → forward.
 async fn forward(
     exchange: &Exchange,
-    request: Request<Incoming>,
+    parts: &Parts,
+    body: Incoming,
     unread: &Cell<bool>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let worker = exchange.worker();
@@ -47,17 +54,16 @@ async fn forward(
         return Err(ProxyError::Exhausted);
     }
     let limits = &worker.config.listener;
-    let checked = framing::check(&request, limits)?;
+    let checked = framing::check(parts, &body, limits)?;
     let changed = exchange.client().changed();
     if changed == Changed::Fragment {
         return Err(ProxyError::BadRequest("the request target has a fragment"));
     }
-    if framing::hops_left(request.method(), request.headers()) == Some(0) {
+    if framing::hops_left(&parts.method, &parts.headers) == Some(0) {
         return Ok(answer_options());
     }
     let route = exchange.table.0.route();
     let upstream = route.upstream.as_ref().ok_or(ProxyError::NoUpstream)?;
-    let (parts, body) = request.into_parts();
     let target = header::origin_form(&parts.uri, changed);
     let head = RequestHead {
         exchange,

@@ -83,8 +83,6 @@ pub(crate) struct Worker {
     connections: Cell<usize>,
     /// There may be room for one more connection: one of this worker has closed, or a sweep has come.
     room: Notify,
-    /// Storage for the next request head, kept to save an allocation per request.
-    scratch: Cell<Vec<u8>>,
 }
 
 /// Runs a worker until it is drained.
@@ -156,7 +154,6 @@ impl Worker {
             drained: Notify::new(),
             connections: Cell::new(0),
             room: Notify::new(),
-            scratch: Cell::default(),
         }
     }
 
@@ -199,20 +196,6 @@ impl Worker {
     /// 64 random bits.
     pub(crate) fn random(&self) -> u64 {
         self.rng.borrow_mut().next_u64()
-    }
-
-    /// An empty buffer for a request head; give it back with [`Self::recycle`].
-    pub(crate) fn buffer(&self) -> Vec<u8> {
-        let mut buffer = self.scratch.take();
-        buffer.clear();
-        buffer
-    }
-
-    /// Keeps `buffer` for the next request, unless it is unusually large.
-    pub(crate) fn recycle(&self, buffer: Vec<u8>) {
-        if buffer.capacity() <= 64 * 1024 {
-            self.scratch.set(buffer);
-        }
     }
 
     /// Whether connections are to be closed after their request.

@@ -4,7 +4,7 @@
 pub const SLOTS: usize = 4;
 
 /// One kind of server.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Character {
     /// Mean time a request takes.
     pub mean_ms: f64,

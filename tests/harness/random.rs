@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 /// A stream of random numbers.
+#[derive(Debug)]
 pub struct Random(Cell<u64>);
 
 impl Random {

@@ -1,6 +1,6 @@
 //! Serves HTTP/1 on one connection.
 
-use std::{convert::Infallible, future::poll_fn, pin::Pin, rc::Rc, task::Poll, time::Duration};
+use std::{future::poll_fn, pin::Pin, rc::Rc, task::Poll, time::Duration};
 
 use http::StatusCode;
 use hyper::{
@@ -56,7 +56,7 @@ pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
         let guard = ExchangeGuard::begin(&client);
         // Boxed, so that a connection at rest keeps no room for a request, and the library moves a pointer around instead of
         // all that a request may need.
-        Box::pin(async move { Ok::<_, Infallible>(pipeline::handle(guard, request).await) })
+        Box::pin(pipeline::handle(guard, request))
     });
     let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&client)));
     let mut connection = Box::pin(builder.serve_connection(io, service));

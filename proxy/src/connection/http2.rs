@@ -1,6 +1,6 @@
 //! Serves HTTP/2 with prior knowledge on one connection.
 
-use std::{cell::Cell, convert::Infallible, future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Duration};
+use std::{cell::Cell, future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Duration};
 
 use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -42,7 +42,7 @@ pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
         let stalled = Rc::new(client.worker.deadline());
         executor.next.set(Some(Rc::clone(&stalled)));
         let guard = ExchangeGuard::begin_stream(&client, stalled);
-        async move { Ok::<_, Infallible>(pipeline::handle(guard, request).await) }
+        pipeline::handle(guard, request)
     });
     let io = TokioIo::new(stream);
     let mut connection = Box::pin(builder.serve_connection(io, service));

@@ -49,6 +49,9 @@ use crate::{
     affinity, body::ResponseBody, deadline::Deadline, error::ProxyError, exchange::Exchange, worker::Worker,
 };
 
+/// Room for a request head to begin with, in bytes: most fit, and no allocation is cheaper than one of at most this size.
+const COMMON_HEAD: usize = 1024;
+
 /// A response whose head has arrived.
 pub(crate) struct Answer {
     pub(crate) response: Response<ResponseBody>,
@@ -106,7 +109,7 @@ pub(crate) async fn send(
             Err(error) => return Err(Failure { error, progress: Progress::NothingSent, body }),
         },
     };
-    let mut head = worker.buffer();
+    let mut head = Vec::with_capacity(COMMON_HEAD);
     request.encode(&mut head, server, body.framing());
     let upload = Upload::new(Outgoing::new(head), body, request.expects_continue);
     let mut call = Call { lease, connection, upload };
@@ -234,9 +237,7 @@ impl Call {
             (true, 0) => Progress::Sent,
             (true, _) => Progress::SentOnReused,
         };
-        let (body, outgoing) = self.upload.into_parts();
-        self.lease.worker().recycle(outgoing.into_head());
-        Failure { error, progress, body }
+        Failure { error, progress, body: self.upload.into_body() }
     }
 
     fn respond(self, exchange: &Exchange, upstream: &Upstream, head: ResponseHead) -> Answer {
@@ -244,13 +245,8 @@ impl Call {
         let now = exchange.worker().clock.moment();
         lease.answered(upstream, head.status, now);
         connection.may_be_reused &= head.may_be_reused;
-        let (upload, rest) = if upload.is_done() {
-            let (rest, outgoing) = upload.into_parts();
-            lease.worker().recycle(outgoing.into_head());
-            (None, Some(rest))
-        } else {
-            (Some(upload), None)
-        };
+        let (upload, rest) =
+            if upload.is_done() { (None, Some(upload.into_body())) } else { (Some(upload), None) };
         lease.expect_like(head.framing);
         let is_success = !upstream.is_error_status(head.status.as_u16());
         if is_success {

@@ -27,11 +27,6 @@ impl Outgoing {
         Self { head, sent: 0, data: Bytes::new(), owes_line_end: false, total: 0 }
     }
 
-    /// The storage of the head, for the next request.
-    pub(super) fn into_head(self) -> Vec<u8> {
-        self.head
-    }
-
     /// Whether everything put in is sent.
     pub(super) fn is_empty(&self) -> bool {
         self.sent == self.head.len() && self.data.is_empty()

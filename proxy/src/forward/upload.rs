@@ -104,9 +104,9 @@ impl Upload {
         total - std::mem::replace(&mut self.counted, total)
     }
 
-    /// The body, for another attempt, and the storage of the head.
-    pub(super) fn into_parts(self) -> (RequestBody, Outgoing) {
-        (self.body, self.outgoing)
+    /// The body, for another attempt.
+    pub(super) fn into_body(self) -> RequestBody {
+        self.body
     }
 
     /// Sends as much as can be sent now.

@@ -3,7 +3,7 @@
 //! hyper has parsed the message, refused bad lengths and codings, and let `Transfer-Encoding` win over `Content-Length`
 //! while closing the connection afterwards (§6.1). Here is what it leaves open.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, request::Parts};
 use hyper::body::{Body, Incoming};
 use weir_shared::model::Listener;
 
@@ -25,18 +25,18 @@ pub(crate) struct Checked {
 }
 
 /// Checks a request against RFC 9112 and the limits of the listener.
-pub(crate) fn check(request: &Request<Incoming>, limits: &Listener) -> Result<Checked, ProxyError> {
-    check_method(request.method())?;
-    check_size(request, limits)?;
-    let host = host(request)?;
-    let framing = framing(request)?;
+pub(crate) fn check(head: &Parts, body: &Incoming, limits: &Listener) -> Result<Checked, ProxyError> {
+    check_method(&head.method)?;
+    check_size(head, limits)?;
+    let host = host(head)?;
+    let framing = framing(&head.headers, body)?;
     if let Framing::Length(length) = framing
         && limits.max_body_bytes != 0
         && length > limits.max_body_bytes
     {
         return Err(ProxyError::BodyTooLarge);
     }
-    Ok(Checked { host, framing, expectation: expectation(request)? })
+    Ok(Checked { host, framing, expectation: expectation(head)? })
 }
 
 fn check_method(method: &Method) -> Result<(), ProxyError> {
@@ -55,23 +55,23 @@ pub(crate) fn hops_left(method: &Method, headers: &HeaderMap) -> Option<u64> {
     headers.get(header::MAX_FORWARDS)?.to_str().ok()?.parse().ok()
 }
 
-fn check_size(request: &Request<Incoming>, limits: &Listener) -> Result<(), ProxyError> {
+fn check_size(head: &Parts, limits: &Listener) -> Result<(), ProxyError> {
     let limit = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
-    let target = request.uri().path_and_query().map_or(1, |target| target.as_str().len());
+    let target = head.uri.path_and_query().map_or(1, |target| target.as_str().len());
     if target > limit(limits.max_uri_bytes) {
         return Err(ProxyError::UriTooLong);
     }
     let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
-    let size: usize = request.headers().iter().map(line).sum();
-    if request.headers().len() > limit(limits.max_headers) || size > limit(limits.max_header_bytes) {
+    let size: usize = head.headers.iter().map(line).sum();
+    if head.headers.len() > limit(limits.max_headers) || size > limit(limits.max_header_bytes) {
         return Err(ProxyError::HeaderTooLarge);
     }
     Ok(())
 }
 
 /// RFC 9112 §3.2, RFC 9113 §8.3.1: exactly one authority, by `Host` or in the target, and the target's wins.
-fn host(request: &Request<Incoming>) -> Result<Option<HeaderValue>, ProxyError> {
-    let mut lines = request.headers().get_all(header::HOST).iter();
+fn host(head: &Parts) -> Result<Option<HeaderValue>, ProxyError> {
+    let mut lines = head.headers.get_all(header::HOST).iter();
     let line = lines.next();
     if lines.next().is_some() {
         return Err(ProxyError::BadRequest("more than one Host field"));
@@ -79,8 +79,8 @@ fn host(request: &Request<Incoming>) -> Result<Option<HeaderValue>, ProxyError> 
     if let Some(line) = line {
         check_authority(line.as_bytes())?;
     }
-    let target = target_authority(request.method(), request.uri())?;
-    match (target, line, request.version()) {
+    let target = target_authority(&head.method, &head.uri)?;
+    match (target, line, head.version) {
         (Some(target), Some(line), Version::HTTP_2)
             if !target.as_bytes().eq_ignore_ascii_case(line.as_bytes()) =>
         {
@@ -140,8 +140,7 @@ fn check_authority(text: &[u8]) -> Result<(), ProxyError> {
     }
 }
 
-fn framing(request: &Request<Incoming>) -> Result<Framing, ProxyError> {
-    let headers = request.headers();
+fn framing(headers: &HeaderMap, body: &Incoming) -> Result<Framing, ProxyError> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => {}
@@ -151,18 +150,18 @@ fn framing(request: &Request<Incoming>) -> Result<Framing, ProxyError> {
         _ => return Err(ProxyError::UnknownTransferCoding),
     }
     if headers.contains_key(header::CONTENT_LENGTH) {
-        let length = request.body().size_hint().exact();
+        let length = body.size_hint().exact();
         return length
             .map(Framing::Length)
             .ok_or(ProxyError::BadRequest("the Content-Length field is not valid"));
     }
-    Ok(if request.body().is_end_stream() { Framing::None } else { Framing::Chunked })
+    Ok(if body.is_end_stream() { Framing::None } else { Framing::Chunked })
 }
 
-fn expectation(request: &Request<Incoming>) -> Result<Expectation, ProxyError> {
-    match request.headers().get(header::EXPECT) {
+fn expectation(head: &Parts) -> Result<Expectation, ProxyError> {
+    match head.headers.get(header::EXPECT) {
         // HTTP/1.0 has no expectations (RFC 9110 §10.1.1).
-        Some(_) if request.version() == Version::HTTP_10 => Ok(Expectation::None),
+        Some(_) if head.version == Version::HTTP_10 => Ok(Expectation::None),
         Some(expectation) if expectation.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
             Ok(Expectation::Continue)
         }

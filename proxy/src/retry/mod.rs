@@ -42,7 +42,8 @@ pub(crate) async fn run(
     upstream.state.counters.of(worker.id).requests.add(1);
     upstream.state.retry_budgets.of(worker.id).deposit(upstream.retries.budget_percent);
     let mut tried = Tried::default();
-    // A server's own answer, an error that another server is to make good: passed on when none does.
+    // A server's own answer, an error that another server is to make good: passed on when none does. Boxed, because most
+    // requests have none.
     let mut refusal = None;
     let mut hedge_after = hedge::delay(worker, upstream, request, &body);
     let mut choice = balance::Request {
@@ -85,7 +86,7 @@ pub(crate) async fn run(
         match outcome {
             Ok(mut answer) => match after_answer(worker, upstream, request, &tried, &mut answer) {
                 // The refusal before is dropped, and its connection with it unless it is complete.
-                Some(again) => (body, refusal) = (again, Some(answer)),
+                Some(again) => (body, refusal) = (again, Some(Box::new(answer))),
                 None => return Ok(pass_on(exchange, upstream, request, bond, answer)),
             },
             Err(failure) => {
@@ -177,10 +178,10 @@ fn give_up(
     upstream: &Upstream,
     request: &RequestHead<'_>,
     bond: Option<Bond>,
-    refusal: Option<Answer>,
+    refusal: Option<Box<Answer>>,
     error: ProxyError,
 ) -> Result<Response<ResponseBody>, ProxyError> {
-    refusal.map(|answer| pass_on(exchange, upstream, request, bond, answer)).ok_or(error)
+    refusal.map(|answer| pass_on(exchange, upstream, request, bond, *answer)).ok_or(error)
 }
 
 /// The body to send to another server after `answer`, if its status says that one should be tried.
