@@ -11,8 +11,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{
+    deadline::Deadline,
     exchange::ExchangeGuard,
-    forward::{Lease, ServerBody},
+    forward::{Lease, ServerBody, StreamBody},
+    grpc,
 };
 
 /// A response body, and what ends with it.
@@ -20,6 +22,8 @@ pub(crate) struct ResponseBody {
     source: Source,
     /// Ends the exchange when the body is dropped, complete or not.
     guard: Option<ExchangeGuard>,
+    /// When a call is over, answered or not.
+    expiry: Option<Deadline>,
 }
 
 enum Source {
@@ -29,22 +33,35 @@ enum Source {
     Whole(Bytes, #[expect(dead_code, reason = "held until the body is dropped")] Lease),
     /// Relayed from a server as it arrives.
     Server(Box<ServerBody>),
+    /// The same over HTTP/2.
+    Stream(Box<StreamBody>),
 }
 
 impl ResponseBody {
     /// A body of `bytes`.
     pub(crate) fn full(bytes: Bytes) -> Self {
-        Self { source: Source::Full(bytes), guard: None }
+        Self { source: Source::Full(bytes), guard: None, expiry: None }
     }
 
     /// A server's body that has arrived whole.
     pub(crate) fn whole(bytes: Bytes, lease: Lease) -> Self {
-        Self { source: Source::Whole(bytes, lease), guard: None }
+        Self { source: Source::Whole(bytes, lease), guard: None, expiry: None }
     }
 
     /// A body relayed from a server as it arrives.
     pub(crate) fn server(body: ServerBody) -> Self {
-        Self { source: Source::Server(Box::new(body)), guard: None }
+        Self { source: Source::Server(Box::new(body)), guard: None, expiry: None }
+    }
+
+    /// A body relayed from a server's stream as it arrives.
+    pub(crate) fn stream(body: StreamBody) -> Self {
+        Self { source: Source::Stream(Box::new(body)), guard: None, expiry: None }
+    }
+
+    /// Ends the body of a call's response at `expiry`, in the words of gRPC.
+    pub(crate) fn until(mut self, expiry: Deadline) -> Self {
+        self.expiry = Some(expiry);
+        self
     }
 
     /// Ends the exchange of `guard` with this body. The client of one at hand whole has `stall` to take it.
@@ -52,6 +69,7 @@ impl ResponseBody {
         // From here on the body may not be polled until the client makes room.
         guard.relayed(match &self.source {
             Source::Server(body) => body.stall(),
+            Source::Stream(body) => body.stall(),
             Source::Full(_) | Source::Whole(..) => stall,
         });
         self.guard = Some(guard);
@@ -64,7 +82,7 @@ impl Drop for ResponseBody {
         let is_complete = match &self.source {
             // An answer of our own is not always asked for, to HEAD for one.
             Source::Full(_) => true,
-            Source::Whole(..) | Source::Server(_) => self.is_end_stream(),
+            Source::Whole(..) | Source::Server(_) | Source::Stream(_) => self.is_end_stream(),
         };
         if let Some(guard) = &mut self.guard
             && is_complete
@@ -79,31 +97,42 @@ impl Body for ResponseBody {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Self { source, guard } = &mut *self;
-        match source {
-            Source::Full(bytes) | Source::Whole(bytes, _) if bytes.is_empty() => Poll::Ready(None),
+        let Self { source, guard, expiry } = &mut *self;
+        let (mut frame, stall) = match source {
+            Source::Full(bytes) | Source::Whole(bytes, _) if bytes.is_empty() => return Poll::Ready(None),
             Source::Full(bytes) | Source::Whole(bytes, _) => {
-                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
+                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))));
             }
             Source::Server(body) => {
                 if let Some(guard) = guard {
                     guard.wanted();
                 }
-                let frame = body.poll_frame(cx);
-                match (&frame, guard) {
-                    (Poll::Ready(Some(Ok(_))), Some(guard)) => guard.relayed(body.stall()),
-                    (Poll::Ready(Some(Err(_))), Some(guard)) => guard.settle(),
-                    _ => {}
-                }
-                frame
+                (body.poll_frame(cx), body.stall())
             }
+            Source::Stream(body) => {
+                if let Some(guard) = guard {
+                    guard.wanted();
+                }
+                (body.poll_frame(cx), body.stall())
+            }
+        };
+        if frame.is_pending() && expiry.as_ref().is_some_and(|expiry| expiry.poll(cx).is_ready()) {
+            *source = Source::Full(Bytes::new());
+            frame = Poll::Ready(Some(Ok(Frame::trailers(grpc::expiry()))));
         }
+        match (&frame, guard) {
+            (Poll::Ready(Some(Ok(_))), Some(guard)) => guard.relayed(stall),
+            (Poll::Ready(Some(Err(_))), Some(guard)) => guard.settle(),
+            _ => {}
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Full(bytes) | Source::Whole(bytes, _) => bytes.is_empty(),
             Source::Server(body) => body.is_end_stream(),
+            Source::Stream(body) => body.is_end_stream(),
         }
     }
 
@@ -111,6 +140,7 @@ impl Body for ResponseBody {
         match &self.source {
             Source::Full(bytes) | Source::Whole(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
             Source::Server(body) => body.size_hint(),
+            Source::Stream(body) => body.size_hint(),
         }
     }
 }

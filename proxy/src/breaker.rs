@@ -10,6 +10,7 @@ use crate::{
     body::ResponseBody,
     error::ProxyError,
     exchange::{Exchange, Refusal},
+    grpc,
 };
 
 /// A request that was let through, and is reported when it has ended.
@@ -39,7 +40,7 @@ impl<'a> Trip<'a> {
     /// The request has ended, or the head of its response has come.
     pub(crate) fn end(mut self, result: &Result<Response<ResponseBody>, ProxyError>) {
         self.report(match result {
-            Ok(response) if response.status().is_server_error() => Outcome::Failure,
+            Ok(response) if grpc::effective_status(response) >= 500 => Outcome::Failure,
             Ok(_) => Outcome::Success,
             Err(error) if error.server_fault().is_some() => Outcome::Failure,
             Err(_) => Outcome::Unknown,

@@ -42,6 +42,12 @@ pub(crate) enum ProxyError {
     /// Weir itself is out of files, memory or local ports.
     #[error("the load balancer is out of resources")]
     Exhausted,
+    /// The server does not speak HTTP/2.
+    #[error("the server does not speak HTTP/2")]
+    NotHttp2,
+    /// The server told that it has not begun with the request, and will not.
+    #[error("the server refused the request before it began with it")]
+    StreamRefused,
     /// The connection ended before the first byte of a response.
     #[error("the server closed the connection before responding")]
     ConnectionTerminated,
@@ -51,6 +57,9 @@ pub(crate) enum ProxyError {
     /// No response in time.
     #[error("the server did not respond in time")]
     ResponseTimeout,
+    /// The call has taken as long as its client allowed.
+    #[error("the call's deadline has passed")]
+    DeadlineExceeded,
     /// The response is not HTTP, or is framed in a way that could be read differently.
     #[error("the server's response is malformed")]
     ResponseMalformed,
@@ -98,17 +107,21 @@ impl ProxyError {
             | Self::LimitReached
             | Self::QueueTimeout
             | Self::CircuitOpen
+            | Self::StreamRefused
             | Self::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::DnsError
             | Self::ConnectionRefused
             | Self::ConnectionFailed
+            | Self::NotHttp2
             | Self::ConnectionTerminated
             | Self::ServerDrained
             | Self::ResponseMalformed
             | Self::ResponseHeaderTooLarge
             | Self::UpgradeUnexpected => StatusCode::BAD_GATEWAY,
-            Self::ConnectionTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::ConnectionTimeout | Self::ResponseTimeout | Self::DeadlineExceeded => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
             Self::BadRequest(_) | Self::ClientAborted => StatusCode::BAD_REQUEST,
             Self::UnknownTransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -130,11 +143,12 @@ impl ProxyError {
             Self::DnsError => "dns_error",
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectionTimeout => "connection_timeout",
-            Self::ConnectionFailed | Self::ConnectionTerminated | Self::ServerDrained => {
-                "connection_terminated"
-            }
-            Self::ResponseTimeout => "http_response_timeout",
-            Self::ResponseMalformed => "http_protocol_error",
+            Self::ConnectionFailed
+            | Self::ConnectionTerminated
+            | Self::StreamRefused
+            | Self::ServerDrained => "connection_terminated",
+            Self::ResponseTimeout | Self::DeadlineExceeded => "http_response_timeout",
+            Self::ResponseMalformed | Self::NotHttp2 => "http_protocol_error",
             Self::ResponseHeaderTooLarge => "http_response_header_section_size",
             Self::UpgradeUnexpected => "http_upgrade_failed",
             Self::BadRequest(_)
@@ -169,6 +183,9 @@ impl ProxyError {
             Self::ConnectionRefused => "connection-refused",
             Self::ConnectionTimeout => "connection-timeout",
             Self::ConnectionFailed => "connection-failed",
+            Self::NotHttp2 => "not-http2",
+            Self::StreamRefused => "stream-refused",
+            Self::DeadlineExceeded => "deadline-exceeded",
             Self::ConnectionTerminated => "connection-terminated",
             Self::ServerDrained => "server-drained",
             Self::ResponseTimeout => "response-timeout",
@@ -190,9 +207,12 @@ impl ProxyError {
     /// The condition under which another server may be tried; `None` = never.
     pub(crate) fn retry_on(self) -> Option<RetryOn> {
         match self {
-            Self::DnsError | Self::ConnectionRefused | Self::ConnectionTimeout | Self::ConnectionFailed => {
-                Some(RetryOn::ConnectError)
-            }
+            Self::DnsError
+            | Self::ConnectionRefused
+            | Self::ConnectionTimeout
+            | Self::ConnectionFailed
+            | Self::NotHttp2
+            | Self::StreamRefused => Some(RetryOn::ConnectError),
             // What cannot be read as a response is none. Nothing of it has reached the client.
             Self::ConnectionTerminated
             | Self::ServerDrained
@@ -207,6 +227,7 @@ impl ProxyError {
             | Self::RateLimited
             | Self::Exhausted
             | Self::UpgradeUnexpected
+            | Self::DeadlineExceeded
             | Self::BadRequest(_)
             | Self::UnknownTransferCoding
             | Self::MethodNotAllowed
@@ -228,9 +249,10 @@ impl ProxyError {
             | Self::ConnectionFailed
             | Self::ConnectionTerminated => Some(ServerFault::Connection),
             Self::ResponseTimeout => Some(ServerFault::Timeout),
-            Self::ResponseMalformed | Self::ResponseHeaderTooLarge | Self::UpgradeUnexpected => {
-                Some(ServerFault::Malformed)
-            }
+            Self::ResponseMalformed
+            | Self::ResponseHeaderTooLarge
+            | Self::UpgradeUnexpected
+            | Self::NotHttp2 => Some(ServerFault::Malformed),
             Self::NoUpstream
             | Self::NoEligibleServer
             | Self::LimitReached
@@ -238,6 +260,8 @@ impl ProxyError {
             | Self::CircuitOpen
             | Self::RateLimited
             | Self::Exhausted
+            | Self::StreamRefused
+            | Self::DeadlineExceeded
             | Self::ServerDrained
             | Self::BadRequest(_)
             | Self::UnknownTransferCoding

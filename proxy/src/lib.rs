@@ -22,6 +22,7 @@ pub mod balance;
 mod body;
 mod breaker;
 mod forward;
+mod grpc;
 mod header;
 mod problem;
 mod rate_limit;

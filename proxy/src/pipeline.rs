@@ -12,6 +12,7 @@ use crate::{
     error::ProxyError,
     exchange::{Exchange, ExchangeGuard},
     forward::{RequestBody, RequestHead},
+    grpc,
     header::{self, ConnectionOptions, framing},
     problem, rate_limit, retry,
 };
@@ -27,9 +28,10 @@ pub(crate) async fn handle(
     let exchange = Exchange::new(guard);
     let (head, body) = request.into_parts();
     let unread = Cell::new(!body.is_end_stream());
-    let outcome = forward(&exchange, &head, body, &unread).await;
+    let call = grpc::Call::of(&head.method, head.version, &head.headers);
+    let outcome = forward(&exchange, &head, body, call, &unread).await;
     let mut response = outcome.unwrap_or_else(|error| {
-        let mut response = refuse(&exchange, error);
+        let mut response = refuse(&exchange, error, call);
         if unread.get() {
             // What is left of the body is not waited for.
             response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
@@ -46,6 +48,7 @@ async fn forward(
     exchange: &Exchange,
     parts: &Parts,
     body: Incoming,
+    call: Option<grpc::Call>,
     unread: &Cell<bool>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let worker = exchange.worker();
@@ -74,11 +77,22 @@ async fn forward(
         options: &ConnectionOptions::of(&parts.headers),
         expects_continue: checked.expectation,
         version: parts.version,
+        call,
     };
     let body = RequestBody::new(body, checked.framing, limits.max_body_bytes);
     rate_limit::check(exchange, upstream, &parts.headers)?;
     let trip = breaker::Trip::begin(exchange, upstream)?;
-    let mut response = retry::run(exchange, upstream, &head, body, unread).await;
+    let mut response = match call.and_then(|call| call.timeout) {
+        None => retry::run(exchange, upstream, &head, body, unread).await,
+        Some(timeout) => {
+            let deadline = worker.deadline();
+            deadline.set(worker.after(timeout));
+            // Boxed, because most requests have no deadline of their own and would carry the room for this.
+            let answer = Box::pin(retry::run(exchange, upstream, &head, body, unread));
+            let answer = grpc::within(&deadline, answer).await;
+            answer.map(|response| response.map(|body| body.until(deadline)))
+        }
+    };
     trip.end(&response);
     if let Err(error) = &response
         && error.status().is_server_error()
@@ -107,7 +121,7 @@ fn complete_head(response: &mut Response<ResponseBody>) {
     }
 }
 
-fn refuse(exchange: &Exchange, error: ProxyError) -> Response<ResponseBody> {
+fn refuse(exchange: &Exchange, error: ProxyError, call: Option<grpc::Call>) -> Response<ResponseBody> {
     let counters = exchange.worker().listener();
     match error {
         ProxyError::ClientTimeout => counters.client_timeouts.add(1),
@@ -120,7 +134,10 @@ fn refuse(exchange: &Exchange, error: ProxyError) -> Response<ResponseBody> {
         request_id = exchange.request_id(),
         "request not answered by a server"
     );
-    let mut response = problem::response(error, exchange.request_id());
+    let mut response = match call {
+        Some(_) => grpc::refusal(error, exchange.request_id()),
+        None => problem::response(error, exchange.request_id()),
+    };
     let upstream = exchange.table.0.route().upstream.as_deref();
     rate_limit::tell(response.headers_mut(), upstream, exchange.refusal());
     response

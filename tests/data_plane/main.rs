@@ -17,6 +17,7 @@ mod first_five_minutes;
 mod freeze;
 mod health;
 mod hedging;
+mod http2_servers;
 mod kill;
 mod malformed;
 mod outliers;

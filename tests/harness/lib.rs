@@ -2,7 +2,7 @@
 //!
 //! Everything here blocks and runs on threads: a test of a proxy must not share a scheduler with the thing it measures,
 //! and a blocking client shows exactly which byte arrived when. Reading order: [`syntax`] and [`strict`] (what a message
-//! may look like), [`origin`], [`grpc`] and [`process_origin`] (the servers), [`client`] and [`load`] (the clients), [`weir`] and
+//! may look like), [`origin`], [`http2_origin`], [`frames`], [`grpc`] and [`process_origin`] (the servers), [`client`] and [`load`] (the clients), [`weir`] and
 //! [`api`] (the product), [`eventually`] (waiting), [`character`] and [`random`] (servers and moments of what is measured or simulated).
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +22,10 @@ pub mod config;
 pub mod ctl;
 pub mod events;
 pub mod eventually;
+pub mod frames;
 pub mod grpc;
+pub mod http2_client;
+pub mod http2_origin;
 pub mod load;
 pub mod logs;
 pub mod origin;

@@ -92,6 +92,7 @@ impl Serialize for UpstreamView {
             id,
             description,
             labels,
+            protocol,
             algorithm,
             comparison,
             latency,

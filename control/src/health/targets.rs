@@ -109,12 +109,13 @@ impl Targets {
     /// Takes over a new or changed upstream. Answers the servers that are to be checked soon.
     fn regroup(&mut self, upstream: &Arc<Upstream>, now: Now) -> Vec<TargetId> {
         let spec = &upstream.record.spec.health_check;
+        let protocol = upstream.protocol;
         let mut fresh = Vec::new();
         let Group { upstream: before, probe, mut members } = match self.groups.remove(&upstream.id) {
             Some(group) => group,
             None => Group { upstream: Arc::clone(upstream), probe: None, members: HashMap::new() },
         };
-        let same = probe.filter(|probe| spec.enabled && probe.spec() == spec);
+        let same = probe.filter(|probe| spec.enabled && probe.is_of(spec, protocol));
         // With the same check, only servers that came or went are looked at.
         let (was, is) = match &same {
             Some(_) => middle(&before.servers, &upstream.servers, is_same),
@@ -143,7 +144,7 @@ impl Targets {
         } else {
             assume_healthy(upstream, now);
         }
-        let probe = spec.enabled.then(|| same.unwrap_or_else(|| Arc::new(Probe::new(spec))));
+        let probe = spec.enabled.then(|| same.unwrap_or_else(|| Arc::new(Probe::new(spec, protocol))));
         self.groups.insert(upstream.id.clone(), Group { upstream: Arc::clone(upstream), probe, members });
         fresh
     }

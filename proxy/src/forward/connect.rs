@@ -11,34 +11,45 @@ use weir_shared::{
 use super::{connection::ServerConnection, lease::Lease};
 use crate::{error::ProxyError, worker::Worker};
 
-/// Opens a connection to `server` within the upstream's connect timeout, name resolution included.
+/// Opens a connection to `server` for HTTP/1.1 within the upstream's connect timeout, name resolution included.
 pub(super) async fn connect(
     worker: &Worker,
     upstream: &Upstream,
     server: &Server,
     lease: &Lease,
 ) -> Result<ServerConnection, ProxyError> {
-    let began = worker.clock.moment();
-    let opened = match timeout(upstream.connect_timeout, open(worker, server)).await {
-        Ok(opened) => opened,
-        Err(_) => Err(ProxyError::ConnectionTimeout),
-    };
-    let counters = lease.counters();
-    let stream =
-        opened.inspect_err(|error| counters.connect_errors.add(u64::from(error.server_fault().is_some())))?;
-    let now = worker.clock.moment();
-    counters.connections_opened.add(1);
-    counters.connect_latency.record(now.since(began));
+    let stream = within(worker, upstream, lease, open(worker, server)).await?;
     Ok(ServerConnection {
         stream,
         buffer: worker.pools.buffer(),
-        opened: now,
+        opened: worker.clock.moment(),
         served: 0,
         may_be_reused: true,
     })
 }
 
-async fn open(worker: &Worker, server: &Server) -> Result<TcpStream, ProxyError> {
+/// Has `opening` done within the upstream's connect timeout, and counts what comes of it.
+pub(super) async fn within<T>(
+    worker: &Worker,
+    upstream: &Upstream,
+    lease: &Lease,
+    opening: impl Future<Output = Result<T, ProxyError>>,
+) -> Result<T, ProxyError> {
+    let began = worker.clock.moment();
+    let opened = match timeout(upstream.connect_timeout, opening).await {
+        Ok(opened) => opened,
+        Err(_) => Err(ProxyError::ConnectionTimeout),
+    };
+    let counters = lease.counters();
+    let opened =
+        opened.inspect_err(|error| counters.connect_errors.add(u64::from(error.server_fault().is_some())))?;
+    counters.connections_opened.add(1);
+    counters.connect_latency.record(worker.clock.moment().since(began));
+    Ok(opened)
+}
+
+/// Opens a socket to `server`.
+pub(super) async fn open(worker: &Worker, server: &Server) -> Result<TcpStream, ProxyError> {
     let stream = match &server.address {
         Address::Socket(address) => TcpStream::connect(address).await.map_err(|error| classify(&error))?,
         Address::Name { host, port } => {

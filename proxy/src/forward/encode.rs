@@ -12,6 +12,7 @@ use weir_shared::table::Server;
 use super::request_body::Framing;
 use crate::{
     exchange::Exchange,
+    grpc,
     header::{self, ConnectionOptions, Expectation, forwarded},
 };
 
@@ -27,6 +28,8 @@ pub(crate) struct RequestHead<'r> {
     pub(crate) options: &'r ConnectionOptions,
     pub(crate) expects_continue: Expectation,
     pub(crate) version: Version,
+    /// What it says of itself if it is a call of gRPC.
+    pub(crate) call: Option<grpc::Call>,
 }
 
 impl RequestHead<'_> {

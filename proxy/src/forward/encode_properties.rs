@@ -165,6 +165,7 @@ fn received(sent: &Sent) -> Received {
         options: &ConnectionOptions::of(&headers),
         expects_continue: sent.expects,
         version: sent.version,
+        call: None,
     };
     let table = worker.table();
     let server = table.0.upstream("web").unwrap().server("a").unwrap();

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, rc::Rc, sync::Arc};
 
-use http::{Method, StatusCode};
+use http::Method;
 use weir_shared::{
     state::{ServerCounters, ServerFault, UpstreamState},
     table::{Server, Upstream},
@@ -12,10 +12,11 @@ use weir_shared::{
 use super::{
     connection::ServerConnection,
     decode::{BodyFraming, LARGE_READ},
+    http2,
     pool::ServerPool,
     response_head::SMALL_READ,
 };
-use crate::worker::Worker;
+use crate::{error::ProxyError, worker::Worker};
 
 /// One attempt at one server, from the pick until the response body has ended or was given up.
 pub(crate) struct Lease {
@@ -58,15 +59,15 @@ impl Lease {
         Some(lease)
     }
 
-    /// Takes in that the head of a response with `status` had arrived `now`.
-    pub(super) fn answered(&self, upstream: &Upstream, status: StatusCode, now: Moment) {
+    /// Takes in that the head of a response had arrived `now`, with `status`, or one that the status of a call amounts to.
+    pub(super) fn answered(&self, upstream: &Upstream, status: u16, now: Moment) {
         let took = now.since(self.began);
         self.counters().latency.record(took);
-        self.counters().count_response(status.as_u16());
+        self.counters().count_response(status);
         self.settle();
         let Some(policy) = upstream.latency else { return };
         let latency = &self.pool.state.latency;
-        if upstream.is_error_status(status.as_u16()) {
+        if upstream.is_error_status(status) {
             latency.record_error(took, self.met, now, policy.decay);
         } else {
             latency.record(took, self.met, now, policy.decay);
@@ -83,6 +84,17 @@ impl Lease {
     pub(super) fn took(&self, upstream: &Upstream, now: Moment) {
         if let Some(policy) = upstream.limits.as_ref().and_then(|limits| limits.adaptive) {
             self.pool.state.adaptive.record(now.since(self.began), self.met, policy, now);
+        }
+    }
+
+    /// Counts that no response came, for `error`.
+    pub(super) fn failed(&self, error: ProxyError) {
+        let counters = self.counters();
+        match error {
+            ProxyError::ResponseTimeout => counters.timeouts.add(1),
+            ProxyError::ServerDrained => counters.cut.add(1),
+            ProxyError::ClientTimeout | ProxyError::ClientAborted | ProxyError::BodyTooLarge => {}
+            _ => counters.resets.add(1),
         }
     }
 
@@ -129,15 +141,31 @@ impl Lease {
         self.counters().connections_idle.set(self.pool.idle_count());
     }
 
+    /// The connections to the server over HTTP/2.
+    pub(super) fn http2(&self) -> &http2::Pool {
+        &self.pool.http2
+    }
+
     /// Notes that the server broke off a response it had begun. Ejects it if that was one failure too many.
     pub(super) fn response_broken(&self) {
         self.counters().resets.add(1);
+        self.ended_badly(ServerFault::Incomplete);
+    }
+
+    /// Notes that a call ended, after its messages, with what amounts to `status`, an error.
+    pub(super) fn call_ended(&self, status: u16) {
+        self.ended_badly(ServerFault::Status(status));
+    }
+
+    fn ended_badly(&self, fault: ServerFault) {
         let table = self.worker.table();
         // Found again by name, because the table may have changed since the pick; failures are rare enough for that.
         let Some(upstream) = table.0.upstream(self.pool.upstream.as_str()) else { return };
         let same = |server: &&Arc<Server>| Arc::ptr_eq(&server.state, &self.pool.state);
-        if let Some(server) = upstream.servers.iter().find(same) {
-            crate::retry::server_failed(&self.worker, upstream, server, ServerFault::Incomplete);
+        let Some(server) = upstream.servers.iter().find(same) else { return };
+        match fault {
+            ServerFault::Status(status) if !upstream.is_error_status(status) => self.succeeded(),
+            fault => crate::retry::server_failed(&self.worker, upstream, server, fault),
         }
     }
 }

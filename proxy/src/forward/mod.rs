@@ -9,6 +9,7 @@ mod decode;
 mod encode;
 #[cfg(test)]
 mod encode_properties;
+mod http2;
 mod lease;
 mod outgoing;
 mod pool;
@@ -28,11 +29,13 @@ use std::{
 use bytes::Bytes;
 pub(crate) use encode::{RequestHead, write_field};
 use http::{HeaderValue, Method, Response, StatusCode, header};
+pub(crate) use http2::StreamBody;
 pub(crate) use lease::Lease;
 pub(crate) use pool::Pools;
 pub(crate) use request_body::{Framing, RequestBody};
 pub(crate) use server_body::ServerBody;
 use weir_shared::{
+    model::ServerProtocol,
     table::{Server, Upstream},
     time::Moment,
 };
@@ -95,6 +98,10 @@ pub(crate) async fn send(
     body: RequestBody,
     deadline: &Deadline,
 ) -> Result<Answer, Failure> {
+    if upstream.protocol == ServerProtocol::Http2 {
+        // Boxed, so that requests over HTTP/1.1 carry no room for it.
+        return Box::pin(http2::send(exchange, upstream, server, lease, request, body, deadline)).await;
+    }
     let worker = exchange.worker();
     let connection = match lease.checkout(request.method) {
         Some(connection) => connection,
@@ -225,13 +232,7 @@ impl Call {
     }
 
     fn fail(self, error: ProxyError) -> Failure {
-        let counters = self.lease.counters();
-        match error {
-            ProxyError::ResponseTimeout => counters.timeouts.add(1),
-            ProxyError::ServerDrained => counters.cut.add(1),
-            ProxyError::ClientTimeout | ProxyError::ClientAborted | ProxyError::BodyTooLarge => {}
-            _ => counters.resets.add(1),
-        }
+        self.lease.failed(error);
         let progress = match (self.upload.has_sent(), self.connection.served) {
             (false, _) => Progress::NothingSent,
             (true, 0) => Progress::Sent,
@@ -243,7 +244,7 @@ impl Call {
     fn respond(self, exchange: &Exchange, upstream: &Upstream, head: ResponseHead) -> Answer {
         let Self { lease, mut connection, upload } = self;
         let now = exchange.worker().clock.moment();
-        lease.answered(upstream, head.status, now);
+        lease.answered(upstream, head.status.as_u16(), now);
         connection.may_be_reused &= head.may_be_reused;
         let (upload, rest) =
             if upload.is_done() { (None, Some(upload.into_body())) } else { (Some(upload), None) };

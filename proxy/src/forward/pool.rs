@@ -23,7 +23,7 @@ use weir_shared::{
     time::Moment,
 };
 
-use super::{connection::ServerConnection, resolve::Resolver, response_head::SMALL_READ};
+use super::{connection::ServerConnection, http2, resolve::Resolver, response_head::SMALL_READ};
 use crate::worker::Worker;
 
 /// Idle time up to which a connection counts as in brisk use: two sweeps of the coarse clock, by which it is measured.
@@ -67,6 +67,7 @@ pub(super) struct ServerPool {
     pub(super) state: Arc<ServerState>,
     pub(super) upstream: UpstreamId,
     idle: RefCell<VecDeque<Idle>>,
+    pub(super) http2: http2::Pool,
     limits: Cell<Limits>,
     /// Room to make for the first read of a response, by the size of the last one.
     pub(super) read_size: Cell<usize>,
@@ -108,6 +109,7 @@ impl Pools {
                 state: Arc::clone(&server.state),
                 upstream: upstream.id.clone(),
                 idle: RefCell::default(),
+                http2: http2::Pool::default(),
                 limits: Cell::new(Limits::of(upstream)),
                 read_size: Cell::new(SMALL_READ),
             })
@@ -128,11 +130,14 @@ impl Pools {
             let mut idle = pool.idle.borrow_mut();
             if pool.state.is_retired() {
                 idle.clear();
+                pool.http2.clear();
             } else {
+                pool.http2.sweep(limits.idle, limits.age, now);
                 idle.retain(|idle| limits.allow(idle, now) && idle.connection.is_quiet());
             }
-            pool.state.counters.of(worker).connections_idle.set(idle.len() as u64);
-            !idle.is_empty() || Rc::strong_count(pool) > 1
+            let waiting = idle.len() + pool.http2.idle_count();
+            pool.state.counters.of(worker).connections_idle.set(waiting as u64);
+            !idle.is_empty() || !pool.http2.is_empty() || Rc::strong_count(pool) > 1
         });
     }
 }

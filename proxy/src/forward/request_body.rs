@@ -66,6 +66,11 @@ impl RequestBody {
         self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
+    /// Whether nothing comes after what was taken of it.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.replay.is_at_end() && self.is_read()
+    }
+
     /// Goes back to the beginning. Answers whether that can be done.
     pub(crate) fn rewind(&mut self) -> bool {
         self.replay.rewind()

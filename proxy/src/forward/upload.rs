@@ -20,7 +20,7 @@ use crate::{error::ProxyError, header};
 
 /// How long a server may take to say 100 before the body is sent anyway: it may not know the expectation
 /// (RFC 9110 §10.1.1).
-const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a request could not be sent whole.
 pub(super) enum UploadError {

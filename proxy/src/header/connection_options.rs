@@ -96,6 +96,19 @@ pub(crate) fn is_rewritten(name: &HeaderName) -> bool {
     }
 }
 
+/// Takes off a response's fields what is for the connection it came over, HTTP/2, and makes several lengths, which are the
+/// same, one. Answers the length.
+pub(crate) fn end_connection_fields(headers: &mut HeaderMap) -> Option<u64> {
+    let ending: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+    for name in ending {
+        headers.remove(name);
+    }
+    let length = headers.get(header::CONTENT_LENGTH)?.clone();
+    let number = length.to_str().ok()?.parse().ok();
+    headers.insert(header::CONTENT_LENGTH, length);
+    number
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

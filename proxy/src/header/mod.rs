@@ -7,9 +7,11 @@ pub(crate) mod framing;
 mod target;
 mod trailers;
 
-pub(crate) use connection_options::{ConnectionOptions, is_hop_by_hop, is_rewritten};
+pub(crate) use connection_options::{ConnectionOptions, end_connection_fields, is_hop_by_hop, is_rewritten};
 pub(crate) use cookie::cookies;
 pub(crate) use forwarded::{client_address, is_encrypted};
 pub(crate) use framing::Expectation;
 pub(crate) use target::{origin_form, write_target};
-pub(crate) use trailers::{accepts_trailers, is_forbidden_trailer, write_trailers};
+pub(crate) use trailers::{
+    accepts_trailers, is_forbidden_trailer, request_trailers, response_trailers, write_trailers,
+};

@@ -53,3 +53,21 @@ pub(crate) fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
         }
     }
 }
+
+/// A request's trailers as they go on over HTTP/2.
+pub(crate) fn request_trailers(trailers: HeaderMap) -> HeaderMap {
+    kept(trailers, |name| !is_forbidden_trailer(name) && !forwarded::is_ours(name))
+}
+
+/// A response's trailers as they go on to the client.
+pub(crate) fn response_trailers(trailers: HeaderMap) -> HeaderMap {
+    kept(trailers, |name| !is_forbidden_trailer(name))
+}
+
+fn kept(trailers: HeaderMap, keep: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+    if trailers.keys().all(&keep) {
+        return trailers;
+    }
+    let fields = trailers.iter().filter(|(name, _)| keep(name));
+    fields.map(|(name, value)| (name.clone(), value.clone())).collect()
+}

@@ -14,6 +14,7 @@ use crate::{
     balance::{self, Tried},
     exchange::Exchange,
     forward::{self, Answer, Failure, Framing, Lease, RequestBody, RequestHead},
+    grpc,
     worker::Worker,
 };
 
@@ -104,5 +105,5 @@ pub(super) async fn send(
 }
 
 fn is_good(upstream: &Upstream, outcome: &Outcome) -> bool {
-    outcome.as_ref().is_ok_and(|answer| !upstream.is_error_status(answer.response.status().as_u16()))
+    outcome.as_ref().is_ok_and(|answer| !upstream.is_error_status(grpc::effective_status(&answer.response)))
 }

@@ -26,6 +26,7 @@ use crate::{
     error::ProxyError,
     exchange::Exchange,
     forward::{self, Answer, Failure, Lease, Progress, RequestBody, RequestHead},
+    grpc,
     worker::Worker,
 };
 
@@ -167,7 +168,7 @@ fn pass_on(
 ) -> Response<ResponseBody> {
     let counters = upstream.state.counters.of(exchange.worker().id);
     counters.latency.record(answer.answered.since(exchange.began));
-    counters.count_response(answer.response.status().as_u16());
+    counters.count_response(grpc::effective_status(&answer.response));
     affinity::bind(exchange, upstream, request, bond, &mut answer);
     answer.response
 }
@@ -192,8 +193,14 @@ fn after_answer(
     tried: &Tried,
     answer: &mut Answer,
 ) -> Option<RequestBody> {
-    let outcome = status_outcome(answer.response.status())?;
-    let is_possible = request.method.is_idempotent() && tried.count() < upstream.servers.len();
+    let call = answer.response.extensions().get::<grpc::Status>().copied();
+    let outcome = match call {
+        Some(status) => status.retry_on()?,
+        None => status_outcome(answer.response.status())?,
+    };
+    // Calls are repeated on demand alone, and then whatever they do: their methods do not tell.
+    let may_run_twice = call.is_some() || request.method.is_idempotent();
+    let is_possible = may_run_twice && tried.count() < upstream.servers.len();
     let body = answer.body.take().filter(|_| is_possible)?;
     may_try_again(worker, upstream, outcome, tried, body)
 }
@@ -253,10 +260,10 @@ fn may_try_another(
 /// Takes in a response's head: its status, if it is one that counts as an error, and what the server asks for. A success
 /// is one only when the body has ended.
 fn judge<B>(worker: &Worker, upstream: &Upstream, server: &Server, response: &Response<B>) {
-    let status = response.status();
-    pause::note(worker, upstream, server, status, response.headers());
-    if upstream.is_error_status(status.as_u16()) {
-        server_failed(worker, upstream, server, ServerFault::Status(status.as_u16()));
+    pause::note(worker, upstream, server, response.status(), response.headers());
+    let status = grpc::effective_status(response);
+    if upstream.is_error_status(status) {
+        server_failed(worker, upstream, server, ServerFault::Status(status));
     }
 }
 

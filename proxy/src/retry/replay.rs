@@ -44,6 +44,11 @@ impl Replay {
         !self.is_incomplete
     }
 
+    /// Whether the rest comes from the client.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.next >= self.pieces.len()
+    }
+
     /// The next piece to send again; `None` when the rest comes from the client.
     pub(crate) fn next(&mut self) -> Option<Bytes> {
         let piece = self.pieces.get(self.next)?;

@@ -219,8 +219,8 @@ pub fn route_references(
 fn retries(retries: &Retries, at: &Pointer, errors: &mut Vec<FieldError>) {
     number(retries.attempts, 0..=5, &at.at("attempts"), errors);
     number(retries.budget_percent, 0..=100, &at.at("budget_percent"), errors);
-    if retries.on.len() > 7 {
-        errors.push(at.at("on").error(FieldErrorCode::TooMany, "at most 7 outcomes"));
+    if retries.on.len() > 12 {
+        errors.push(at.at("on").error(FieldErrorCode::TooMany, "at most 12 outcomes"));
     }
 }
 

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use super::{
     AdaptiveLimit, Affinity, Algorithm, CircuitBreaker, Comparison, Hash, HealthCheck, Hedging, Latency,
-    Limits, OutlierDetection, RateLimit, Retries, Server, ServerOrAddress, ServerRetryAfter, SlowStart,
-    Subset, ZoneAwareness,
+    Limits, OutlierDetection, RateLimit, Retries, Server, ServerOrAddress, ServerProtocol, ServerRetryAfter,
+    SlowStart, Subset, ZoneAwareness,
 };
 use crate::units::Span;
 
@@ -30,6 +30,8 @@ pub struct Upstream {
     pub description: String,
     /// At most 32 pairs; keys up to 63, values up to 255 characters.
     pub labels: BTreeMap<String, String>,
+    /// What is spoken to the servers. Default `http1`. gRPC needs `http2`.
+    pub protocol: ServerProtocol,
     /// How a server is picked. Default `least_time`: of all it leaves the fewest requests waiting at a server that is slow or
     /// stalls, and servers much alike share evenly.
     pub algorithm: Algorithm,
@@ -101,6 +103,7 @@ impl Default for Upstream {
             id: String::new(),
             description: String::new(),
             labels: BTreeMap::new(),
+            protocol: ServerProtocol::default(),
             algorithm: Algorithm::default(),
             comparison: Comparison::default(),
             latency: Latency::default(),

@@ -94,6 +94,7 @@ impl Compiler {
         let outlier = &spec.outlier_detection;
         Some(Upstream {
             id: id.clone(),
+            protocol: spec.protocol,
             algorithm: spec.algorithm,
             comparison: spec.comparison.clone(),
             latency: spec.algorithm.uses_latency().then_some(LatencyPolicy {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     id::UpstreamId,
-    model::{Algorithm, Comparison, RetryOn, StatusRange, UpstreamRecord},
+    model::{Algorithm, Comparison, RetryOn, ServerProtocol, StatusRange, UpstreamRecord},
     sharing::middle,
     state::{BreakerPolicy, EjectionPolicy, HealthThresholds, RatePolicy, ServerState, UpstreamState},
     time::Moment,
@@ -76,6 +76,8 @@ pub struct PausePolicy {
 pub struct Upstream {
     /// Name.
     pub id: UpstreamId,
+    /// What is spoken to the servers.
+    pub protocol: ServerProtocol,
     /// How a server is picked.
     pub algorithm: Algorithm,
     /// How servers are compared.

@@ -15,7 +15,7 @@ use weir_shared::{
     state::Reason,
 };
 
-use super::error;
+use super::http2;
 
 /// What is called.
 pub(super) const METHOD: &str = "/grpc.health.v1.Health/Check";
@@ -33,7 +33,7 @@ const PREFIX_BYTES: usize = 5;
 #[derive(Debug, Error)]
 pub(super) enum GrpcError {
     /// The connection failed, or the stream was reset.
-    #[error("{}", h2_text(.0))]
+    #[error("{}", http2::text(.0))]
     Http2(#[from] h2::Error),
     /// The connection ended.
     #[error("connection closed before the answer was complete")]
@@ -122,14 +122,6 @@ fn code_name(code: u16) -> &'static str {
         "UNAUTHENTICATED",
     ];
     NAMES.get(usize::from(code)).copied().unwrap_or("not a status of gRPC")
-}
-
-fn h2_text(error: &h2::Error) -> String {
-    match error.get_io() {
-        Some(error) => error::text(error),
-        None if error.is_remote() => format!("the server gave the request up: {error}"),
-        None => format!("the answer is not HTTP/2: {error}"),
-    }
 }
 
 /// Asks the server at `address`, at the other end of `stream`, as `spec` says.

@@ -7,7 +7,7 @@ use http::{HeaderMap, Response, request};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener, task::JoinSet};
 use weir_shared::{
-    model::{HealthCheck, address::Address},
+    model::{HealthCheck, ServerProtocol, address::Address},
     state::{Reason, Resolved},
 };
 
@@ -107,7 +107,7 @@ impl Server {
 async fn check(spec: Value, address: SocketAddr) -> Answer {
     let spec: HealthCheck = serde_json::from_value(spec).unwrap();
     let address = Address::parse(&address.to_string()).unwrap();
-    Probe::new(&spec).check(&Lookups::default(), &address, &Resolved::default()).await
+    Probe::new(&spec, ServerProtocol::Http1).check(&Lookups::default(), &address, &Resolved::default()).await
 }
 
 async fn outcome(reply: Reply) -> Answer {

@@ -8,6 +8,7 @@ mod grpc;
 #[cfg(test)]
 mod grpc_tests;
 mod http;
+mod http2;
 mod lookup;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use weir_shared::{
-    model::{HealthCheck, HealthCheckType, StatusRange, address::Address},
+    model::{HealthCheck, HealthCheckType, ServerProtocol, StatusRange, address::Address},
     state::{Reason, Resolved, ServerState},
 };
 
@@ -101,6 +102,8 @@ impl Prober for Network {
 #[derive(Debug)]
 pub(crate) struct Probe {
     spec: HealthCheck,
+    /// What an http check speaks.
+    protocol: ServerProtocol,
     kind: HealthCheckType,
     timeout: Duration,
     /// Looks for the expected body.
@@ -108,11 +111,12 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    /// Prepares the check that `spec` describes.
+    /// Prepares the check that `spec` describes, of servers that speak `protocol`.
     #[must_use]
-    pub(crate) fn new(spec: &HealthCheck) -> Self {
+    pub(crate) fn new(spec: &HealthCheck, protocol: ServerProtocol) -> Self {
         Self {
             spec: spec.clone(),
+            protocol,
             kind: spec.effective_type(),
             timeout: spec.timeout.duration(),
             finder: spec.expected_body.as_deref().map(|text| Finder::new(text).into_owned()),
@@ -132,10 +136,10 @@ impl Probe {
         }
     }
 
-    /// The configuration it was prepared from.
+    /// Whether it is the check that `spec` describes, of servers that speak `protocol`.
     #[must_use]
-    pub(crate) fn spec(&self) -> &HealthCheck {
-        &self.spec
+    pub(crate) fn is_of(&self, spec: &HealthCheck, protocol: ServerProtocol) -> bool {
+        self.spec == *spec && self.protocol == protocol
     }
 
     /// What it does.
@@ -166,7 +170,7 @@ impl Probe {
         };
         match self.kind {
             HealthCheckType::Tcp => Answer::Passed { status: None },
-            HealthCheckType::Http => self.exchange(stream, address, &target, deadline).await,
+            HealthCheckType::Http => self.ask(stream, address, &target, deadline).await,
             HealthCheckType::Grpc => self.call(stream, address, &target, deadline).await,
         }
     }
@@ -192,34 +196,44 @@ impl Probe {
         Err(failure)
     }
 
-    async fn exchange(
-        &self,
-        mut stream: TcpStream,
-        address: &Address,
-        target: &Address,
-        deadline: Instant,
-    ) -> Answer {
+    async fn ask(&self, stream: TcpStream, address: &Address, target: &Address, deadline: Instant) -> Answer {
         let path = self.spec.path.as_deref().unwrap_or("/");
         let what = format!("{} http://{target}{path}", self.spec.method);
-        let request = http::request(&self.spec, address);
         let asked = async {
-            let reply = http::exchange(&mut stream, &request).await?;
-            let status = reply.status;
-            let said = match &self.finder {
-                _ if !self.expects(status) => Said::WrongStatus,
-                Some(finder) if !body::holds(&mut stream, reply, finder).await? => Said::WrongBody,
-                _ => Said::Expected,
-            };
-            Ok::<_, http::ExchangeError>((status, said))
+            match self.protocol {
+                ServerProtocol::Http1 => {
+                    let asked = self.ask_http1(stream, address).await;
+                    asked.map_err(|error| (error.reason(), error.to_string()))
+                }
+                ServerProtocol::Http2 => {
+                    let asked = http2::exchange(stream, self, address).await;
+                    asked.map_err(|error| (error.reason(), error.to_string()))
+                }
+            }
         };
         match timeout_at(deadline, asked).await {
             Ok(Ok((status, said))) => self.judge(&what, status, said),
-            Ok(Err(error)) => Answer::failed(error.reason(), format!("{what}: {error}")),
+            Ok(Err((reason, error))) => Answer::failed(reason, format!("{what}: {error}")),
             Err(_) => {
                 let detail = format!("{what}: no answer within {}", self.spec.timeout);
                 Answer::failed(Reason::ResponseTimeout, detail)
             }
         }
+    }
+
+    async fn ask_http1(
+        &self,
+        mut stream: TcpStream,
+        address: &Address,
+    ) -> Result<(u16, Said), http::ExchangeError> {
+        let reply = http::exchange(&mut stream, &http::request(&self.spec, address)).await?;
+        let status = reply.status;
+        let said = match &self.finder {
+            _ if !self.expects(status) => Said::WrongStatus,
+            Some(finder) if !body::holds(&mut stream, reply, finder).await? => Said::WrongBody,
+            _ => Said::Expected,
+        };
+        Ok((status, said))
     }
 
     fn judge(&self, what: &str, status: u16, said: Said) -> Answer {

@@ -10,7 +10,7 @@ use tokio::{
     time::sleep,
 };
 use weir_shared::{
-    model::{HealthCheck, address::Address},
+    model::{HealthCheck, ServerProtocol, address::Address},
     state::{Reason, Resolved},
 };
 
@@ -56,7 +56,8 @@ impl Server {
 
 async fn check_noting(spec: Value, address: &str, resolved: &Resolved) -> Answer {
     let spec: HealthCheck = serde_json::from_value(spec).unwrap();
-    Probe::new(&spec).check(&Lookups::default(), &Address::parse(address).unwrap(), resolved).await
+    let probe = Probe::new(&spec, ServerProtocol::Http1);
+    probe.check(&Lookups::default(), &Address::parse(address).unwrap(), resolved).await
 }
 
 async fn check(spec: Value, address: &str) -> Answer {
@@ -190,7 +191,8 @@ async fn a_name_is_looked_up_and_every_address_of_it_tried() {
     assert!(resolved.addresses().contains(&server.address.ip()), "{resolved:?}");
     // Too long for a question to be sent at all.
     let impossible = Address::Name { host: "x".repeat(300).into(), port: 80 };
-    let answer = Probe::new(&HealthCheck::default()).check(&Lookups::default(), &impossible, &resolved).await;
+    let probe = Probe::new(&HealthCheck::default(), ServerProtocol::Http1);
+    let answer = probe.check(&Lookups::default(), &impossible, &resolved).await;
     assert_failed(&answer, Reason::DnsError, "lookup of xxx");
     assert!(!resolved.addresses().is_empty(), "what was known stays");
 }

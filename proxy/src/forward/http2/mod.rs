@@ -1,0 +1,237 @@
+//! One attempt on one server that speaks HTTP/2 (RFC 9113): a stream, the request out, the response in.
+//!
+//! The protocol is the library's (`h2`); what a request does with its stream happens on the request's own task. Why not the
+//! client built on it: that one has a task and a channel for each request as well, and does not say whether a stream that
+//! failed may have been begun with.
+
+mod body;
+mod connection;
+mod fault;
+mod pool;
+mod request;
+mod upload;
+mod wire;
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+pub(crate) use body::StreamBody;
+use bytes::Bytes;
+use h2::{RecvStream, client::ResponseFuture};
+use http::{HeaderValue, Method, Response, StatusCode, header as header_name, uri::Scheme};
+pub(super) use pool::Pool;
+use weir_shared::table::{Server, Upstream};
+
+use self::{
+    body::Ahead,
+    connection::{End, Place, Stream},
+    upload::Upload,
+};
+use super::{
+    Answer, COMMON_HEAD, Failure, Lease, Progress, RequestBody, RequestHead, server_body::Verdict,
+    upload::UploadError,
+};
+use crate::{
+    affinity, body::ResponseBody, deadline::Deadline, error::ProxyError, exchange::Exchange, grpc, header,
+    worker::Worker,
+};
+
+/// Sends one request to `server`, as [`super::send`] does.
+pub(super) async fn send(
+    exchange: &Exchange,
+    upstream: &Upstream,
+    server: &Server,
+    lease: Lease,
+    request: &RequestHead<'_>,
+    body: RequestBody,
+    deadline: &Deadline,
+) -> Result<Answer, Failure> {
+    let worker = exchange.worker();
+    let ends = if upload::has_content(body.framing()) { End::Later } else { End::WithHead };
+    let begun = match head(server, request, &body) {
+        Ok(head) => pool::begin(worker, upstream, server, &lease, head, ends).await,
+        Err(error) => Err(error),
+    };
+    let begun = match begun {
+        Ok(_) if lease.is_cut() => Err(ProxyError::ServerDrained),
+        begun => begun,
+    };
+    let Stream { place, response, sender } = match begun {
+        Ok(stream) => stream,
+        Err(error) => {
+            if error == ProxyError::ServerDrained {
+                lease.failed(error);
+            }
+            return Err(Failure { error, progress: Progress::NothingSent, body });
+        }
+    };
+    let upload = Upload::new(sender, body, request.expects_continue);
+    let mut call = Call { lease, place, response, upload };
+    match call.exchange(worker, upstream, request.call, deadline).await {
+        Ok(head) => {
+            let answer = call.respond(exchange, upstream, request, head);
+            Ok(Answer { affinity_tag: affinity::tag(upstream, server), ..answer })
+        }
+        Err(error) => {
+            if error == ProxyError::ResponseTimeout {
+                call.lease.took(upstream, worker.clock.moment());
+                call.place.timed_out();
+            }
+            Err(call.fail(error))
+        }
+    }
+}
+
+fn head(
+    server: &Server,
+    request: &RequestHead<'_>,
+    body: &RequestBody,
+) -> Result<http::Request<()>, ProxyError> {
+    let mut head = Vec::with_capacity(COMMON_HEAD);
+    request.encode(&mut head, server, body.framing());
+    request::from_head(&Bytes::from(head), request.method, Scheme::HTTP)
+}
+
+/// An attempt that has a stream.
+struct Call {
+    lease: Lease,
+    place: Place,
+    response: ResponseFuture,
+    upload: Upload,
+}
+
+impl Call {
+    /// Sends the request and waits for the head of the final response, each as far as it goes without the other.
+    async fn exchange(
+        &mut self,
+        worker: &Worker,
+        upstream: &Upstream,
+        call: Option<grpc::Call>,
+        deadline: &Deadline,
+    ) -> Result<Response<RecvStream>, ProxyError> {
+        // A call says itself how long it may take; many a one answers only when it has something to tell.
+        let patience = match call {
+            Some(grpc::Call { timeout: Some(_) }) => Some(upstream.stream_idle_timeout),
+            _ => upstream.response_timeout,
+        };
+        let mut is_uploading = true;
+        let answer = poll_fn(|cx| {
+            if is_uploading {
+                match self.upload.poll(cx) {
+                    Poll::Ready(Err(UploadError::Client(error))) => return Poll::Ready(Err(error)),
+                    Poll::Ready(Ok(()) | Err(UploadError::Server)) => {
+                        is_uploading = false;
+                        match patience {
+                            Some(timeout) => deadline.set(worker.after(timeout)),
+                            None => deadline.clear(),
+                        }
+                    }
+                    Poll::Pending if self.upload.took_progress() => {
+                        deadline.set(worker.after(upstream.stream_idle_timeout));
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            if let Poll::Ready(answer) = self.poll_head(cx) {
+                return Poll::Ready(answer);
+            }
+            if deadline.poll(cx).is_ready() {
+                let is_client = self.upload.waits_for_client();
+                return Poll::Ready(Err(if is_client {
+                    ProxyError::ClientTimeout
+                } else {
+                    ProxyError::ResponseTimeout
+                }));
+            }
+            if self.lease.is_cut() {
+                return Poll::Ready(Err(ProxyError::ServerDrained));
+            }
+            Poll::Pending
+        })
+        .await;
+        deadline.clear();
+        answer
+    }
+
+    /// The head of the final response. Interim ones end here.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<RecvStream>, ProxyError>> {
+        while let Poll::Ready(Some(Ok(interim))) = self.response.poll_informational(cx) {
+            if interim.status() == StatusCode::CONTINUE && self.upload.go_on() {
+                cx.waker().wake_by_ref();
+            }
+        }
+        Pin::new(&mut self.response).poll(cx).map_err(|error| fault::before_response(&error))
+    }
+
+    fn fail(self, error: ProxyError) -> Failure {
+        self.lease.failed(error);
+        let progress = if error == ProxyError::StreamRefused || !self.place.may_be_sent() {
+            Progress::NothingSent
+        } else if self.place.was_idle {
+            Progress::SentOnReused
+        } else {
+            Progress::Sent
+        };
+        Failure { error, progress, body: self.upload.into_body() }
+    }
+
+    fn respond(
+        self,
+        exchange: &Exchange,
+        upstream: &Upstream,
+        request: &RequestHead<'_>,
+        response: Response<RecvStream>,
+    ) -> Answer {
+        let Self { lease, place, upload, .. } = self;
+        let (mut head, mut content) = response.into_parts();
+        let left = header::end_connection_fields(&mut head.headers);
+        let ahead = if has_no_body(request.method, head.status) {
+            Ahead::Whole(Bytes::new())
+        } else {
+            Ahead::look(&mut content)
+        };
+        let call_status = request.call.and_then(|_| ahead.call_status(&head.headers));
+        let status = call_status.map_or(head.status.as_u16(), grpc::Status::as_http);
+        let now = exchange.worker().clock.moment();
+        lease.answered(upstream, status, now);
+        let is_success = !upstream.is_error_status(status);
+        if is_success {
+            lease.took(upstream, now);
+        }
+        if !upload.is_done() {
+            // The rest of the request is still to come: a client over HTTP/1.1 has to know that it need not be waited for.
+            head.headers.insert(header_name::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let (body, rest) = if let Ahead::Whole(bytes) = ahead {
+            if is_success {
+                lease.succeeded();
+            }
+            (ResponseBody::whole(bytes, lease), Some(upload.into_body()))
+        } else {
+            let is_over = matches!(ahead, Ahead::Trailers(_));
+            let (upload, rest) = if upload.is_done() || is_over {
+                (None, Some(upload.into_body()))
+            } else {
+                (Some(upload), None)
+            };
+            let verdict = if is_success { Verdict::SuccessWhenComplete } else { Verdict::Counted };
+            // How the call went may be known, and taken in with the head.
+            let call = request.call.filter(|_| call_status.is_none());
+            let exchange = body::Exchange { lease, place, content, upload, verdict, call };
+            (ResponseBody::stream(StreamBody::new(exchange, ahead, left, upstream.stream_idle_timeout)), rest)
+        };
+        let mut response = Response::from_parts(head, body);
+        if let Some(status) = call_status {
+            response.extensions_mut().insert(status);
+        }
+        Answer { response, body: rest, answered: now, affinity_tag: None }
+    }
+}
+
+/// RFC 9110 §6.4.1.
+fn has_no_body(method: &Method, status: StatusCode) -> bool {
+    *method == Method::HEAD || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
+}

@@ -1,0 +1,103 @@
+"""A server of gRPC in a process of its own: `grpc_server.py NAME`. Prints its port when it listens.
+
+What a call is to do, its metadata say: `x-sleep` (seconds), `x-abort` (a status), `x-count` (messages of a stream). Messages are
+bytes and come back as they are. Everything that happens is a line on standard output. SIGTERM stops it in order: calls under
+way are finished, and clients are told. Ends with its standard input.
+"""
+
+import signal
+import sys
+import threading
+import time
+from concurrent import futures
+
+import grpc
+
+NAME = sys.argv[1]
+OUTPUT = threading.Lock()
+
+
+def say(text):
+    with OUTPUT:
+        print(text, flush=True)
+
+
+def asked(context):
+    return {key: value for key, value in context.invocation_metadata() if key.startswith("x-")}
+
+
+def begin(kind, context):
+    what = asked(context)
+    say(f"began {kind} {what.get('x-id', '')}")
+    ended = threading.Event()
+    context.add_callback(ended.set)
+    context.send_initial_metadata((("x-server", NAME), ("x-blob-bin", what.get("x-blob-bin", b"")))) \
+        if "x-abort" not in what else None
+    context.set_trailing_metadata((("x-trailing", NAME),))
+    if "x-sleep" in what and ended.wait(float(what["x-sleep"])):
+        say(f"cancelled {kind} {what.get('x-id', '')}")
+    if "x-abort" in what:
+        code = next(code for code in grpc.StatusCode if code.value[0] == int(what["x-abort"]))
+        context.abort(code, "as asked: 50 % of ä")
+    return what
+
+
+def unary(request, context):
+    begin("unary", context)
+    return request
+
+
+def server_stream(request, context):
+    what = begin("server-stream", context)
+    for number in range(int(what.get("x-count", "3"))):
+        if not context.is_active():
+            break
+        yield request + b" %d" % number
+        if "x-pace" in what:
+            time.sleep(float(what["x-pace"]))
+    if not context.is_active():
+        say("cancelled server-stream")
+
+
+def client_stream(requests, context):
+    begin("client-stream", context)
+    return b"%d" % sum(len(request) for request in requests)
+
+
+def both(requests, context):
+    begin("both", context)
+    for request in requests:
+        yield request
+
+
+def health(request, context):
+    return b"\x08\x01"
+
+
+def main():
+    kinds = {
+        "Unary": grpc.unary_unary_rpc_method_handler(unary),
+        "ServerStream": grpc.unary_stream_rpc_method_handler(server_stream),
+        "ClientStream": grpc.stream_unary_rpc_method_handler(client_stream),
+        "Both": grpc.stream_stream_rpc_method_handler(both),
+    }
+    checks = {"Check": grpc.unary_unary_rpc_method_handler(health)}
+    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.so_reuseport", 0)]
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=64), options=options)
+    server.add_generic_rpc_handlers((
+        grpc.method_handlers_generic_handler("weir.Test", kinds),
+        grpc.method_handlers_generic_handler("grpc.health.v1.Health", checks),
+    ))
+    address = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1:0"
+    port = server.add_insecure_port(address)
+    server.start()
+    say(port)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+    stop.wait()
+    server.stop(grace=10).wait()
+    say("stopped")
+
+
+main()

@@ -1,0 +1,16 @@
+//! What is spoken to servers.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A protocol spoken to servers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum ServerProtocol {
+    /// HTTP/1.1.
+    #[default]
+    #[serde(rename = "http1")]
+    Http1,
+    /// HTTP/2 by prior knowledge (RFC 9113 §3.3). Many requests share a connection, and trailers always arrive.
+    #[serde(rename = "http2")]
+    Http2,
+}
