@@ -75,11 +75,16 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Reads the client's preface and answers it with these settings.
-    pub fn greet(&mut self, settings: &[(u16, u32)]) {
+    /// Reads the client's preface.
+    pub fn preface(&mut self) {
         let mut preface = [0; 24];
         self.stream.read_exact(&mut preface).unwrap();
         assert_eq!(&preface, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    }
+
+    /// Reads the client's preface and answers it with these settings.
+    pub fn greet(&mut self, settings: &[(u16, u32)]) {
+        self.preface();
         let payload: Vec<u8> = settings
             .iter()
             .flat_map(|(name, value)| name.to_be_bytes().into_iter().chain(value.to_be_bytes()))

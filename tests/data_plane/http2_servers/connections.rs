@@ -149,7 +149,10 @@ fn a_client_that_leaves_cancels_its_stream() {
         let mut body = client.begin(request("GET", "/", "")).await.unwrap().into_body();
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "begun");
         drop(body);
-        eventually("the server is told", || (!codes.lock().unwrap().is_empty()).then_some(()));
+        let told = Arc::clone(&codes);
+        let wait =
+            move || eventually("the server is told", || (!told.lock().unwrap().is_empty()).then_some(()));
+        tokio::task::spawn_blocking(wait).await.unwrap();
         assert_eq!(client.send(request("GET", "/", "")).await.unwrap().body, "next");
     });
     assert_eq!((codes.lock().unwrap().as_slice(), *connections.lock().unwrap()), (&[frames::CANCEL][..], 1));

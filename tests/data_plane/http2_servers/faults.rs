@@ -165,14 +165,22 @@ fn a_window_that_stays_shut_is_given_up() {
     assert_error(&client.response("POST").unwrap(), 504, "http_response_timeout");
 }
 
+/// RFC 9113 §3.4: a server says its settings first. Before that it may be one that takes a request for something else.
 #[test]
 fn a_server_of_another_protocol_is_never_sent_a_request() {
-    let origin = Origin::named("one");
-    let weir = in_front_of(origin.address(), &json!({}));
+    let heads = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&heads);
+    let server = FrameServer::start(move |_, peer| {
+        peer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        peer.preface();
+        let frames = peer.drain();
+        counted.fetch_add(frames.iter().filter(|frame| frame.kind == HEADERS).count(), Ordering::SeqCst);
+    });
+    let weir = in_front_of(server.address(), &json!({}));
     let response = weir.client().post("/", "x");
-    assert_eq!(response.status, 502);
+    assert_error(&response, 502, "http_protocol_error");
     assert!(response.text().contains("not-http2"), "{}", response.text());
-    assert_eq!(origin.count(), 0);
+    assert_eq!((heads.load(Ordering::SeqCst), server.connections()), (0, 1));
 }
 
 /// Servers that cannot be used for whatever reason cost no request while there is one that can.
@@ -208,7 +216,11 @@ fn failures_eject() {
     });
     let weir = in_front_of_all(
         &[bad.address(), good.address()],
-        &json!({ "retries": { "attempts": 1 }, "outlier_detection": {}, "algorithm": "round_robin" }),
+        &json!({
+            "retries": { "attempts": 1, "budget_percent": 100 },
+            "outlier_detection": {},
+            "algorithm": "round_robin",
+        }),
     );
     let mut client = weir.client();
     for _ in 0..40 {

@@ -73,7 +73,7 @@ pub(super) struct Place {
     /// What was read before the request.
     read: u64,
     /// Whether the request found the connection in use before, and at rest.
-    pub(super) was_idle: bool,
+    was_idle: bool,
 }
 
 /// A request on a connection.
@@ -269,6 +269,11 @@ impl Place {
     /// Whether anything was sent since the request was handed over: if not, nothing of it was.
     pub(super) fn may_be_sent(&self) -> bool {
         self.connection.shared.traffic.written.get() != self.written
+    }
+
+    /// Whether the connection was at rest before the request, and has ended: perhaps for its age.
+    pub(super) fn is_stale(&self) -> bool {
+        self.was_idle && !self.connection.is_open()
     }
 
     /// Nothing came of the request in time. If nothing came at all, no further one is sent there.

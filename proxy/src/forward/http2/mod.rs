@@ -170,7 +170,7 @@ impl Call {
         self.lease.failed(error);
         let progress = if error == ProxyError::StreamRefused || !self.place.may_be_sent() {
             Progress::NothingSent
-        } else if self.place.was_idle {
+        } else if self.place.is_stale() {
             Progress::SentOnReused
         } else {
             Progress::Sent
