@@ -19,7 +19,7 @@ use tokio::{
     task::JoinSet,
 };
 use weir_shared::{
-    model::{Listener, ListenerStatus},
+    id::Revision,
     state::ListenerState,
     table::{Compiler, TableReader, channel},
 };
@@ -38,7 +38,7 @@ use crate::{
     clock::Clock,
     drains,
     error::CatalogError,
-    events::{Bus, Observer, tickets::Tickets},
+    events::{Bus, ListenerObserver, Observer, tickets::Tickets},
     health::{CheckerStats, HealthChecker},
     last_good::Keeper,
     seed::{self, Seed, SeedError},
@@ -73,9 +73,7 @@ pub struct ControlConfig {
     pub seed: Option<Result<Seed, SeedError>>,
     /// Compiles for the number of workers the data plane has.
     pub compiler: Compiler,
-    /// The data port, as configured.
-    pub listener: Listener,
-    /// What is observed of it.
+    /// What is observed of all listeners.
     pub listener_state: Arc<ListenerState>,
     /// The process's clock.
     pub clock: Clock,
@@ -153,6 +151,7 @@ pub struct Prepared {
     access: Access,
     audit: Audit,
     acceptor: Option<Acceptor>,
+    published: watch::Receiver<Revision>,
     config: ControlConfig,
 }
 
@@ -211,6 +210,9 @@ impl Control {
             Writer::new(store, report, config.compiler.clone(), (table, reader.clone()), config.clock);
         // Before anything is checked, so that the first verdicts are told.
         let observer = Observer::new(reader.clone(), catalog.events().clone(), config.clock, &config.node);
+        let listeners =
+            ListenerObserver::new(reader.clone(), catalog.events().clone(), config.clock, &config.node);
+        let published = writer.published();
         let checker = HealthChecker::start(reader.clone(), writer.published(), config.clock)?;
         let mut following = JoinSet::new();
         if let Some(folder) = &data_dir {
@@ -237,11 +239,23 @@ impl Control {
         sampling.spawn_on(drains::Runner::new(catalog.clone(), config.clock).run(), runtime.handle());
         sampling.spawn_on(Arc::clone(&status).run_sampler(), runtime.handle());
         sampling.spawn_on(observer.run(), runtime.handle());
+        sampling.spawn_on(listeners.run(), runtime.handle());
         let stats = checker.stats();
         let serving = JoinSet::new();
         let parts = Parts { checker, runtime, serving, following, sampling, socket: None, data_dir };
         Ok((
-            Prepared { parts, catalog, checker: stats, status, source, access, audit, acceptor, config },
+            Prepared {
+                parts,
+                catalog,
+                checker: stats,
+                status,
+                source,
+                access,
+                audit,
+                acceptor,
+                published,
+                config,
+            },
             reader,
         ))
     }
@@ -273,21 +287,42 @@ impl Prepared {
         })
     }
 
-    /// Opens the API on `admin`. `listener_status` tells how the data port fares.
+    /// Tells of every revision that is put in force.
+    #[must_use]
+    pub fn published(&self) -> watch::Receiver<Revision> {
+        self.published.clone()
+    }
+
+    /// Opens the API on `admin`. `settled` tells of which revision the data plane has tried the listeners.
     ///
     /// # Errors
     /// When the socket cannot be used.
-    pub fn serve(self, admin: TcpListener, listener_status: ListenerStatus) -> Result<Control, ControlError> {
-        let Self { mut parts, catalog, checker, status, source, access, audit, acceptor, config } = self;
+    pub fn serve(
+        self,
+        admin: TcpListener,
+        settled: watch::Receiver<Revision>,
+    ) -> Result<Control, ControlError> {
+        let Self {
+            mut parts,
+            catalog,
+            checker,
+            status,
+            source,
+            access,
+            audit,
+            acceptor,
+            published: _,
+            config,
+        } = self;
         admin.set_nonblocking(true)?;
         let address = admin.local_addr()?;
         let api = Api {
             catalog,
             status,
             checker,
-            listener: config.listener,
-            listener_status,
+            flags: config.compiler.flags,
             listener_state: config.listener_state,
+            settled,
             workers: config.compiler.workers,
             source,
             clock: config.clock,

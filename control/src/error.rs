@@ -17,6 +17,10 @@ pub enum Target {
     Upstream(String),
     /// A server of an upstream, by id.
     Server(String, String),
+    /// The list of listeners.
+    Listeners,
+    /// A listener.
+    Listener(String),
 }
 
 /// What an upstream would lose.
@@ -56,6 +60,17 @@ pub enum CatalogError {
         /// The routes that send to it.
         routes: Vec<String>,
     },
+    /// Connections of listeners go to the upstream.
+    #[error("connections of listeners go to the upstream \"{upstream}\"")]
+    InUseByListeners {
+        /// The upstream.
+        upstream: String,
+        /// The listeners.
+        listeners: Vec<String>,
+    },
+    /// The listener is the process's own.
+    #[error("the listener \"default\" is the one the process was started with")]
+    OwnListener,
     /// The server is being drained already.
     #[error("the server \"{}\" is being drained already", .0.server)]
     DrainUnderWay(Arc<Drain>),

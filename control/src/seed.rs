@@ -15,7 +15,7 @@ use serde_json::Value;
 use weir_shared::{
     error::{FieldError, FieldErrorCode, Invalid, Pointer},
     id::{Epoch, Revision},
-    model::{Config, Listener},
+    model::{Config, ListenerFlags},
     table::Compiler,
     time::Now,
 };
@@ -86,14 +86,15 @@ impl fmt::Display for SeedFault {
 }
 
 impl Seed {
-    /// Reads and checks the file at `path`, JSON or YAML. `listener` is the one that will be open, if that is known.
+    /// Reads and checks the file at `path`, JSON or YAML. `flags` are what the command line says of the listener `default`,
+    /// if that is known.
     ///
     /// # Errors
     /// Why it is no valid configuration.
-    pub fn read(path: &Path, listener: Option<&Listener>) -> Result<Self, SeedError> {
+    pub fn read(path: &Path, flags: Option<&ListenerFlags>) -> Result<Self, SeedError> {
         let read = || {
             let value = parse(path, &bytes(path)?)?;
-            let whole = document::read(value, listener).map_err(SeedFault::Invalid)?;
+            let whole = document::read(value, flags).map_err(SeedFault::Invalid)?;
             let mut warnings = whole.ignored.clone();
             warnings.extend(try_out(&whole).map_err(SeedFault::Invalid)?);
             Ok((whole, warnings))

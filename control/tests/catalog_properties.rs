@@ -175,7 +175,7 @@ impl Subject {
     /// What is read can be put back, and that changes nothing.
     async fn assert_put_back_is_unchanged(&self) {
         let config = self.catalog.config();
-        let document = serde_json::to_value(config.to_document(Vec::new())).unwrap();
+        let document = serde_json::to_value(config.to_document()).unwrap();
         let whole = document::read(document, None).unwrap();
         let put = Change::PutConfig { whole, unnamed: Unnamed::Delete, confirmed: None };
         let applied = self.apply(put, Mode::Commit).await.unwrap();
@@ -208,7 +208,7 @@ fn content(config: &Config) -> Value {
         })
         .collect();
     json!({
-        "revision": config.revision, "touched": touched, "document": config.to_document(Vec::new()),
+        "revision": config.revision, "touched": touched, "document": config.to_document(),
     })
 }
 

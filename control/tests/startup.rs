@@ -15,13 +15,13 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use weir_control::{
     Control, ControlConfig, ControlError, StoreChoice, api::Build, catalog::precondition::IfMatch,
     clock::Clock,
 };
 use weir_shared::{
-    model::{Listener, ListenerStatus},
+    id::Revision,
     state::ListenerState,
     table::{Compiler, TableReader},
     time::Timestamp,
@@ -41,7 +41,6 @@ fn config(folder: &Path) -> ControlConfig {
         access: weir_control::AccessConfig::default(),
         store: StoreChoice::Folder(folder.to_owned()),
         compiler: Compiler { workers: 1, ..Compiler::default() },
-        listener: Listener::default(),
         listener_state: Arc::new(ListenerState::new(1)),
         clock: Clock::new(Instant::now()),
         seed: None,
@@ -56,8 +55,11 @@ impl Process {
     fn start(folder: &Path) -> Self {
         let (prepared, reader) = Control::prepare(config(folder)).unwrap();
         let admin = TcpListener::bind("127.0.0.1:0").unwrap();
-        let bound = ListenerStatus { bound: true, error: None, since: Timestamp(0) };
-        Self { control: prepared.serve(admin, bound).unwrap(), reader }
+        let listener = Arc::clone(reader.snapshot().listener("default").unwrap());
+        listener.state.bound(listener.address.to_string(), Timestamp(0));
+        // Nobody binds anything here, and nobody waits for it.
+        let (_, settled) = watch::channel(Revision(0));
+        Self { control: prepared.serve(admin, settled).unwrap(), reader }
     }
 
     fn call(&self, method: &str, path: &str, body: &str) -> (u16, String) {

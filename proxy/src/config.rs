@@ -6,20 +6,19 @@ use std::{
 };
 
 use tokio::time::Instant;
-use weir_shared::model::Listener;
 
 use crate::Cidr;
 
 /// Settings of the process that no API changes.
 #[derive(Clone, Debug)]
 pub struct ProxyConfig {
-    /// Where clients connect. Port 0 takes a free one.
+    /// Where the listener `default` is. Port 0 takes a free one.
     pub listen: SocketAddr,
     /// Worker threads.
     pub workers: usize,
-    /// Limits and timeouts on the client's side.
-    pub listener: Listener,
-    /// Clients whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed. Default none.
+    /// Client connections at once, over all listeners; 0 = any number.
+    pub max_connections: u32,
+    /// Clients whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed, where the listener does not say otherwise.
     pub trusted_proxies: Vec<Cidr>,
     /// Memory in bytes above which new work is refused; 0 = any amount.
     pub max_memory_bytes: u64,

@@ -105,7 +105,7 @@ impl Exchange {
     /// How long the client of a response that is at hand whole may take nothing of it.
     pub(crate) fn stall(&self) -> Duration {
         self.table.0.route().upstream.as_ref().map_or_else(
-            || self.worker().config.listener.idle_timeout.duration(),
+            || self.client().listener.settings().spec.idle_timeout.duration(),
             |upstream| upstream.stream_idle_timeout,
         )
     }

@@ -1,15 +1,15 @@
 //! The data plane: a request in, a response out. Modules in the order a request meets them.
 #![doc = include_str!("../README.md")]
 
-mod cidr;
 mod clock;
 mod config;
 mod error;
 
 mod deadline;
 mod listener;
-mod places;
 mod pressure;
+mod proxy_header;
+mod stream;
 mod worker;
 
 mod connection;
@@ -27,9 +27,10 @@ mod header;
 mod problem;
 mod rate_limit;
 mod retry;
+mod tunnel;
 
 mod proxy;
 
-pub use cidr::{Cidr, InvalidCidr};
 pub use config::{AffinitySecret, ProxyConfig};
 pub use proxy::{Drained, Proxy, RunningProxy};
+pub use weir_shared::cidr::{Cidr, InvalidCidr};

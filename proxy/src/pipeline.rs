@@ -56,8 +56,10 @@ async fn forward(
         worker.listener().requests_shed.add(1);
         return Err(ProxyError::Exhausted);
     }
-    let limits = &worker.config.listener;
-    let checked = framing::check(parts, &body, limits)?;
+    let (checked, max_body_bytes) = {
+        let settings = exchange.client().listener.settings();
+        (framing::check(parts, &body, &settings.spec)?, settings.spec.max_body_bytes)
+    };
     let changed = exchange.client().changed();
     if changed == Changed::Fragment {
         return Err(ProxyError::BadRequest("the request target has a fragment"));
@@ -79,7 +81,7 @@ async fn forward(
         version: parts.version,
         call,
     };
-    let body = RequestBody::new(body, checked.framing, limits.max_body_bytes);
+    let body = RequestBody::new(body, checked.framing, max_body_bytes);
     rate_limit::check(exchange, upstream, &parts.headers)?;
     let trip = breaker::Trip::begin(exchange, upstream)?;
     let mut response = match call.and_then(|call| call.timeout) {
@@ -152,7 +154,7 @@ fn finish(exchange: &Exchange, headers: &mut HeaderMap, version: Version) {
         {
             headers.remove(name);
         }
-    } else if exchange.worker().is_draining() {
+    } else if exchange.client().is_draining() {
         headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     hash::RandomState,
     io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -13,30 +13,45 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::{mpsc::unbounded_channel, oneshot, watch};
 use weir_shared::{
+    id::Revision,
+    model::ListenAddress,
     state::{ListenerState, WorkerId},
     table::TableReader,
 };
 
-use crate::{AffinitySecret, ProxyConfig, listener, places::Places, pressure::Pressure, worker};
+use crate::{
+    AffinitySecret, ProxyConfig,
+    clock::Clock,
+    listener::{self, Following, Manager, Places, Sockets},
+    pressure::Pressure,
+    worker,
+};
+
+/// How long the start waits for the listeners of the first table to be tried.
+const FIRST_BIND: Duration = Duration::from_secs(5);
 
 /// A data plane whose address is taken but which accepts nothing yet.
 #[derive(Debug)]
 pub struct Proxy {
     config: Arc<ProxyConfig>,
     state: Arc<ListenerState>,
-    sockets: Vec<TcpListener>,
+    sockets: Sockets,
     address: SocketAddr,
 }
 
 impl Proxy {
-    /// Takes the address, once for each worker.
+    /// Takes the address of the listener `default`, once for each worker.
     ///
     /// # Errors
     /// The address cannot be bound.
     pub fn bind(config: ProxyConfig, state: Arc<ListenerState>) -> io::Result<Self> {
-        let sockets = listener::bind(config.listen, config.workers)?;
-        let address = sockets.first().map_or(Ok(config.listen), TcpListener::local_addr)?;
+        let sockets = listener::bind(&ListenAddress::Socket(config.listen), config.workers)?;
+        let address = match &sockets.address {
+            ListenAddress::Socket(address) => *address,
+            ListenAddress::Unix(_) => config.listen,
+        };
         Ok(Self { config: Arc::new(config), state, sockets, address })
     }
 
@@ -46,18 +61,29 @@ impl Proxy {
         self.address
     }
 
-    /// Starts the workers. Requests see the tables of `reader`; affinity cookies are signed with `secret`.
+    /// Starts the workers, and binds the listeners of the table. Requests see the tables of `reader`; affinity cookies are
+    /// signed with `secret`. Listeners follow what `published` tells of, and `settled` tells of which revision they were
+    /// tried.
     ///
     /// # Errors
-    /// A thread or its runtime cannot be made.
-    pub fn start(self, reader: TableReader, secret: AffinitySecret) -> io::Result<RunningProxy> {
+    /// A thread or its runtime cannot be made. A listener that cannot be bound is no error.
+    pub fn start(
+        self,
+        reader: TableReader,
+        secret: AffinitySecret,
+        published: watch::Receiver<Revision>,
+        settled: watch::Sender<Revision>,
+    ) -> io::Result<RunningProxy> {
         let control = Arc::new(DrainControl::default());
         let keys = RandomState::new();
         let pressure = Arc::new(Pressure::new(self.config.max_memory_bytes));
-        let places = Places::new(self.config.listener.max_connections);
+        let places = Places::new(self.config.max_connections);
         let mut threads = Vec::new();
         let (finished, done) = mpsc::channel();
-        for (index, socket) in self.sockets.into_iter().enumerate() {
+        let mut workers = Vec::new();
+        for index in 0..self.config.workers {
+            let (commands, told) = unbounded_channel();
+            workers.push(commands);
             let worker = worker::Parts {
                 id: WorkerId(index),
                 config: Arc::clone(&self.config),
@@ -71,14 +97,33 @@ impl Proxy {
             };
             let finished = finished.clone();
             let run = move || {
-                worker::run(worker, socket);
+                worker::run(worker, told);
                 // The other end is gone only when nobody waits any more.
                 let _ = finished.send(());
             };
             threads.push(thread::Builder::new().name(format!("weir-worker-{index}")).spawn(run)?);
         }
-        Ok(RunningProxy { control, state: self.state, threads, done })
+        let manager = Manager {
+            workers,
+            clock: Clock::new(self.config.clock_base),
+            first: Some(self.sockets),
+            entries: std::collections::HashMap::new(),
+        };
+        let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = mpsc::sync_channel(1);
+        let following = Following { reader, published, settled, stop: stopped, ready };
+        let manager = follow(manager, following)?;
+        // However it goes, the rest serves.
+        let _ = is_ready.recv_timeout(FIRST_BIND);
+        Ok(RunningProxy { control, state: self.state, threads, done, manager, stop })
     }
+}
+
+/// Starts the thread that binds listeners.
+fn follow(manager: Manager, following: Following) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let run = move || runtime.block_on(manager.run(following));
+    thread::Builder::new().name("weir-listeners".to_owned()).spawn(run)
 }
 
 /// How workers learn that they are to end, and tell what they gave up.
@@ -113,6 +158,9 @@ pub struct RunningProxy {
     state: Arc<ListenerState>,
     threads: Vec<JoinHandle<()>>,
     done: mpsc::Receiver<()>,
+    manager: JoinHandle<()>,
+    /// Ends the manager when dropped.
+    stop: oneshot::Sender<()>,
 }
 
 /// How a drain ended.
@@ -133,6 +181,8 @@ impl RunningProxy {
     /// Waits until the workers have ended, at most `deadline`; then ends them. Blocks.
     #[must_use]
     pub fn wait(self, deadline: Duration) -> Drained {
+        // Nothing is bound any more; files of unix sockets are removed.
+        drop(self.stop);
         let mut running = self.threads.len();
         let mut left = deadline;
         while running > 0 {
@@ -148,7 +198,7 @@ impl RunningProxy {
                 left = Duration::from_secs(1);
             }
         }
-        for thread in self.threads {
+        for thread in self.threads.into_iter().chain([self.manager]) {
             // A worker that panicked has said so on its own.
             let _ = thread.join();
         }

@@ -4,8 +4,8 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::HashMap,
     hash::RandomState,
-    net::TcpListener,
     rc::Rc,
     sync::Arc,
     task::Poll,
@@ -14,11 +14,12 @@ use std::{
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tokio::{
-    sync::Notify,
+    sync::{Notify, mpsc::UnboundedReceiver},
     task::LocalSet,
     time::{Instant, MissedTickBehavior, interval},
 };
 use weir_shared::{
+    id::ListenerId,
     state::{ListenerCounters, ListenerState, WorkerId},
     table::{CachedReader, Table, TableReader},
     time::{Moment, Now},
@@ -30,16 +31,13 @@ use crate::{
     clock::Clock,
     deadline::{Deadline, Deadlines, TICK},
     forward::Pools,
-    listener,
-    places::{Place, Places},
+    listener::{Acceptor, Command, DRAIN_GRACE, Handle, Places},
     pressure::Pressure,
     proxy::DrainControl,
 };
 
 /// Time between two looks at unused connections.
 const POOL_SWEEP: Duration = Duration::from_secs(1);
-/// How long an idle client connection may still send one request after draining began, so that it can be told to close.
-const DRAIN_GRACE: Duration = Duration::from_secs(3);
 
 /// What a worker is made from, on its own thread.
 pub(crate) struct Parts {
@@ -83,10 +81,16 @@ pub(crate) struct Worker {
     connections: Cell<usize>,
     /// There may be room for one more connection: one of this worker has closed, or a sweep has come.
     room: Notify,
+    /// What tunnels read into, in turn.
+    chunk: Cell<Vec<u8>>,
+    /// The listeners that are accepted for.
+    handles: RefCell<HashMap<ListenerId, Rc<Handle>>>,
+    /// Listeners that were given up and may have connections still.
+    leaving: RefCell<Vec<Rc<Handle>>>,
 }
 
-/// Runs a worker until it is drained.
-pub(crate) fn run(parts: Parts, socket: TcpListener) {
+/// Runs a worker until it is drained, doing what it is `told`.
+pub(crate) fn run(parts: Parts, told: UnboundedReceiver<Command>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -96,18 +100,46 @@ pub(crate) fn run(parts: Parts, socket: TcpListener) {
     };
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async move {
-        let socket = match tokio::net::TcpListener::from_std(socket) {
-            Ok(socket) => socket,
-            Err(error) => {
-                tracing::error!(%error, "cannot start a worker");
-                return;
-            }
-        };
         let worker = Rc::new(Worker::new(parts));
-        let accepting = tokio::task::spawn_local(listener::accept(Rc::clone(&worker), socket));
+        // Owned by the local set, which ends with the worker.
+        tokio::task::spawn_local(obey(Rc::clone(&worker), told));
         worker.sweep().await;
-        accepting.abort();
     });
+}
+
+/// Does what the worker is told, until nobody tells it anything any more.
+async fn obey(worker: Rc<Worker>, mut told: UnboundedReceiver<Command>) {
+    while let Some(command) = told.recv().await {
+        match command {
+            // No more than what is open already is served to the end.
+            _ if worker.is_draining() => {}
+            Command::Open { listener, places, socket, done } => {
+                let handle = {
+                    let mut handles = worker.handles.borrow_mut();
+                    let fresh = || Rc::new(Handle::new(Arc::clone(&listener), places));
+                    Rc::clone(handles.entry(listener.id.clone()).or_insert_with(fresh))
+                };
+                handle.update(listener);
+                match Acceptor::new(socket) {
+                    Ok(acceptor) => acceptor.start(&worker, &handle, done),
+                    Err(error) => tracing::error!(%error, listener = %handle.id, "cannot accept connections"),
+                }
+            }
+            Command::Update { listener, done } => {
+                if let Some(handle) = worker.handles.borrow().get(&listener.id) {
+                    handle.update(listener);
+                }
+                drop(done);
+            }
+            Command::Close { id, done } => {
+                let Some(handle) = worker.handles.borrow_mut().remove(&id) else { continue };
+                handle.leave(worker.clock.moment(), done);
+                worker.leaving.borrow_mut().push(handle);
+                // Each connection looks for itself whether it is meant.
+                worker.deadlines.wake_all();
+            }
+        }
+    }
 }
 
 impl Worker {
@@ -154,6 +186,9 @@ impl Worker {
             drained: Notify::new(),
             connections: Cell::new(0),
             room: Notify::new(),
+            chunk: Cell::default(),
+            handles: RefCell::default(),
+            leaving: RefCell::default(),
         }
     }
 
@@ -188,7 +223,7 @@ impl Worker {
         self.clock.now()
     }
 
-    /// What this worker counts at the listener.
+    /// What this worker counts at all listeners.
     pub(crate) fn listener(&self) -> &ListenerCounters {
         self.state.counters.of(self.id)
     }
@@ -196,6 +231,18 @@ impl Worker {
     /// 64 random bits.
     pub(crate) fn random(&self) -> u64 {
         self.rng.borrow_mut().next_u64()
+    }
+
+    /// `size` bytes to read into; give them back with [`Self::give_back_chunk`].
+    pub(crate) fn chunk(&self, size: usize) -> Vec<u8> {
+        let mut chunk = self.chunk.take();
+        chunk.resize(size, 0);
+        chunk
+    }
+
+    /// Keeps `chunk` for the next tunnel that has something to read: those at rest need none.
+    pub(crate) fn give_back_chunk(&self, chunk: Vec<u8>) {
+        self.chunk.set(chunk);
     }
 
     /// Whether connections are to be closed after their request.
@@ -227,18 +274,14 @@ impl Worker {
         self.room.notify_one();
     }
 
-    /// A place for one more connection. Waits while all workers together have the most allowed; when draining begins, the
-    /// limit no longer holds.
-    pub(crate) async fn place(&self) -> Place {
-        loop {
-            if let Some(place) = self.places.take() {
-                return place;
-            }
-            if self.is_draining() {
-                return self.places.take_beyond_limit();
-            }
-            self.room.notified().await;
-        }
+    /// Places for connections of the whole process.
+    pub(crate) fn places(&self) -> &Arc<Places> {
+        &self.places
+    }
+
+    /// Waits until there may be room for one more connection.
+    pub(crate) async fn room(&self) {
+        self.room.notified().await;
     }
 
     /// Waits for `future`, or answers `None` when draining begins first.
@@ -271,6 +314,7 @@ impl Worker {
             }
             // Connections of other workers close without a word to this one.
             self.room.notify_waiters();
+            self.look_after_leaving(now);
             is_odd = !is_odd;
             if is_odd && self.id == WorkerId(0) {
                 self.pressure.look();
@@ -282,6 +326,24 @@ impl Worker {
             if self.control.is_draining() && self.drain(now).is_ready() {
                 return;
             }
+        }
+    }
+
+    /// Wakes connections of listeners that were given up, when time has come for something.
+    fn look_after_leaving(&self, now: Moment) {
+        let mut leaving = self.leaving.borrow_mut();
+        if leaving.is_empty() {
+            return;
+        }
+        // With its last connection nobody else has it any more.
+        leaving.retain(|handle| Rc::strong_count(handle) > 1);
+        let mut is_due = false;
+        for handle in leaving.iter() {
+            is_due |= handle.look(now);
+        }
+        drop(leaving);
+        if is_due {
+            self.deadlines.wake_all();
         }
     }
 

@@ -44,7 +44,8 @@ fn table(algorithm: &str, count: usize) -> Table {
     let document: Document = serde_json::from_value(json!({"upstreams": [upstream]})).unwrap();
     let config = document.into_config(Revision(1), Epoch("abc123".into()), Meta::default());
     let site = Site { zone: Some("here".into()), number: None };
-    let table = Compiler { workers: 1, site }.compile(Arc::new(config), None, NOW).unwrap();
+    let table =
+        Compiler { workers: 1, site, ..Compiler::default() }.compile(Arc::new(config), None, NOW).unwrap();
     let upstream = table.upstream("web").unwrap();
     // Of the first level only half, so that it hands on.
     for (n, server) in upstream.servers.iter().enumerate() {

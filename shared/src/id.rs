@@ -79,6 +79,11 @@ id! {
     RouteId
 }
 
+id! {
+    /// Name of a listener, unique in the configuration.
+    ListenerId
+}
+
 /// Number of a committed configuration: gap-free, one more with every commit, 0 before the first.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,

@@ -5,9 +5,11 @@
 //! every rule can be tested with made-up times. Reading order: [`id`], [`units`], [`model`], [`table`], [`state`].
 #![doc = include_str!("../README.md")]
 
+pub mod cidr;
 pub mod error;
 pub mod id;
 pub mod model;
+pub mod proxy_protocol;
 pub mod sharing;
 pub mod state;
 pub mod table;

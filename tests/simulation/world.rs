@@ -130,7 +130,9 @@ fn table(scenario: &Scenario, algorithm: Algorithm, variant: &str, balancer: usi
         server.id = server.address.replace([':', '.'], "-");
     }
     let config = document.into_config(Revision(1), Epoch("abc123".into()), Meta::default());
-    let table = Compiler { workers: 1, site }.compile(Arc::new(config), None, now(0.0)).unwrap();
+    let table = Compiler { workers: 1, site, ..Compiler::default() }
+        .compile(Arc::new(config), None, now(0.0))
+        .unwrap();
     let upstream = table.upstream("default").unwrap();
     for server in &upstream.servers {
         server.state.health.assume_healthy(now(0.0));

@@ -35,7 +35,7 @@ pub(crate) struct Cli {
     #[arg(long, env = "WEIR_DEMO", value_parser = BoolishValueParser::new())]
     pub(crate) demo: bool,
 
-    /// Address and port clients connect to.
+    /// Address and port clients connect to: the listener `default`. Others come by the API.
     #[arg(long, env = "WEIR_LISTEN", value_name = "IP:PORT", default_value = "0.0.0.0:8080", value_parser = address)]
     pub(crate) listen: SocketAddr,
 
@@ -152,38 +152,38 @@ pub(crate) struct ChangeArgs {
     pub(crate) require_if_match: bool,
 }
 
-/// What a client may ask of the data port.
+/// What a client may ask of the listener `default`: a flag that is given wins over what the API says.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Limits on clients")]
 pub(crate) struct LimitArgs {
-    /// Time to send a request's header section; then 408.
-    #[arg(long, env = "WEIR_HEADER_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = timeout)]
-    pub(crate) header_timeout: Span,
+    /// Time to send a request's header section; then 408 [default: 10s].
+    #[arg(long, env = "WEIR_HEADER_TIMEOUT", value_name = "DURATION", value_parser = hour)]
+    pub(crate) header_timeout: Option<Span>,
 
-    /// How long a connection without a request is kept.
-    #[arg(long, env = "WEIR_IDLE_TIMEOUT", value_name = "DURATION", default_value = "75s", value_parser = timeout)]
-    pub(crate) idle_timeout: Span,
+    /// How long a connection without a request is kept [default: 75s].
+    #[arg(long, env = "WEIR_IDLE_TIMEOUT", value_name = "DURATION", value_parser = day)]
+    pub(crate) idle_timeout: Option<Span>,
 
-    /// Largest header section in bytes; more is answered 431.
-    #[arg(long, env = "WEIR_MAX_HEADER_BYTES", value_name = "BYTES", default_value = "32768",
+    /// Largest header section in bytes; more is answered 431 [default: 32768].
+    #[arg(long, env = "WEIR_MAX_HEADER_BYTES", value_name = "BYTES",
         value_parser = clap::value_parser!(u32).range(8192..=1_048_576))]
-    pub(crate) max_header_bytes: u32,
+    pub(crate) max_header_bytes: Option<u32>,
 
-    /// Most header fields; more is answered 431.
-    #[arg(long, env = "WEIR_MAX_HEADERS", value_name = "N", default_value = "100",
+    /// Most header fields; more is answered 431 [default: 100].
+    #[arg(long, env = "WEIR_MAX_HEADERS", value_name = "N",
         value_parser = clap::value_parser!(u32).range(10..=10_000))]
-    pub(crate) max_headers: u32,
+    pub(crate) max_headers: Option<u32>,
 
-    /// Longest request target in bytes; more is answered 414.
-    #[arg(long, env = "WEIR_MAX_URI_BYTES", value_name = "BYTES", default_value = "8192",
+    /// Longest request target in bytes; more is answered 414 [default: 8192].
+    #[arg(long, env = "WEIR_MAX_URI_BYTES", value_name = "BYTES",
         value_parser = clap::value_parser!(u32).range(256..=65_534))]
-    pub(crate) max_uri_bytes: u32,
+    pub(crate) max_uri_bytes: Option<u32>,
 
-    /// Largest request body in bytes; more is answered 413. 0 = no limit.
-    #[arg(long, env = "WEIR_MAX_BODY_BYTES", value_name = "BYTES", default_value = "0")]
-    pub(crate) max_body_bytes: u64,
+    /// Largest request body in bytes; more is answered 413. 0 = no limit [default: 0].
+    #[arg(long, env = "WEIR_MAX_BODY_BYTES", value_name = "BYTES")]
+    pub(crate) max_body_bytes: Option<u64>,
 
-    /// Most client connections at once; further ones wait in the kernel's queue. 0 = half of the files
+    /// Most client connections at once over all listeners; further ones wait in the kernel's queue. 0 = half of the files
     /// that may be open, so that servers can be connected to as well.
     #[arg(long, env = "WEIR_MAX_CONNECTIONS", value_name = "N", default_value = "0")]
     pub(crate) max_connections: u32,
@@ -299,10 +299,19 @@ fn zone(text: &str) -> Result<Arc<str>, String> {
     }
 }
 
-/// A duration that is not zero: a client could not do anything in no time.
-fn timeout(text: &str) -> Result<Span, String> {
+fn hour(text: &str) -> Result<Span, String> {
+    timeout(text, Span::from_secs(3600))
+}
+
+fn day(text: &str) -> Result<Span, String> {
+    timeout(text, Span::from_secs(24 * 3600))
+}
+
+/// A duration in which a client can do something.
+fn timeout(text: &str, most: Span) -> Result<Span, String> {
+    const LEAST: Span = Span::from_millis(10);
     match duration(text)? {
-        span if span.duration().is_zero() => Err("must be longer than 0s".to_owned()),
-        span => Ok(span),
+        span if (LEAST..=most).contains(&span) => Ok(span),
+        _ => Err(format!("must be {LEAST} to {most}")),
     }
 }

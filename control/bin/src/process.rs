@@ -12,12 +12,12 @@ use std::{
 
 use tokio::{
     runtime::{self, Runtime},
-    sync::oneshot,
+    sync::{oneshot, watch},
     time::Instant,
 };
 use weir_control::{AccessConfig, Control, ControlConfig, clock::Clock};
 use weir_proxy::{AffinitySecret, Drained, Proxy, RunningProxy};
-use weir_shared::{model::ListenerStatus, state::ListenerState, table::Compiler, units::Span};
+use weir_shared::{id::Revision, state::ListenerState, table::Compiler, units::Span};
 
 use crate::{
     admin_access,
@@ -71,7 +71,7 @@ impl Planes {
         let workers = settings::workers(args);
         let connections = settings::connections(args, open_files);
         let site = settings::site(&args.site)?;
-        let seed = settings::seed(args, connections)?;
+        let seed = settings::seed(args)?;
         let listener_state = Arc::new(ListenerState::new(workers));
         let proxy =
             Proxy::bind(settings::proxy(args, connections, workers, clock_base), Arc::clone(&listener_state))
@@ -79,16 +79,16 @@ impl Planes {
         let data = proxy.local_addr();
         let admin = TcpListener::bind(args.admin.admin)
             .map_err(|cause| Failure::Listen { address: args.admin.admin, cause })?;
-        let compiler = Compiler { workers, site };
+        let compiler = Compiler { workers, site, flags: settings::flags(args, data) };
         let (control, reader) = Control::prepare(ControlConfig {
             access,
-            ..settings::control(args, connections, seed, data, compiler, listener_state, clock)
+            ..settings::control(args, seed, compiler, listener_state, clock)
         })?;
+        let (settle, settled) = watch::channel(Revision::default());
         let proxy = proxy
-            .start(reader, AffinitySecret(control.affinity_secret()))
+            .start(reader, AffinitySecret(control.affinity_secret()), control.published(), settle)
             .map_err(|cause| Failure::System { what: "start the data plane's threads", cause })?;
-        let status = ListenerStatus { bound: true, error: None, since: clock.now().wall };
-        let control = control.serve(admin, status)?;
+        let control = control.serve(admin, settled)?;
         tracing::debug!(open_files, "limit on open files");
         Ok(Self { proxy, control, data, workers })
     }

@@ -13,7 +13,7 @@ use weir_control::{
 };
 use weir_proxy::ProxyConfig;
 use weir_shared::{
-    model::Listener,
+    model::ListenerFlags,
     state::ListenerState,
     table::{BalancerNumber, Compiler, Site},
 };
@@ -74,7 +74,7 @@ pub(crate) fn proxy(args: &Cli, connections: u32, workers: usize, clock_base: In
     ProxyConfig {
         listen: args.listen,
         workers,
-        listener: listener(args, connections, args.listen),
+        max_connections: connections,
         trusted_proxies: args.limits.trusted_proxies.clone(),
         max_memory_bytes: memory(args, memory::group_limit()),
         clock_base,
@@ -83,24 +83,22 @@ pub(crate) fn proxy(args: &Cli, connections: u32, workers: usize, clock_base: In
 
 /// The configuration to begin with, if there is one. A file that is faulty is refused here when it is certain to be
 /// needed, before anything is opened.
-pub(crate) fn seed(args: &Cli, connections: u32) -> Result<Option<Result<Seed, SeedError>>, SeedError> {
+pub(crate) fn seed(args: &Cli) -> Result<Option<Result<Seed, SeedError>>, SeedError> {
     let Some(path) = &args.config else { return Ok(None) };
     let is_needed = match store(args) {
         StoreChoice::Memory => true,
         StoreChoice::Folder(folder) => DataDir::is_unused(&folder),
     };
-    match Seed::read(path, Some(&listener(args, connections, args.listen))) {
+    match Seed::read(path, Some(&flags(args, args.listen))) {
         Err(error) if is_needed => Err(error),
         read => Ok(Some(read)),
     }
 }
 
-/// What the control plane is started with, once the data port is known to be `data`.
+/// What the control plane is started with.
 pub(crate) fn control(
     args: &Cli,
-    connections: u32,
     seed: Option<Result<Seed, SeedError>>,
-    data: SocketAddr,
     compiler: Compiler,
     listener_state: Arc<ListenerState>,
     clock: Clock,
@@ -109,7 +107,6 @@ pub(crate) fn control(
         store: store(args),
         seed,
         compiler,
-        listener: listener(args, connections, data),
         listener_state,
         clock,
         allowed_hosts: args.admin.admin_allowed_host.clone(),
@@ -133,9 +130,10 @@ fn store(args: &Cli) -> StoreChoice {
     }
 }
 
-fn listener(args: &Cli, connections: u32, address: SocketAddr) -> Listener {
+/// What is said of the listener `default`, which is bound to `address`.
+pub(crate) fn flags(args: &Cli, address: SocketAddr) -> ListenerFlags {
     let limits = &args.limits;
-    Listener {
+    ListenerFlags {
         address: address.to_string(),
         header_timeout: limits.header_timeout,
         idle_timeout: limits.idle_timeout,
@@ -143,8 +141,6 @@ fn listener(args: &Cli, connections: u32, address: SocketAddr) -> Listener {
         max_headers: limits.max_headers,
         max_uri_bytes: limits.max_uri_bytes,
         max_body_bytes: limits.max_body_bytes,
-        max_connections: connections,
-        ..Listener::default()
     }
 }
 
@@ -181,8 +177,10 @@ mod tests {
     }
 
     #[test]
-    fn the_flags_default_to_the_documented_limits() {
-        assert_eq!(listener(&args(&[]), 0, "0.0.0.0:8080".parse().unwrap()), Listener::default());
+    fn flags_that_are_not_given_leave_the_limits_to_the_api() {
+        assert_eq!(flags(&args(&[]), "0.0.0.0:8080".parse().unwrap()), ListenerFlags::default());
+        let given = flags(&args(&["--max-headers", "17"]), "0.0.0.0:8080".parse().unwrap());
+        assert_eq!(given.names(), ["address", "max_headers"]);
     }
 
     #[test]

@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 use weir_shared::{
     error::{FieldErrorCode, Pointer},
     id::Revision,
-    model::{Config, Document, Listener, ListenerStatus, Route, Upstream},
+    model::{Config, Document, Listener, ListenerFlags, ListenerStatus, Meta, Route, Upstream},
+    table::Table,
 };
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
     accept::Format,
     answer::Answer,
     aside::aside,
-    body, examples,
+    body, examples, listeners,
     params::Params,
     problem::Problem,
     refusal::MAX_NAMED,
@@ -38,9 +39,9 @@ use crate::{
 
 /// A listener and whether it is in service.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = ListenerResource)]
+#[schema(as = ListenerInConfig)]
 pub(super) struct ListenerView {
-    /// The listener, as set when the process started.
+    /// The listener.
     #[serde(flatten)]
     listener: Listener,
     /// Whether it is in service.
@@ -54,7 +55,7 @@ pub(super) struct View {
     /// `v1`.
     #[schema(example = "v1")]
     api_version: String,
-    /// Where clients connect; set by flags, and ignored in what is put.
+    /// Where clients connect. What the command line says of `default` is shown, and ignored in what is put.
     listeners: Vec<ListenerView>,
     /// Which requests go where.
     routes: Vec<Route>,
@@ -63,9 +64,14 @@ pub(super) struct View {
 }
 
 impl View {
-    fn of(config: &Config, listener: ListenerView) -> Self {
-        let Document { api_version, listeners: _, routes, upstreams } = config.to_document(Vec::new());
-        Self { api_version, listeners: vec![listener], routes, upstreams }
+    /// `config`, which is or was in force, and `table`, which says what is observed now.
+    fn of(config: &Config, flags: &ListenerFlags, table: &Table) -> Self {
+        let Document { api_version, listeners, routes, upstreams } = config.to_document();
+        let view = |listener: Listener| {
+            let status = listeners::status(&listener.id, table, &Meta::default());
+            ListenerView { listener: flags.over(&listener), status }
+        };
+        Self { api_version, listeners: listeners.into_iter().map(view).collect(), routes, upstreams }
     }
 }
 
@@ -125,11 +131,10 @@ pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) ->
 
 /// Answers `config` as a whole.
 pub(super) async fn show(api: &Api, config: Arc<Config>, format: Format) -> Result<Response, Problem> {
-    let listener = ListenerView { listener: api.listener.clone(), status: api.listener_status.clone() };
-    let shown = Arc::clone(&config);
+    let (shown, flags, table) = (Arc::clone(&config), api.flags.clone(), api.catalog.reader().snapshot());
     let response =
-        aside(move || reply::formatted(StatusCode::OK, format, &View::of(&shown, listener))).await?;
-    // Never 304: the listener is of the process, and changes with its flags while the revision stays.
+        aside(move || reply::formatted(StatusCode::OK, format, &View::of(&shown, &flags, &table))).await?;
+    // Never 304: whether a listener is bound, and what the command line says of it, change while the revision stays.
     let mut response = reply::tagged(response, config.revision, &config.epoch);
     reply::set(response.headers_mut(), reply::REVISION, &config.revision.to_string());
     Ok(response)
@@ -141,8 +146,9 @@ pub(super) async fn show(api: &Api, config: Arc<Config>, format: Format) -> Resu
 /// their state. When the document has no `routes`, they stay as they are, and the catch-all route, if it is bound to
 /// nothing, is bound to the first upstream that is new. Equal content makes no revision.
 ///
-/// Listeners are set by flags: what the document says of them is checked, and what differs is ignored with a warning, so
-/// that the document of one process can be given to another.
+/// When it has no `listeners`, they stay as well. What the command line says of the listener `default`, its address above
+/// all, is the machine's: what differs is ignored with a warning, so that the document of one process can be given to
+/// another.
 ///
 /// A change that removes more than half of the servers of an upstream with four or more, leaves less than half as many
 /// servers in all where there were four or more, or removes every upstream, is refused until `confirm` names the revision in force. A dry run
@@ -174,9 +180,8 @@ pub(super) async fn replace(
     };
     let confirmed = params.revision("confirm");
     let call = Call::of(&api, &request, params)?;
-    let listener = api.listener.clone();
-    let whole =
-        body::read_document(request, move |value| Ok(document::read(value, Some(&listener))?)).await?;
+    let flags = api.flags.clone();
+    let whole = body::read_document(request, move |value| Ok(document::read(value, Some(&flags))?)).await?;
     let ignored = whole.ignored.clone();
     call.apply_whole(Change::PutConfig { whole, unnamed, confirmed }, move |applied| {
         answer(applied, &ignored)

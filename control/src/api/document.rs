@@ -25,7 +25,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::{
     Api, audit, config,
     describe::{self, Common},
-    drains, events, explain, health, info, permissions, probes,
+    drains, events, explain, health, info, listeners, permissions, probes,
     problem::{self, Code, Problem},
     revisions, routes,
     schemas::Completed,
@@ -52,6 +52,7 @@ use super::{
         (name = "upstreams", description = "Named groups of servers and how they are used"),
         (name = "servers", description = "The servers of an upstream"),
         (name = "drains", description = "Freeing servers of requests, in order to work on them or to remove them"),
+        (name = "listeners", description = "Where clients connect, and with which limits"),
         (name = "routes", description = "Which requests go to which upstream"),
         (name = "health", description = "What is up, what is not, why, and since when"),
         (name = "config", description = "Everything as one document"),
@@ -64,6 +65,7 @@ use super::{
         upstreams::list, upstreams::create, upstreams::read, upstreams::replace, upstreams::change, upstreams::delete,
         server_list::list, servers::create, servers::read, servers::replace, servers::change, servers::delete,
         drains::list, drains::start, drains::read, drains::cancel,
+        listeners::list, listeners::create, listeners::read, listeners::replace, listeners::change, listeners::delete,
         routes::list, routes::read,
         config::read, config::replace, config::roll_back,
         revisions::list, revisions::read, revisions::read_config, revisions::compare,
@@ -128,7 +130,8 @@ fn add_problems(path: &str, method: &Method, operation: &mut Operation) {
             Code::CommitUnknown,
         ]);
     }
-    let is_creation = *method == Method::POST && (path.ends_with("/upstreams") || path.ends_with("/servers"));
+    let makes = ["/upstreams", "/servers", "/listeners"];
+    let is_creation = *method == Method::POST && makes.iter().any(|end| path.ends_with(end));
     if is_change && !is_creation {
         codes.push(Code::IfMatchRequired);
     }
@@ -166,7 +169,7 @@ fn of_conflicts(path: &str, method: &Method, operation: &Operation) -> Vec<Code>
     {
         codes.push(Code::Exists);
     }
-    if *method == Method::DELETE && path.ends_with("{upstream}") {
+    if *method == Method::DELETE && (path.ends_with("{upstream}") || path.ends_with("{listener}")) {
         codes.push(Code::InUse);
     }
     codes

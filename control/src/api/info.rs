@@ -68,6 +68,8 @@ pub(super) struct StoreInfo {
 /// What one process can hold.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ProcessLimits {
+    /// Listeners. Each takes a file for every worker.
+    max_listeners: usize,
     /// Upstreams.
     max_upstreams: usize,
     /// Servers in one upstream.
@@ -104,7 +106,7 @@ pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) ->
         started_at: api.started_at,
         uptime_ms: api.clock.now().wall.millis_since(api.started_at),
         workers: api.workers,
-        listen: api.listener.address.clone(),
+        listen: api.flags.address.clone(),
         revision: config.revision,
         started_from: match api.source {
             Source::Store => "store",
@@ -120,6 +122,7 @@ pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) ->
         },
         features: vec!["dry_run", "events", "idempotency_key", "if_match", "merge_patch"],
         limits: ProcessLimits {
+            max_listeners: check::MAX_LISTENERS,
             max_upstreams: check::MAX_UPSTREAMS,
             max_servers_per_upstream: check::MAX_SERVERS_PER_UPSTREAM,
             max_servers: check::MAX_SERVERS,

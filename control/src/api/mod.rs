@@ -22,6 +22,7 @@ pub mod guard;
 mod health;
 mod info;
 pub(crate) mod json;
+mod listeners;
 mod params;
 mod permissions;
 mod prefer;
@@ -55,11 +56,8 @@ use axum::{
     Router, middleware,
     routing::{get, post},
 };
-use tokio::sync::Semaphore;
-use weir_shared::{
-    model::{Listener, ListenerStatus},
-    state::ListenerState,
-};
+use tokio::sync::{Semaphore, watch};
+use weir_shared::{id::Revision, model::ListenerFlags, state::ListenerState};
 
 use self::{guard::Guard, retry::UnderWay};
 use crate::{
@@ -91,12 +89,12 @@ pub struct Api {
     pub status: Arc<Status>,
     /// How the checker is doing.
     pub checker: Arc<CheckerStats>,
-    /// The data port, as configured.
-    pub listener: Listener,
-    /// Whether it is bound.
-    pub listener_status: ListenerStatus,
-    /// What it counted.
+    /// What the command line says of the listener `default`.
+    pub flags: ListenerFlags,
+    /// What all listeners counted.
     pub listener_state: Arc<ListenerState>,
+    /// The revision of which the data plane has tried the listeners.
+    pub settled: watch::Receiver<Revision>,
     /// Threads of the data plane.
     pub workers: usize,
     /// Where the configuration the process started with was from.
@@ -144,6 +142,12 @@ pub fn router(api: Arc<Api>) -> Router {
         .delete(servers::delete)
         .route_layer(once.clone());
     let drain = get(drains::read).post(drains::start).delete(drains::cancel).route_layer(once.clone());
+    let listeners = get(listeners::list).post(listeners::create).route_layer(once.clone());
+    let listener = get(listeners::read)
+        .put(listeners::replace)
+        .patch(listeners::change)
+        .delete(listeners::delete)
+        .route_layer(once.clone());
     let config = get(config::read).put(config::replace).route_layer(once.clone());
     let rollback = post(config::roll_back).route_layer(once);
     Router::new()
@@ -158,6 +162,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/upstreams/{upstream}/servers/{server}/health", get(health::server))
         .route("/v1/upstreams/{upstream}/servers/{server}/explain", get(explain::server))
         .route("/v1/upstreams/{upstream}/servers/{server}/timeseries", get(timeseries::server))
+        .route("/v1/listeners", listeners)
+        .route("/v1/listeners/{listener}", listener)
         .route("/v1/routes", get(routes::list))
         .route("/v1/routes/{route}", get(routes::read))
         .route("/v1/config", config)

@@ -1,6 +1,7 @@
 //! `/livez`, `/readyz`, `/healthz` and `/metrics`, for the machines that watch the process.
 //!
-//! Ready means: a table is in force, however old, the data port is bound, and the process is not about to end. A store that
+//! Ready means: a table is in force, however old, the listener `default` is bound, and the process is not about to end.
+//! Another listener that cannot be bound is a warning: the rest serves. So is a store that
 //! takes no writes is a warning and no more, because traffic goes on (a balancer in front must not pull every healthy proxy
 //! at once).
 
@@ -14,12 +15,16 @@ use axum::{
 use http::{Request, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
+use weir_shared::{model, table::Listener};
 
 use super::{Api, examples, params::Params, problem::Problem, reply};
 use crate::{
     metrics::{self, ServerSeries, Sources},
     startup::Source,
 };
+
+/// Listeners named in one answer; there may be a thousand.
+const MAX_NAMED: usize = 10;
 
 /// How a check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
@@ -69,7 +74,7 @@ pub(super) async fn livez() -> Response {
 
 /// Tells whether traffic can be sent here
 ///
-/// Yes when a table is in force, even an old one, the data port is bound, and the process is not draining: it answers 503
+/// Yes when a table is in force, even an old one, the listener `default` is bound, and the process is not draining: it answers 503
 /// from the signal that ends it on, while requests under way are finished.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations", operation_id = "getReadyz",
@@ -149,16 +154,23 @@ fn table(api: &Api) -> Check {
 }
 
 fn listener(api: &Api) -> Check {
-    let is_draining = api.listener_state.is_draining();
-    if api.listener_status.bound && !is_draining {
+    if api.listener_state.is_draining() {
+        let output = "draining: requests under way are finished, then the process ends".to_owned();
+        return Check { status: Verdict::Fail, output: Some(output) };
+    }
+    let table = api.catalog.reader().snapshot();
+    let status = |listener: &Arc<Listener>| (listener.id.clone(), listener.state.status());
+    let unbound: Vec<_> = table.listeners().map(status).filter(|(_, status)| !status.bound).collect();
+    if unbound.is_empty() {
         return Check { status: Verdict::Pass, output: None };
     }
-    let output = match &api.listener_status.error {
-        _ if is_draining => "draining: requests under way are finished, then the process ends".to_owned(),
-        Some(error) => error.clone(),
-        None => "not bound".to_owned(),
-    };
-    Check { status: Verdict::Fail, output: Some(output) }
+    let is_own = unbound.iter().any(|(id, _)| id.as_str() == model::Listener::DEFAULT_ID);
+    let told = unbound
+        .iter()
+        .take(MAX_NAMED)
+        .map(|(id, status)| format!("listener {id}: {}", status.error.as_deref().unwrap_or("not bound yet")));
+    let output = Some(told.collect::<Vec<_>>().join("; "));
+    Check { status: if is_own { Verdict::Fail } else { Verdict::Warn }, output }
 }
 
 fn report(checks: BTreeMap<&'static str, Check>) -> Report {

@@ -29,6 +29,19 @@ impl From<CatalogError> for Problem {
                 );
                 Self::new(Code::InUse, detail).with("routes", routes)
             }
+            CatalogError::InUseByListeners { upstream, listeners } => {
+                let detail = format!(
+                    "The connections of {} listener(s) go to the upstream \"{upstream}\": delete those first, or give them \
+                     another upstream.",
+                    listeners.len()
+                );
+                Self::new(Code::InUse, detail).with("listeners", listeners)
+            }
+            CatalogError::OwnListener => {
+                let detail = "The listener \"default\" is the one that the process was started with (--listen): it cannot be \
+                              deleted.";
+                Self::new(Code::InUse, detail)
+            }
             CatalogError::DrainUnderWay(drain) => {
                 let drain = serde_json::to_value(&*drain).unwrap_or_default();
                 Self::new(Code::DrainUnderWay, said).with("drain", drain)

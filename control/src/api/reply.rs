@@ -1,6 +1,6 @@
 //! Answers in the form all of them share, and what all changes have in common.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -8,9 +8,11 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use serde::Serialize;
+use tokio::time::timeout;
 use weir_shared::{
     id::{Epoch, Revision},
     model::Config,
+    sharing::changed,
 };
 
 use super::{
@@ -45,6 +47,9 @@ pub(super) const STORE: HeaderName = HeaderName::from_static("weir-store");
 pub(super) const DRY_RUN: HeaderName = HeaderName::from_static("weir-dry-run");
 /// Media type of liveness and readiness (draft-inadarei-api-health-check).
 pub(super) const HEALTH_DOCUMENT: &str = "application/health+json";
+
+/// How long an answer waits for listeners to be tried. Binding takes microseconds; workers take part in giving up addresses.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// Sets a field to a text that is known to be printable.
 pub(super) fn set(fields: &mut HeaderMap, name: HeaderName, value: &str) {
@@ -223,7 +228,26 @@ impl Call {
             message: self.message.clone(),
             beside,
         };
-        Ok(self.api.catalog.apply(request).await?)
+        let applied = self.api.catalog.apply(request).await?;
+        if self.mode == Mode::Commit {
+            self.settle(&applied).await;
+        }
+        Ok(applied)
+    }
+
+    /// Waits until the listeners that were changed have been tried: whoever gets the answer can connect to them, or not any
+    /// more.
+    async fn settle(&self, applied: &Applied) {
+        let (before, after) = (&applied.before.listeners, &applied.config.listeners);
+        if changed(before, after).next().is_none() {
+            return;
+        }
+        let mut settled = self.api.settled.clone();
+        let revision = applied.config.revision;
+        let tried = settled.wait_for(|tried| *tried >= revision);
+        if timeout(SETTLE, tried).await.is_err() {
+            tracing::warn!(%revision, "the listeners are not settled yet");
+        }
     }
 
     fn respond(&self, answer: Answer, applied: &Applied) -> Result<Response, Problem> {

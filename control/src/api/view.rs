@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use weir_shared::{
     id::Revision,
-    model::{Config, Meta, Server, ServerRecord, Upstream, UpstreamRecord},
+    model::{Config, ListenerRecord, Meta, Server, ServerRecord, Upstream, UpstreamRecord},
 };
 
 use crate::{
@@ -111,6 +111,7 @@ impl Serialize for UpstreamView {
             idle_timeout,
             keepalive_time,
             keepalive_connections,
+            send_proxy_protocol,
             rate_limits,
             limits,
             adaptive_limit,
@@ -164,6 +165,8 @@ pub(super) fn location(target: &Target) -> String {
         Target::Config => "/v1/config".to_owned(),
         Target::Upstreams => "/v1/upstreams".to_owned(),
         Target::Upstream(id) => format!("/v1/upstreams/{id}"),
+        Target::Listeners => "/v1/listeners".to_owned(),
+        Target::Listener(id) => format!("/v1/listeners/{id}"),
         Target::Server(upstream, id) => format!("/v1/upstreams/{upstream}/servers/{id}"),
     }
 }
@@ -172,7 +175,8 @@ pub(super) fn location(target: &Target) -> String {
 #[must_use]
 pub(super) fn revision(target: &Target, config: &Config) -> Option<Revision> {
     match target {
-        Target::Config | Target::Upstreams => Some(config.revision),
+        Target::Config | Target::Upstreams | Target::Listeners => Some(config.revision),
+        Target::Listener(id) => config.listeners.get(id.as_str()).map(|record| record.meta.revision),
         Target::Upstream(id) => config.upstreams.get(id.as_str()).map(|record| record.meta.revision),
         Target::Server(upstream, id) => config
             .upstreams
@@ -186,7 +190,8 @@ pub(super) fn revision(target: &Target, config: &Config) -> Option<Revision> {
 #[must_use]
 pub(super) fn current(target: &Target, config: &Config) -> Value {
     let value = match target {
-        Target::Config | Target::Upstreams => None,
+        Target::Config | Target::Upstreams | Target::Listeners => None,
+        Target::Listener(id) => config.listeners.get(id.as_str()).and_then(|record| listener(record)),
         Target::Upstream(id) => config
             .upstreams
             .get(id.as_str())
@@ -198,4 +203,16 @@ pub(super) fn current(target: &Target, config: &Config) -> Value {
             .and_then(|record| serde_json::to_value(ServerView::from(record)).ok()),
     };
     value.unwrap_or(Value::Null)
+}
+
+/// A listener as written, with what Weir notes of it.
+fn listener(record: &ListenerRecord) -> Option<Value> {
+    let mut shown = serde_json::to_value(&record.spec).ok()?;
+    if record.spec.is_default() {
+        // The process's own, which is not part of the state.
+        shown.as_object_mut()?.remove("address");
+    }
+    let meta = serde_json::to_value(record.meta).ok()?;
+    shown.as_object_mut()?.extend(meta.as_object()?.clone());
+    Some(shown)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use weir_shared::{
     id::Revision,
-    model::{Config, Server, Upstream},
+    model::{Config, Listener, Server, Upstream},
 };
 
 use super::{document::Whole, submitted::Submitted};
@@ -119,6 +119,32 @@ pub enum Change {
         /// The server's id or address.
         key: String,
     },
+    /// Makes a listener that is not there.
+    CreateListener {
+        /// The listener.
+        listener: Submitted<Listener>,
+    },
+    /// Makes or replaces a listener.
+    PutListener {
+        /// Its id.
+        id: String,
+        /// The listener.
+        listener: Submitted<Listener>,
+        /// Fields that stay as they are at the listener `default`, because the command line sets them.
+        kept: Vec<&'static str>,
+    },
+    /// Changes some fields of a listener.
+    PatchListener {
+        /// Its id.
+        id: String,
+        /// The merge patch.
+        patch: Value,
+    },
+    /// Deletes a listener.
+    DeleteListener {
+        /// Its id.
+        id: String,
+    },
     /// Begins the drain of a server.
     StartDrain(StartDrain),
     /// Ends the drain of a server and makes the server what it was before.
@@ -182,8 +208,10 @@ pub enum Effect {
 pub struct Outcome {
     /// What came of it.
     pub effect: Effect,
-    /// The upstream; empty when it was about everything.
+    /// The upstream; empty when it was about everything or a listener.
     pub upstream: String,
+    /// The listener; empty when it was about something else.
+    pub listener: String,
     /// Ids of the servers, in the order they were submitted.
     pub servers: Vec<String>,
     /// Routes bound by the change.
@@ -207,6 +235,10 @@ impl Change {
             Self::PutServer { upstream, key, .. } => format!("put server {key} of upstream {upstream}"),
             Self::PatchServer { upstream, key, .. } => format!("patch server {key} of upstream {upstream}"),
             Self::DeleteServer { upstream, key } => format!("delete server {key} of upstream {upstream}"),
+            Self::CreateListener { listener } => format!("create listener {}", listener.value.id),
+            Self::PutListener { id, .. } => format!("put listener {id}"),
+            Self::PatchListener { id, .. } => format!("patch listener {id}"),
+            Self::DeleteListener { id } => format!("delete listener {id}"),
             Self::StartDrain(StartDrain { upstream, key, .. }) => {
                 format!("drain server {key} of upstream {upstream}")
             }

@@ -73,10 +73,14 @@ impl Summary {
     }
 }
 
-/// Everything that differs, ordered by place: routes, then upstreams each with its servers.
+/// Everything that differs, ordered by place: listeners, routes, then upstreams each with its servers.
 #[must_use]
 pub fn diff(before: &Config, after: &Config) -> Vec<Difference> {
     let mut found = Differences::default();
+    for (id, change) in changed(&before.listeners, &after.listeners) {
+        let (old, new) = sides(&change, |record| value(&record.spec));
+        found.values(&place(["listeners", id.as_str()]), old.as_ref(), new.as_ref());
+    }
     for (id, change) in changed(&before.routes, &after.routes) {
         let (old, new) = sides(&change, value);
         found.values(&place(["routes", id.as_str()]), old.as_ref(), new.as_ref());

@@ -4,13 +4,14 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use weir_shared::{
     error::{FieldError, FieldErrorCode, Pointer},
-    model::{Document, Listener, Route, Upstream, check},
+    model::{Document, Listener, ListenerFlags, Route, Upstream, check},
 };
 
 use super::{
+    listener_flags,
     submitted::{self, Submitted},
     warning::Warning,
 };
@@ -26,16 +27,20 @@ pub struct Whole {
     pub upstreams: Vec<Submitted<Upstream>>,
     /// The routes; `None` when the document does not speak of them.
     pub routes: Option<Vec<Route>>,
+    /// The listeners; `None` when the document does not speak of them.
+    pub listeners: Option<Vec<Submitted<Listener>>>,
+    /// Fields that stay as they are at the listener `default`, because the command line sets them.
+    pub kept: Vec<&'static str>,
     /// What is read and not obeyed, up to a bound.
     pub ignored: Vec<Warning>,
 }
 
-/// Reads a whole configuration. `listener` is the one that is open, if that is known: it comes from flags, which differ
-/// from process to process, so that what a document says of listeners is read and not obeyed.
+/// Reads a whole configuration. `flags` are what the command line says of the listener `default`, if that is known: it
+/// differs from process to process, so that what a document says of it is read and not obeyed.
 ///
 /// # Errors
 /// Every fault that can be told without knowing the present configuration, up to a bound.
-pub fn read(value: Value, listener: Option<&Listener>) -> Result<Whole, Vec<FieldError>> {
+pub fn read(value: Value, flags: Option<&ListenerFlags>) -> Result<Whole, Vec<FieldError>> {
     let root = Pointer::root();
     let Value::Object(mut members) = value else {
         let detail =
@@ -44,14 +49,19 @@ pub fn read(value: Value, listener: Option<&Listener>) -> Result<Whole, Vec<Fiel
     };
     let mut errors = Vec::new();
     api_version(members.remove("api_version"), &root.at("api_version"), &mut errors);
+    let mut ignored = Vec::new();
     let listeners = members.remove("listeners");
-    let ignored = read_listeners(listeners, listener, &root.at("listeners"), &mut errors);
+    let listeners = read_listeners(listeners, flags, &root.at("listeners"), &mut ignored, &mut errors);
     let routes = read_routes(members.remove("routes"), &root.at("routes"), &mut errors);
     let upstreams = read_upstreams(members.remove("upstreams"), &root.at("upstreams"), &mut errors);
     for name in members.keys().take(strict::MAX_ERRORS) {
         errors.push(strict::unknown_field(&root.at(strict::echo(name)), name, &MEMBERS));
     }
-    if errors.is_empty() { Ok(Whole { upstreams, routes, ignored }) } else { Err(errors) }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let kept = flags.map_or_else(|| vec!["address"], ListenerFlags::names);
+    Ok(Whole { upstreams, routes, listeners, kept, ignored })
 }
 
 fn api_version(value: Option<Value>, at: &Pointer, errors: &mut Vec<FieldError>) {
@@ -131,57 +141,36 @@ fn read_routes(value: Option<Value>, at: &Pointer, errors: &mut Vec<FieldError>)
     Some(routes)
 }
 
-/// Checks what is said of listeners, and answers what of it is not so.
+/// Reads listeners. Adds to `ignored` what the command line says otherwise of `default`.
 fn read_listeners(
     value: Option<Value>,
-    present: Option<&Listener>,
+    flags: Option<&ListenerFlags>,
     at: &Pointer,
+    ignored: &mut Vec<Warning>,
     errors: &mut Vec<FieldError>,
-) -> Vec<Warning> {
-    let mut ignored = Vec::new();
-    for (index, mut value) in items(value, at, errors).into_iter().flatten().enumerate() {
-        if errors.len() >= strict::MAX_ERRORS {
+) -> Option<Vec<Submitted<Listener>>> {
+    let items = items(value, at, errors)?;
+    let mut listeners: Vec<Submitted<Listener>> = Vec::new();
+    for (index, value) in items.into_iter().enumerate() {
+        if errors.len() >= strict::MAX_ERRORS || index > check::MAX_LISTENERS {
             break;
         }
-        // Observed, not configured.
-        without(&mut value, "status");
-        let said: Vec<String> = value.as_object().into_iter().flat_map(Map::keys).cloned().collect();
-        let Some(wanted) = strict::read::<Listener>(value, &at.at(index), errors) else { continue };
-        if ignored.len() < strict::MAX_ERRORS {
-            ignored.extend(
-                differing(&said, &wanted, present).map(|detail| Warning {
-                    path: format!("/listeners/{}", strict::echo(&wanted.id)),
-                    detail,
-                }),
-            );
+        let at = at.at(index);
+        let said = listener_flags::said(&value);
+        let Some(listener) = submitted::listener_at(value, Some(Listener::DEFAULT_ID), &at, errors) else {
+            continue;
+        };
+        let id = &listener.value.id;
+        if listeners.iter().any(|other| other.value.id == *id) {
+            let detail = format!("the id \"{id}\" is used twice");
+            errors.push(at.at("id").error(FieldErrorCode::Duplicate, detail));
         }
+        if let Some(detail) = listener_flags::ignored(&said, &listener.value, flags) {
+            ignored.push(Warning { path: format!("/listeners/{id}"), detail });
+        }
+        listeners.push(listener);
     }
-    ignored
-}
-
-/// What is `said` of a listener that is not so at the one that is `present`, in words.
-fn differing(said: &[String], wanted: &Listener, present: Option<&Listener>) -> Option<String> {
-    let Some(present) = present else {
-        return Some(
-            "listeners are set by flags when Weir starts: what is said of them here is ignored".to_owned(),
-        );
-    };
-    let (wanted, present) = (fields(wanted), fields(present));
-    let differs = |name: &&String| wanted.get(*name) != present.get(*name);
-    let kept: Vec<String> = said
-        .iter()
-        .filter(differs)
-        .filter_map(|name| Some(format!("{name} stays {}", present.get(name)?)))
-        .collect();
-    let kept = (!kept.is_empty()).then(|| kept.join(", "))?;
-    Some(format!("listeners are set by flags when Weir starts, and this is ignored: {kept}"))
-}
-
-fn fields(listener: &Listener) -> Map<String, Value> {
-    match serde_json::to_value(listener) {
-        Ok(Value::Object(fields)) => fields,
-        _ => Map::new(),
-    }
+    Some(listeners)
 }
 
 fn without(value: &mut Value, name: &str) {

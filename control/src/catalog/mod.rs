@@ -9,6 +9,7 @@ pub mod change;
 pub mod diff;
 pub mod document;
 mod history;
+pub mod listener_flags;
 mod merge;
 pub mod plan;
 pub mod precondition;

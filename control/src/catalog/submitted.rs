@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 use weir_shared::{
     error::{FieldError, FieldErrorCode, Pointer},
-    model::{Meta, Server, Upstream, check},
+    model::{ListenAddress, Listener, Meta, Server, Upstream, check, listener},
 };
 
 use super::address;
@@ -136,6 +136,53 @@ pub(super) fn upstream_at(
     }
     canonicalise(&mut upstream.servers);
     Some(Submitted { value: upstream, claims })
+}
+
+/// Reads a listener. `id` is the name it gets when it has none.
+///
+/// # Errors
+/// Every fault that can be told without knowing the present configuration.
+pub fn listener(value: Value, id: Option<&str>) -> Result<Submitted<Listener>, Vec<FieldError>> {
+    let mut errors = Vec::new();
+    listener_at(value, id, &Pointer::root(), &mut errors).ok_or(errors)
+}
+
+/// Reads the listener at `at` in a larger document. Adds every fault to `errors`, and answers `None` when it has any.
+pub(super) fn listener_at(
+    mut value: Value,
+    id: Option<&str>,
+    at: &Pointer,
+    errors: &mut Vec<FieldError>,
+) -> Option<Submitted<Listener>> {
+    if !value.is_object() {
+        let detail = "a listener is an object like {\"id\": \"internal\", \"address\": \"10.0.0.1:8081\"}";
+        errors.push(at.error(FieldErrorCode::InvalidType, detail));
+        return None;
+    }
+    let mut claims = Claims::default();
+    claims.take(&mut value, &META_FIELDS, || at.clone(), None);
+    if let Some(fields) = value.as_object_mut() {
+        // Observed, not configured.
+        fields.remove("status");
+    }
+    let known = errors.len();
+    match (value.get("id"), id) {
+        (None, None) => {
+            errors.push(at.at("id").error(FieldErrorCode::Required, "a listener needs a name of its own"));
+        }
+        (None, Some(id)) => value["id"] = id.into(),
+        (Some(_), _) => {}
+    }
+    let mut listener = strict::read::<Listener>(value, at, errors)?;
+    listener::check(&listener, at, errors);
+    if errors.len() > known {
+        return None;
+    }
+    if let Ok(address) = ListenAddress::parse(&listener.address) {
+        // In its one form, so that from here on addresses compare as texts.
+        listener.address = address.to_string();
+    }
+    Some(Submitted { value: listener, claims })
 }
 
 /// Reads one server: an object, or `"host:port"`. `address` is the one it gets when it has none.

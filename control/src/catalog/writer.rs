@@ -278,9 +278,14 @@ impl Writer {
     }
 }
 
-/// `config` with every upstream that is equal in `before` taken over from there, so that it is recognised as unchanged.
+/// `config` with every listener and upstream that is equal in `before` taken over from there, so that it is recognised as
+/// unchanged.
 pub(super) fn share(config: Config, before: &Config) -> Config {
-    Config { upstreams: taking_over(&config.upstreams, &before.upstreams), ..config }
+    Config {
+        listeners: taking_over(&config.listeners, &before.listeners),
+        upstreams: taking_over(&config.upstreams, &before.upstreams),
+        ..config
+    }
 }
 
 fn first(invalid: &Invalid) -> String {
@@ -300,7 +305,10 @@ fn relative_to(change: &Change, Invalid(errors): Invalid) -> CatalogError {
         }
         Change::CreateUpstream { upstream, .. } => format!("#/upstreams/{}", upstream.value.id),
         Change::PutUpstream { id, .. } | Change::PatchUpstream { id, .. } => format!("#/upstreams/{id}"),
+        Change::CreateListener { listener } => format!("#/listeners/{}", listener.value.id),
+        Change::PutListener { id, .. } | Change::PatchListener { id, .. } => format!("#/listeners/{id}"),
         Change::DeleteUpstream { .. }
+        | Change::DeleteListener { .. }
         | Change::AddServers { .. }
         | Change::PutServer { .. }
         | Change::PatchServer { .. }

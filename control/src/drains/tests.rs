@@ -44,6 +44,7 @@ fn outcome(server: &str) -> Outcome {
     Outcome {
         effect: Effect::Changed,
         upstream: "web".into(),
+        listener: String::new(),
         servers: vec![server.into()],
         bound_routes: Vec::new(),
         losses: Vec::new(),

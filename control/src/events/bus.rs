@@ -42,6 +42,8 @@ pub enum Observed {
     Health,
     /// Drains.
     Drain,
+    /// Listeners.
+    Listeners,
 }
 
 impl From<Observed> for Topic {
@@ -49,6 +51,7 @@ impl From<Observed> for Topic {
         match observed {
             Observed::Health => Self::Health,
             Observed::Drain => Self::Drain,
+            Observed::Listeners => Self::Listeners,
         }
     }
 }

@@ -22,11 +22,13 @@ pub enum Topic {
     Health,
     /// Drains that begin, go on and end.
     Drain,
+    /// Listeners that are bound, or cannot be.
+    Listeners,
 }
 
 impl Topic {
     /// All topics.
-    pub const ALL: [Self; 3] = [Self::Config, Self::Health, Self::Drain];
+    pub const ALL: [Self; 4] = [Self::Config, Self::Health, Self::Drain, Self::Listeners];
 
     /// The topic as a word.
     #[must_use]
@@ -35,6 +37,7 @@ impl Topic {
             Self::Config => "config",
             Self::Health => "health",
             Self::Drain => "drain",
+            Self::Listeners => "listeners",
         }
     }
 }
@@ -103,7 +106,7 @@ impl Event {
         Arc::new(Self::commit(entry.revision, &entry.meta, sequence))
     }
 
-    /// Something observed of `upstream`.
+    /// Something observed of `upstream`; of none if that is empty.
     pub(super) fn observed(position: Position, topic: Topic, upstream: &str, data: String) -> Self {
         Self { position, topic, about: About::Upstream(upstream.into()), data: data.into() }
     }

@@ -1,4 +1,4 @@
-//! What happens, told to whoever listens: changes of the configuration, turns of health, drains.
+//! What happens, told to whoever listens: changes of the configuration, turns of health, drains, listeners.
 //!
 //! Whoever has something to tell calls [`Bus::publish`], which never waits for a listener. Listeners have no queues: each
 //! is a place in what the bus keeps anyway, so that a slow one costs nothing and delays nobody. What a listener has
@@ -10,6 +10,7 @@
 mod bus;
 mod consumer;
 mod event;
+mod listener_observer;
 mod observer;
 #[cfg(test)]
 mod observer_tests;
@@ -22,6 +23,8 @@ pub mod tickets;
 pub use bus::{Bus, Counts, MAX_CONSUMERS, Observed};
 pub use consumer::{Consumer, Filter, Full, Item, Reset, ResetReason, Start};
 pub use event::{ConfigEvent, Event, Topic};
+pub(crate) use listener_observer::ListenerObserver;
+pub use listener_observer::{ListenerEvent, ListenerTurnKind};
 pub(crate) use observer::Observer;
 pub use observer::{HealthEvent, ServerTurn, UpstreamTurn};
 pub use position::{EventId, Position};

@@ -106,7 +106,9 @@ async fn drain(consumer: &mut Consumer) -> Told {
                     let data: Value = serde_json::from_str(&event.data).unwrap();
                     match event.topic {
                         Topic::Config => told.revisions.push(data["revision"].as_u64().unwrap()),
-                        Topic::Health | Topic::Drain => told.numbers.push(data.as_u64().unwrap()),
+                        Topic::Health | Topic::Drain | Topic::Listeners => {
+                            told.numbers.push(data.as_u64().unwrap())
+                        }
                     }
                     consumer.id(position)
                 }
@@ -233,7 +235,7 @@ async fn changes_are_told_across_a_restart_and_what_was_observed_is_reset() {
     let [reset] = told.resets.as_slice() else { panic!("{:?}", told.resets) };
     assert_eq!(
         (reset.reason, reset.topics.as_slice()),
-        (ResetReason::Restarted, &[Topic::Health, Topic::Drain][..])
+        (ResetReason::Restarted, &[Topic::Health, Topic::Drain, Topic::Listeners][..])
     );
     let filter = Filter { topics: vec![Topic::Config], upstream: None };
     let store: Arc<dyn Store> = Arc::clone(&world.store) as _;
@@ -291,7 +293,7 @@ async fn an_id_of_another_life_or_of_the_future_is_reset() {
     ] {
         let told = drain(&mut world.listen(start.clone())).await;
         let [reset] = told.resets.as_slice() else { panic!("{start:?}: {:?}", told.resets) };
-        assert_eq!((reset.reason, reset.topics.len()), (reason, 3), "{start:?}");
+        assert_eq!((reset.reason, reset.topics.len()), (reason, Topic::ALL.len()), "{start:?}");
     }
 }
 

@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use weir_shared::{
     id::{Epoch, Revision},
-    model::{Config, Document, Meta, Route},
+    model::{Config, Document, Listener, Meta, Route},
     state::HealthState,
     table::Table,
     time::Timestamp,
@@ -178,8 +178,7 @@ impl<W: Write> Write for Hashed<'_, W> {
     }
 }
 
-/// A configuration, written as the [`Document`] it would be read as. Listeners come from flags and are of no use after a
-/// restart.
+/// A configuration, written as the [`Document`] it would be read as.
 struct Written<'a>(&'a Config);
 
 impl Serialize for Written<'_> {
@@ -191,8 +190,10 @@ impl Serialize for Written<'_> {
             }
         }
         let routes: Vec<&Route> = self.0.routes.values().map(AsRef::as_ref).collect();
-        let mut document = serializer.serialize_struct("Document", 3)?;
+        let listeners: Vec<&Listener> = self.0.listeners.values().map(|record| &record.spec).collect();
+        let mut document = serializer.serialize_struct("Document", 4)?;
         document.serialize_field("api_version", Document::API_VERSION)?;
+        document.serialize_field("listeners", &listeners)?;
         document.serialize_field("routes", &routes)?;
         document.serialize_field("upstreams", &Upstreams(self.0))?;
         document.end()

@@ -3,6 +3,7 @@
 //! Written by hand: the numbers live in the workers' own counters already, so a registry would only copy them. Labels
 //! are configured ids alone, never request text, so that no client can add a series.
 
+mod listeners;
 mod overload;
 mod own;
 mod process;
@@ -53,7 +54,7 @@ impl ServerSeries {
 pub struct Sources<'a> {
     /// The table in force.
     pub table: &'a Table,
-    /// What the listener counted.
+    /// What all listeners counted.
     pub listener: &'a ListenerState,
     /// How the checker is doing.
     pub checker: &'a CheckerStats,
@@ -80,6 +81,7 @@ pub struct Sources<'a> {
 pub fn render(sources: &Sources<'_>) -> String {
     let mut text = writer::Writer::default();
     own::write(sources, &mut text);
+    listeners::write(sources.table, &mut text);
     let with_servers = sources.servers.is_on(sources.table);
     upstreams::write(sources, &mut text);
     overload::write(sources, &mut text);

@@ -1,20 +1,24 @@
 //! One page of health: which upstreams and servers are on it, and the sums over all of them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use weir_shared::{
     id::UpstreamId,
+    model::ListenerStatus,
     state::ListenerTotals,
-    table::{ServerStatus, Table, Upstream, UpstreamCondition, UpstreamStatus},
+    table::{Listener, ServerStatus, Table, Upstream, UpstreamCondition, UpstreamStatus},
     time::{Moment, Now},
 };
 
 use super::{
     HealthFormat, HealthPage, HealthQuery, ServerHealth, Status, StoreView, UpstreamHealth, build,
-    view::{ListenerCounts, OverallStatus, Scope, Totals},
+    view::{ListenerCounts, OverallStatus, Scope, Totals, UnboundListener},
     window::{self, Window},
 };
 use crate::drains::Drains;
+
+/// Listeners that are not bound, shown on a page at most.
+const MAX_UNBOUND: usize = 100;
 
 /// The page `query` asks for.
 pub(super) fn build(status: &Status, query: &HealthQuery, store: StoreView) -> HealthPage {
@@ -36,6 +40,7 @@ pub(super) fn build(status: &Status, query: &HealthQuery, store: StoreView) -> H
         totals,
         store,
         listener: listener(&ListenerTotals::sum(&status.listener.counters)),
+        listeners_unbound: unbound(&table),
         upstreams,
         next: listing.next,
     }
@@ -131,15 +136,32 @@ fn last_entry(upstream: &UpstreamHealth) -> String {
     }
 }
 
+/// Listeners that are not bound.
+fn unbound(table: &Table) -> Vec<UnboundListener> {
+    let status = |listener: &Arc<Listener>| (Arc::clone(listener), listener.state.status());
+    let unbound = table.listeners().map(status).filter(|(_, status)| !status.bound);
+    let shown = |(listener, status): (Arc<Listener>, ListenerStatus)| UnboundListener {
+        id: listener.id.to_string(),
+        address: listener.spec.address.clone(),
+        error: status.error,
+        since: status.since,
+    };
+    unbound.take(MAX_UNBOUND).map(shown).collect()
+}
+
 fn overall(table: &Table, now: Moment) -> OverallStatus {
     let of = |upstream: &Upstream| match UpstreamStatus::of(upstream, now).state {
         UpstreamCondition::Healthy => OverallStatus::Ok,
         UpstreamCondition::Degraded | UpstreamCondition::Panic => OverallStatus::Degraded,
         UpstreamCondition::Down | UpstreamCondition::Empty => OverallStatus::Down,
     };
-    let routed = table.config().routes.values().flat_map(|route| &route.action.upstreams);
+    let config = table.config();
+    let routed = config.routes.values().flat_map(|route| &route.action.upstreams);
+    let connected = config.listeners.values().filter_map(|record| record.spec.upstream.as_deref());
     routed
-        .filter_map(|target| table.upstream(&target.upstream))
+        .map(|target| target.upstream.as_str())
+        .chain(connected)
+        .filter_map(|id| table.upstream(id))
         .map(|upstream| of(upstream))
         .max()
         .unwrap_or(OverallStatus::Ok)

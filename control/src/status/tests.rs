@@ -106,7 +106,18 @@ async fn the_shape_is_the_documented_one() {
     let page = page(&status(&fixture), &HealthQuery::default());
     assert_eq!(
         keys(&page),
-        ["at", "listener", "node", "revision", "scope", "status", "store", "totals", "upstreams"]
+        [
+            "at",
+            "listener",
+            "listeners_unbound",
+            "node",
+            "revision",
+            "scope",
+            "status",
+            "store",
+            "totals",
+            "upstreams"
+        ]
     );
     let upstream = &page["upstreams"][0];
     let expected = [

@@ -1,4 +1,4 @@
-//! Between configurations and stored objects: one object per upstream, server and route, so that a change of one server
+//! Between configurations and stored objects: one object per listener, upstream, server and route, so that a change of one server
 //! among thousands writes two small rows.
 //!
 //! Reading ignores unknown fields, so that an older release can read what a newer one wrote.
@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use weir_shared::{
-    id::{RouteId, UpstreamId},
-    model::{Config, Meta, Route, Server, ServerRecord, Upstream, UpstreamRecord},
+    id::{ListenerId, RouteId, UpstreamId},
+    model::{Config, Listener, ListenerRecord, Meta, Route, Server, ServerRecord, Upstream, UpstreamRecord},
     time::Timestamp,
 };
 
@@ -47,10 +47,19 @@ pub fn put_route(route: &Route) -> Op {
     put(Kind::Route, route.id.clone(), route)
 }
 
+/// The operation that stores a listener.
+#[must_use]
+pub fn put_listener(record: &ListenerRecord) -> Op {
+    put(Kind::Listener, record.spec.id.clone(), &stored(&record.spec, record.meta))
+}
+
 /// The operations that store all of `config`, in an order that keeps the servers'.
 #[must_use]
 pub fn put_all(config: &Config) -> Vec<Op> {
     let mut ops: Vec<Op> = config.routes.values().map(|route| put_route(route)).collect();
+    // One that was never changed is there without being stored.
+    let changed = config.listeners.values().filter(|record| ***record != ListenerRecord::default());
+    ops.extend(changed.map(|record| put_listener(record)));
     for (id, record) in &config.upstreams {
         ops.push(put_upstream(record));
         ops.extend(record.servers.iter().map(|server| put_server(id.as_str(), server)));
@@ -78,14 +87,23 @@ pub fn decode(snapshot: Snapshot) -> Result<Config, StoreError> {
     let (parents, servers): (Vec<Object>, Vec<Object>) =
         snapshot.objects.into_iter().partition(|object| object.kind != Kind::Server);
     for object in parents {
-        if object.kind == Kind::Route {
-            let route: Route = read(&object)?;
-            config.routes.insert_mut(RouteId::new(&object.id), Arc::new(route));
-        } else {
-            let stored: Stored<Upstream> = read(&object)?;
-            let meta = meta(&object, &stored);
-            let record = UpstreamRecord { spec: stored.spec, meta, servers: Vec::new() };
-            upstreams.insert(UpstreamId::new(&object.id), record);
+        match object.kind {
+            Kind::Route => {
+                let route: Route = read(&object)?;
+                config.routes.insert_mut(RouteId::new(&object.id), Arc::new(route));
+            }
+            Kind::Listener => {
+                let stored: Stored<Listener> = read(&object)?;
+                let meta = meta(&object, &stored);
+                let record = ListenerRecord { spec: stored.spec, meta };
+                config.listeners.insert_mut(ListenerId::new(&object.id), Arc::new(record));
+            }
+            Kind::Upstream | Kind::Server => {
+                let stored: Stored<Upstream> = read(&object)?;
+                let meta = meta(&object, &stored);
+                let record = UpstreamRecord { spec: stored.spec, meta, servers: Vec::new() };
+                upstreams.insert(UpstreamId::new(&object.id), record);
+            }
         }
     }
     for object in servers {
@@ -126,6 +144,9 @@ mod properties {
     /// What a store has after `config` was put into it.
     fn stored(config: &Config) -> Snapshot {
         let touched = |kind: Kind, id: &str| {
+            if kind == Kind::Listener {
+                return config.listeners[id].meta.revision;
+            }
             let (upstream, server) = id.split_once('/').unwrap_or((id, ""));
             let record = config.upstreams.get(upstream).filter(|_| kind != Kind::Route);
             let of_server =
@@ -150,7 +171,7 @@ mod properties {
         /// A newer release may have stored more; nothing else is guessed at.
         #[test]
         fn any_content_is_read_or_called_corrupt(
-            objects in vec((select(vec![Kind::Upstream, Kind::Server, Kind::Route]), "[a/]{0,3}", arbitrary::json()), 0..6),
+            objects in vec((select(vec![Kind::Upstream, Kind::Server, Kind::Route, Kind::Listener]), "[a/]{0,3}", arbitrary::json()), 0..6),
         ) {
             let object = |(kind, id, json): (Kind, String, serde_json::Value)| {
                 Object { kind, id, json: json.to_string(), touched: Revision(1) }

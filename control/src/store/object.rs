@@ -14,6 +14,8 @@ pub enum Kind {
     Server,
     /// A route.
     Route,
+    /// A listener.
+    Listener,
 }
 
 impl Kind {
@@ -24,13 +26,15 @@ impl Kind {
             Self::Upstream => "upstream",
             Self::Server => "server",
             Self::Route => "route",
+            Self::Listener => "listener",
         }
     }
 
     /// The kind stored as `word`.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Upstream, Self::Server, Self::Route].into_iter().find(|kind| kind.as_str() == word)
+        let all = [Self::Upstream, Self::Server, Self::Route, Self::Listener];
+        all.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 

@@ -6,6 +6,8 @@
 
 mod waiting;
 
+use std::rc::Rc;
+
 use http::HeaderMap;
 pub(crate) use waiting::{Admitted, wait};
 use weir_shared::{
@@ -19,6 +21,7 @@ use crate::{
     error::ProxyError,
     exchange::Exchange,
     forward::Lease,
+    worker::Worker,
 };
 
 /// Picks made before the upstream is taken for full. Each one lost means that somebody else has got a place.
@@ -52,7 +55,7 @@ pub(crate) fn admit<'u>(
     {
         return Ok((server, lease));
     }
-    place(exchange, upstream, tried, choice, began).map_err(|lack| match lack {
+    place(worker, upstream, tried, choice, began).map_err(|lack| match lack {
         Lack::Server => {
             upstream.state.counters.of(worker.id).no_server.add(1);
             ProxyError::NoEligibleServer
@@ -62,8 +65,8 @@ pub(crate) fn admit<'u>(
 }
 
 /// A server of `upstream` and a place there, for an attempt that `began` then.
-fn place<'u>(
-    exchange: &Exchange,
+pub(crate) fn place<'u>(
+    worker: &Rc<Worker>,
     upstream: &'u Upstream,
     tried: &Tried,
     choice: &balance::Request<impl Fn() -> u64>,
@@ -74,7 +77,7 @@ fn place<'u>(
             break;
         }
         let Some(server) = balance::pick(upstream, tried, choice) else { break };
-        if let Some(lease) = Lease::begin(exchange.worker(), upstream, server, began) {
+        if let Some(lease) = Lease::begin(worker, upstream, server, began) {
             return Ok((server, lease));
         }
     }

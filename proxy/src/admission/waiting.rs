@@ -88,7 +88,7 @@ fn look(exchange: &Exchange, id: &UpstreamId, tried: &Tried, key: Option<Key>) -
     let upstream = table.0.upstream(id.as_str()).ok_or(Lack::Server)?;
     let choice =
         balance::Request { worker: worker.id, now: worker.coarse_moment(), key, random: || worker.random() };
-    let (server, lease) = place(exchange, upstream, tried, &choice, worker.clock.moment())?;
+    let (server, lease) = place(worker, upstream, tried, &choice, worker.clock.moment())?;
     let same = |other: &&Arc<Server>| std::ptr::eq(Arc::as_ptr(other), server);
     let server = upstream.servers.iter().find(same).ok_or(Lack::Server)?;
     Ok(Admitted { upstream: Arc::clone(upstream), server: Arc::clone(server), lease })

@@ -5,8 +5,11 @@
 
 use std::{cell::Cell, net::IpAddr, rc::Rc, time::Duration};
 
-use super::arrival::{Arrival, Changed, Left};
-use crate::{deadline::Deadline, worker::Worker};
+use super::{
+    Ends,
+    arrival::{Arrival, Changed, Left},
+};
+use crate::{deadline::Deadline, listener::Handle, worker::Worker};
 
 /// Time between two looks after a client whose server is waited for.
 const WATCH: Duration = Duration::from_secs(1);
@@ -25,8 +28,12 @@ pub(crate) enum Phase {
 /// One client connection.
 pub(crate) struct Client {
     pub(crate) worker: Rc<Worker>,
+    /// The listener it came by.
+    pub(crate) listener: Rc<Handle>,
     /// Address of the other end.
     pub(crate) peer: IpAddr,
+    /// Both ends, as far as is known.
+    pub(crate) ends: Ends,
     /// Whether the other end may speak for other clients.
     pub(crate) is_trusted: bool,
     /// When the current phase gives up.
@@ -50,15 +57,18 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(worker: &Rc<Worker>, peer: IpAddr) -> Self {
+    pub(crate) fn new(worker: &Rc<Worker>, listener: &Rc<Handle>, ends: Ends) -> Self {
+        let peer = ends.peer.ip().to_canonical();
         Self {
             worker: Rc::clone(worker),
+            listener: Rc::clone(listener),
             peer,
-            is_trusted: worker.config.trusts(peer),
+            ends,
+            is_trusted: listener.trusts(worker, peer),
             deadline: worker.deadline(),
             phase: Cell::new(Phase::Idle),
             arrival: Arrival::default(),
-            patience: Cell::new(worker.config.listener.header_timeout.duration()),
+            patience: Cell::new(listener.settings().spec.header_timeout.duration()),
             watches: Cell::new(false),
             waiting: Cell::new(0),
             stall: Cell::new(Duration::ZERO),
@@ -67,13 +77,33 @@ impl Client {
         }
     }
 
+    /// Whether `address` may speak for other clients.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        self.listener.trusts(&self.worker, address)
+    }
+
+    /// Whether the connection is to be closed after the request under way.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.worker.is_draining() || self.listener.is_draining()
+    }
+
+    /// Whether the connection is to be closed if nothing is under way.
+    pub(super) fn is_past_grace(&self) -> bool {
+        self.worker.is_past_grace() || self.listener.is_past_grace()
+    }
+
+    /// How long a head may take.
+    pub(super) fn header_timeout(&self) -> Duration {
+        self.listener.settings().spec.header_timeout.duration()
+    }
+
     pub(super) fn phase(&self) -> Phase {
         self.phase.get()
     }
 
     /// A new connection has as long for its first byte as for a whole head.
     pub(super) fn await_first_byte(&self) {
-        self.deadline.set(self.worker.after(self.worker.config.listener.header_timeout.duration()));
+        self.deadline.set(self.worker.after(self.header_timeout()));
     }
 
     /// Bytes have arrived: if none were expected, they begin a head. Empty lines before it do not (RFC 9112 §2.2).
@@ -83,7 +113,7 @@ impl Client {
         } else if bytes.iter().any(|byte| !b"\r\n".contains(byte)) {
             self.arrival.begin(bytes);
             self.phase.set(Phase::Head);
-            let timeout = self.worker.config.listener.header_timeout.duration();
+            let timeout = self.header_timeout();
             self.patience.set(timeout);
             self.deadline.set(self.worker.after(timeout));
         }
@@ -160,6 +190,7 @@ impl Client {
         let counters = self.worker.listener();
         counters.requests.add(1);
         counters.requests_active.add(1);
+        self.listener.count(&self.worker, |counters| counters.requests.add(1));
     }
 
     /// A request has ended, with its response sent or given up.
@@ -168,8 +199,10 @@ impl Client {
         self.exchanges.set(left);
         self.worker.listener().requests_active.sub(1);
         if left == 0 {
-            let limits = &self.worker.config.listener;
-            let (phase, patience) = match self.arrival.request_ended() {
+            let left = self.arrival.request_ended();
+            let settings = self.listener.settings();
+            let limits = &settings.spec;
+            let (phase, patience) = match left {
                 Left::Nothing => (Phase::Idle, limits.idle_timeout),
                 Left::Part => (Phase::Head, limits.header_timeout),
                 // Perhaps a connection at rest, which is not told that something came too late.
@@ -177,6 +210,7 @@ impl Client {
             };
             self.phase.set(phase);
             self.patience.set(patience.duration());
+            drop(settings);
             self.await_next();
         }
     }

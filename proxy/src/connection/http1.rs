@@ -11,12 +11,11 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::timeout,
 };
 
 use super::{Client, client::Phase, io::ClientIo};
-use crate::{error::ProxyError, exchange::ExchangeGuard, pipeline, problem};
+use crate::{error::ProxyError, exchange::ExchangeGuard, pipeline, problem, stream::ClientStream};
 
 /// hyper's own limit on fields when none is set; setting one costs an allocation per request.
 const HYPER_MAX_HEADERS: u32 = 100;
@@ -38,18 +37,21 @@ enum Ended {
 }
 
 /// Serves requests until the connection ends.
-pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
-    let limits = &client.worker.config.listener;
+pub(super) async fn serve(client: Rc<Client>, stream: ClientStream) {
+    let (max_header_bytes, max_headers) = {
+        let settings = client.listener.settings();
+        (settings.spec.max_header_bytes, settings.spec.max_headers)
+    };
     let mut builder = http1::Builder::new();
     // Only what is far beyond both limits is cut off here; the target and the fields each have a check, and an answer, of
     // their own.
-    let largest_head = MAX_TARGET + to_usize(limits.max_header_bytes);
+    let largest_head = MAX_TARGET + to_usize(max_header_bytes);
     builder.max_header_size(largest_head);
     builder.max_buf_size(MAX_BUFFER.max(largest_head + 8192));
     // A client that has sent its request may close its sending side and still wait for the answer.
     builder.half_close(true);
-    if limits.max_headers != HYPER_MAX_HEADERS {
-        builder.max_headers(to_usize(limits.max_headers));
+    if max_headers != HYPER_MAX_HEADERS {
+        builder.max_headers(to_usize(max_headers));
     }
     let service = service_fn(|request: http::Request<Incoming>| {
         client.head_ended(request.body().size_hint().exact());
@@ -62,7 +64,7 @@ pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
     let mut connection = Box::pin(builder.serve_connection(io, service));
     let mut told_to_close = false;
     let ended = poll_fn(|cx| {
-        if client.worker.is_past_grace() && client.phase() == Phase::Idle && !told_to_close {
+        if client.is_past_grace() && client.phase() == Phase::Idle && !told_to_close {
             told_to_close = true;
             connection.as_mut().graceful_shutdown();
         }
@@ -99,7 +101,7 @@ pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
 }
 
 /// Answers 408 to a head that did not arrive in time, and closes without resetting what the client is still sending.
-async fn answer_last(mut stream: TcpStream) {
+async fn answer_last(mut stream: ClientStream) {
     let answer = problem::raw(StatusCode::REQUEST_TIMEOUT, ProxyError::ClientTimeout);
     let send_and_drain = async {
         stream.write_all(&answer).await?;

@@ -4,10 +4,9 @@ use std::{cell::Cell, future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Durat
 
 use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 
 use super::{Client, client::Phase};
-use crate::{deadline::Deadline, exchange::ExchangeGuard, pipeline, worker::Worker};
+use crate::{deadline::Deadline, exchange::ExchangeGuard, pipeline, stream::ClientStream, worker::Worker};
 
 /// Streams a client may have open at once (NGINX 128, HAProxy 100).
 const MAX_STREAMS: u32 = 128;
@@ -24,8 +23,8 @@ const MAX_PENDING_RESETS: usize = 20;
 const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 
 /// Serves requests until the connection ends.
-pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
-    let limits = &client.worker.config.listener;
+pub(super) async fn serve(client: Rc<Client>, stream: ClientStream) {
+    let max_header_bytes = client.listener.settings().spec.max_header_bytes;
     let executor = LocalExecutor { worker: Rc::clone(&client.worker), next: Rc::default() };
     let mut builder = http2::Builder::new(executor.clone());
     builder
@@ -36,7 +35,7 @@ pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(limits.max_header_bytes)
+        .max_header_list_size(max_header_bytes)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS);
     let service = service_fn(|request: http::Request<Incoming>| {
         let stalled = Rc::new(client.worker.deadline());
@@ -49,12 +48,12 @@ pub(super) async fn serve(client: Rc<Client>, stream: TcpStream) {
     let mut told_to_close = false;
     poll_fn(|cx| {
         let is_idle_too_long = client.phase() != Phase::Exchange && client.deadline.has_passed();
-        let is_over = client.worker.is_draining() || is_idle_too_long;
+        let is_over = client.is_draining() || is_idle_too_long;
         if is_over && !told_to_close {
             told_to_close = true;
             if client.phase() != Phase::Exchange {
                 // Time for the client to see it, and for streams that cross it to be served.
-                client.deadline.set(client.worker.after(limits.header_timeout.duration()));
+                client.deadline.set(client.worker.after(client.header_timeout()));
             }
             // GOAWAY: streams under way finish, no new ones are taken (RFC 9113 §6.8).
             connection.as_mut().graceful_shutdown();

@@ -13,35 +13,30 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use http::StatusCode;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Client, client::Phase};
-use crate::{error::ProxyError, problem};
+use crate::{error::ProxyError, problem, stream::ClientStream};
 
 /// Longest answer hyper makes by itself: status line, length, connection and date.
 const LONGEST_BARE_ANSWER: usize = 160;
 
 /// A client's socket.
 pub(super) struct ClientIo {
-    pub(super) stream: TcpStream,
+    pub(super) stream: ClientStream,
     client: Rc<Client>,
     /// What is written in place of hyper's bare answer, as far as it is not sent yet.
     replacement: Bytes,
 }
 
 impl ClientIo {
-    pub(super) fn new(stream: TcpStream, client: Rc<Client>) -> Self {
+    pub(super) fn new(stream: ClientStream, client: Rc<Client>) -> Self {
         Self { stream, client, replacement: Bytes::new() }
     }
 
     /// Whether the client has closed its side.
-    fn has_ended(&self, cx: &mut Context<'_>) -> bool {
-        let mut byte = [0; 1];
-        let mut buffer = ReadBuf::new(&mut byte);
-        matches!(self.stream.poll_peek(cx, &mut buffer), Poll::Ready(Ok(0)))
+    fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
+        matches!(self.stream.poll_peek(cx, &mut [0; 1]), Poll::Ready(Ok(0)))
     }
 
     fn poll_replaced(&mut self, cx: &mut Context<'_>, bare: &[u8]) -> Option<Poll<io::Result<usize>>> {

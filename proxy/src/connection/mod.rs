@@ -6,43 +6,90 @@ mod http1;
 mod http2;
 mod io;
 mod preface;
+mod tcp;
 
-use std::{net::SocketAddr, rc::Rc};
+use std::{
+    future::poll_fn,
+    net::{Ipv4Addr, SocketAddr},
+    pin::pin,
+    rc::Rc,
+    task::Poll,
+};
 
 pub(crate) use arrival::Changed;
 pub(crate) use client::Client;
-use tokio::net::TcpStream;
+use weir_shared::model::ListenerProtocol;
 
-use crate::{places::Place, worker::Worker};
+use crate::{
+    listener::{Handle, Seat},
+    proxy_header,
+    stream::ClientStream,
+    worker::Worker,
+};
 
-/// Serves `stream` on a task of its own, which ends with the connection and then gives `place` back.
-pub(crate) fn spawn(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, place: Place) {
-    let open = Open::count(worker, place);
+/// Who is at the ends of a client's connection, as far as is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    /// The client. That of a unix socket is 127.0.0.1 and has port 0.
+    pub(crate) peer: SocketAddr,
+    /// What it connected to; `None` for a unix socket.
+    pub(crate) local: Option<SocketAddr>,
+}
+
+/// Serves `stream` on a task of its own, which ends with the connection and then gives its `seat` back. A `peer` without
+/// an address came by a unix socket.
+pub(crate) fn spawn(
+    worker: &Rc<Worker>,
+    handle: &Rc<Handle>,
+    stream: ClientStream,
+    peer: Option<SocketAddr>,
+    seat: Seat,
+) {
+    let open = Open::count(worker, handle, seat);
     // Owned by the worker's local set, which ends with the worker.
     tokio::task::spawn_local(async move {
-        let worker = Rc::clone(&open.worker);
-        // Best effort: a socket that cannot turn Nagle's algorithm off still works.
-        let _ = stream.set_nodelay(true);
-        let client = Rc::new(Client::new(&worker, peer.ip().to_canonical()));
-        match preface::detect(&client, &stream).await {
-            preface::Protocol::Http1 => http1::serve(client, stream).await,
-            preface::Protocol::Http2 => http2::serve(client, stream).await,
-            preface::Protocol::Closed => {}
-        }
+        let (worker, handle) = (Rc::clone(&open.worker), Rc::clone(&open.handle));
+        let mut serving = pin!(serve(worker, Rc::clone(&handle), stream, peer));
+        poll_fn(|cx| if handle.is_over() { Poll::Ready(()) } else { serving.as_mut().poll(cx) }).await;
     });
+}
+
+async fn serve(worker: Rc<Worker>, handle: Rc<Handle>, mut stream: ClientStream, peer: Option<SocketAddr>) {
+    stream.set_nodelay();
+    let unnamed = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let own = Ends { peer: peer.unwrap_or(unnamed), local: stream.local_addr() };
+    let Some(ends) = proxy_header::receive(&worker, &handle, &mut stream, own, peer.is_none()).await else {
+        return;
+    };
+    let protocol = handle.settings().spec.protocol;
+    if protocol == ListenerProtocol::Tcp {
+        return tcp::serve(&worker, &handle, stream, ends).await;
+    }
+    let client = Rc::new(Client::new(&worker, &handle, ends));
+    match preface::detect(&client, &mut stream).await {
+        preface::Protocol::Http2 if handle.settings().spec.http2 => http2::serve(client, stream).await,
+        // Without HTTP/2 its preface is a malformed request.
+        preface::Protocol::Http1 | preface::Protocol::Http2 => http1::serve(client, stream).await,
+        preface::Protocol::Closed => {}
+    }
 }
 
 /// Counts a connection while it is open, however it ends.
 struct Open {
     worker: Rc<Worker>,
+    handle: Rc<Handle>,
     /// Given back after the worker has heard of it: whoever waits for a place looks later than that.
-    _place: Place,
+    _seat: Seat,
 }
 
 impl Open {
-    fn count(worker: &Rc<Worker>, place: Place) -> Self {
+    fn count(worker: &Rc<Worker>, handle: &Rc<Handle>, seat: Seat) -> Self {
         worker.connection_opened();
-        Self { worker: Rc::clone(worker), _place: place }
+        handle.count(worker, |counters| {
+            counters.connections_accepted.add(1);
+            counters.connections_active.add(1);
+        });
+        Self { worker: Rc::clone(worker), handle: Rc::clone(handle), _seat: seat }
     }
 }
 
@@ -51,6 +98,7 @@ impl Drop for Open {
         if std::thread::panicking() {
             self.worker.listener().panics.add(1);
         }
+        self.handle.count(&self.worker, |counters| counters.connections_active.sub(1));
         self.worker.connection_closed();
     }
 }

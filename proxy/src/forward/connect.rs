@@ -1,31 +1,89 @@
 //! Opens connections to servers.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
-use tokio::{net::TcpStream, time::timeout};
+use socket2::SockRef;
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use weir_shared::{
-    model::address::Address,
+    model::{ProxyVersion, SendProxyProtocol, address::Address},
+    proxy_protocol,
     table::{Server, Upstream},
 };
 
 use super::{connection::ServerConnection, lease::Lease};
-use crate::{error::ProxyError, worker::Worker};
+use crate::{connection::Ends, error::ProxyError, worker::Worker};
 
-/// Opens a connection to `server` for HTTP/1.1 within the upstream's connect timeout, name resolution included.
+/// A connection to a server that bytes are passed on to.
+pub(crate) struct Tunnel {
+    pub(crate) lease: Lease,
+    pub(crate) stream: TcpStream,
+}
+
+/// Opens a connection to `server` for one client alone, which is at `ends`.
+pub(crate) async fn tunnel(
+    worker: &Worker,
+    upstream: &Upstream,
+    server: &Server,
+    lease: Lease,
+    ends: Ends,
+) -> Result<Tunnel, ProxyError> {
+    let connection = Box::pin(connect(worker, upstream, server, &lease, ends)).await?;
+    if lease.is_cut() {
+        lease.counters().cut.add(1);
+        return Err(ProxyError::ServerDrained);
+    }
+    Ok(Tunnel { lease, stream: connection.stream })
+}
+
+/// Lets the server's end of the connection fail instead of ending in order when `stream` is dropped.
+pub(crate) fn reset_on_drop(stream: &TcpStream) {
+    // Best effort: a connection that ends in order instead is still at its end.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Opens a connection to `server` for HTTP/1.1 and a client at `ends`, within the upstream's connect timeout, name resolution
+/// included.
 pub(super) async fn connect(
     worker: &Worker,
     upstream: &Upstream,
     server: &Server,
     lease: &Lease,
+    ends: Ends,
 ) -> Result<ServerConnection, ProxyError> {
-    let stream = within(worker, upstream, lease, open(worker, server)).await?;
+    let opening = async {
+        let mut stream = open(worker, server).await?;
+        introduce(&mut stream, upstream.send_proxy_protocol, ends).await?;
+        Ok(stream)
+    };
+    let stream = within(worker, upstream, lease, opening).await?;
     Ok(ServerConnection {
         stream,
         buffer: worker.pools.buffer(),
         opened: worker.clock.moment(),
         served: 0,
-        may_be_reused: true,
+        may_be_reused: upstream.send_proxy_protocol == SendProxyProtocol::Off,
     })
+}
+
+/// Says at the start of a connection who the client is, if that is wanted.
+async fn introduce(stream: &mut TcpStream, wanted: SendProxyProtocol, ends: Ends) -> Result<(), ProxyError> {
+    let version = match wanted {
+        SendProxyProtocol::Off => return Ok(()),
+        SendProxyProtocol::V1 => ProxyVersion::V1,
+        SendProxyProtocol::V2 => ProxyVersion::V2,
+    };
+    let told = match ends.local {
+        Some(local) => proxy_protocol::Ends::Proxied { source: ends.peer, destination: local },
+        // Of a client by a unix socket nothing can be said.
+        None if ends.peer == SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) => proxy_protocol::Ends::Own,
+        None => proxy_protocol::Ends::Proxied { source: ends.peer, destination: ends.peer },
+    };
+    let header = proxy_protocol::encode(told, version);
+    stream.write_all(&header).await.map_err(|error| classify(&error))
 }
 
 /// Has `opening` done within the upstream's connect timeout, and counts what comes of it.

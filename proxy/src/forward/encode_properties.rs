@@ -1,14 +1,14 @@
 //! What holds for any fields a client may send: a server receives one request that can be read one way only, with nothing in
 //! it that was for the client's own connection, or that the client says of itself without being believed.
 
-use std::{net::IpAddr, rc::Rc, sync::Arc};
+use std::{net::SocketAddr, rc::Rc, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use proptest::{collection::vec, prelude::*, sample::select};
 use tokio::time::Instant;
 use weir_shared::{
     id::{Epoch, Revision},
-    model::{Document, Listener, Meta, Server, Upstream},
+    model::{Document, Meta, Server, Upstream},
     table::Compiler,
 };
 
@@ -16,9 +16,10 @@ use super::{encode::RequestHead, request_body::Framing};
 use crate::{
     ProxyConfig,
     clock::Clock,
-    connection::Client,
+    connection::{Client, Ends},
     exchange::{Exchange, ExchangeGuard},
     header::{ConnectionOptions, Expectation},
+    listener::{Handle, Places},
     worker::Worker,
 };
 
@@ -106,7 +107,7 @@ fn worker(trusted: &[&str]) -> Rc<Worker> {
     let config = ProxyConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         workers: 1,
-        listener: Listener::default(),
+        max_connections: 0,
         trusted_proxies: trusted.iter().map(|range| range.parse().unwrap()).collect(),
         max_memory_bytes: 0,
         clock_base,
@@ -150,7 +151,10 @@ type Received = (String, Vec<(String, Vec<u8>)>);
 
 fn received(sent: &Sent) -> Received {
     let worker = worker(if sent.is_trusted { &["192.0.2.0/24"] } else { &[] });
-    let client = Rc::new(Client::new(&worker, PEER.parse::<IpAddr>().unwrap()));
+    let handle =
+        Rc::new(Handle::new(Arc::clone(worker.table().0.listener("default").unwrap()), Places::new(0)));
+    let ends = Ends { peer: SocketAddr::new(PEER.parse().unwrap(), 1), local: None };
+    let client = Rc::new(Client::new(&worker, &handle, ends));
     let exchange = Exchange::new(ExchangeGuard::begin(&client));
     let mut headers = HeaderMap::new();
     for (name, value) in &sent.fields {

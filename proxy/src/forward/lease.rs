@@ -4,6 +4,7 @@ use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use http::Method;
 use weir_shared::{
+    model::SendProxyProtocol,
     state::{ServerCounters, ServerFault, UpstreamState},
     table::{Server, Upstream},
     time::Moment,
@@ -74,6 +75,21 @@ impl Lease {
         }
     }
 
+    /// When the attempt began.
+    pub(crate) fn began(&self) -> Moment {
+        self.began
+    }
+
+    /// Takes in that the server was connected to `now`, where nothing but that can be told of its speed (TCP).
+    pub(crate) fn connected(&self, upstream: &Upstream, now: Moment) {
+        let took = now.since(self.began);
+        self.counters().latency.record(took);
+        self.settle();
+        if let Some(policy) = upstream.latency {
+            self.pool.state.latency.record(took, self.met, now, policy.decay);
+        }
+    }
+
     fn settle(&self) {
         if self.is_owed.replace(false) {
             self.pool.state.latency.settled();
@@ -99,12 +115,12 @@ impl Lease {
     }
 
     /// Notes that the server answered well, to the end.
-    pub(super) fn succeeded(&self) {
+    pub(crate) fn succeeded(&self) {
         self.pool.state.outlier.succeeded();
     }
 
     /// Whether the operator has given the attempt up, its server being drained for too long.
-    pub(super) fn is_cut(&self) -> bool {
+    pub(crate) fn is_cut(&self) -> bool {
         self.pool.state.is_cut(self.began)
     }
 
@@ -129,7 +145,11 @@ impl Lease {
     }
 
     /// An unused connection to the server that is still open.
-    pub(super) fn checkout(&self, method: &Method) -> Option<ServerConnection> {
+    pub(super) fn checkout(&self, upstream: &Upstream, method: &Method) -> Option<ServerConnection> {
+        if upstream.send_proxy_protocol != SendProxyProtocol::Off {
+            // A connection says at its start whose it is.
+            return None;
+        }
         let connection = self.pool.take(&self.worker, method);
         self.counters().connections_idle.set(self.pool.idle_count());
         connection
@@ -147,7 +167,7 @@ impl Lease {
     }
 
     /// Notes that the server broke off a response it had begun. Ejects it if that was one failure too many.
-    pub(super) fn response_broken(&self) {
+    pub(crate) fn response_broken(&self) {
         self.counters().resets.add(1);
         self.ended_badly(ServerFault::Incomplete);
     }

@@ -27,6 +27,7 @@ use std::{
 };
 
 use bytes::Bytes;
+pub(crate) use connect::{Tunnel, reset_on_drop, tunnel};
 pub(crate) use encode::{RequestHead, write_field};
 use http::{HeaderValue, Method, Response, StatusCode, header};
 pub(crate) use http2::StreamBody;
@@ -103,18 +104,20 @@ pub(crate) async fn send(
         return Box::pin(http2::send(exchange, upstream, server, lease, request, body, deadline)).await;
     }
     let worker = exchange.worker();
-    let connection = match lease.checkout(request.method) {
+    let connection = match lease.checkout(upstream, request.method) {
         Some(connection) => connection,
         // Boxed, because most requests find a connection and would carry the room for this through every move.
-        None => match Box::pin(connect::connect(worker, upstream, server, &lease)).await {
-            Ok(connection) if !lease.is_cut() => connection,
-            Ok(_) => {
-                let error = ProxyError::ServerDrained;
-                lease.counters().cut.add(1);
-                return Err(Failure { error, progress: Progress::NothingSent, body });
+        None => {
+            match Box::pin(connect::connect(worker, upstream, server, &lease, exchange.client().ends)).await {
+                Ok(connection) if !lease.is_cut() => connection,
+                Ok(_) => {
+                    let error = ProxyError::ServerDrained;
+                    lease.counters().cut.add(1);
+                    return Err(Failure { error, progress: Progress::NothingSent, body });
+                }
+                Err(error) => return Err(Failure { error, progress: Progress::NothingSent, body }),
             }
-            Err(error) => return Err(Failure { error, progress: Progress::NothingSent, body }),
-        },
+        }
     };
     let mut head = Vec::with_capacity(COMMON_HEAD);
     request.encode(&mut head, server, body.framing());

@@ -79,7 +79,7 @@ pub(crate) fn client_address(exchange: &Exchange, headers: &HeaderMap) -> IpAddr
                 return furthest;
             };
             furthest = address;
-            if !exchange.worker().config.trusts(address) {
+            if !client.trusts(address) {
                 return address;
             }
         }

@@ -103,7 +103,7 @@ pub(crate) async fn run(
 }
 
 /// Counts an attempt at `server`.
-fn note(worker: &Worker, upstream: &Upstream, server: &Server, tried: &mut Tried) {
+pub(crate) fn note(worker: &Worker, upstream: &Upstream, server: &Server, tried: &mut Tried) {
     if !tried.is_empty() {
         upstream.state.counters.of(worker.id).retries.add(1);
         server.state.counters.of(worker.id).retries.add(1);

@@ -9,9 +9,9 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Config, Retries, Route, Server, Upstream, adaptive_limit, address::Address, affinity, balancing,
-    circuit_breaker, health_check, hedging, limits, outlier_detection, placement, rate_limit,
-    server_retry_after, slow_start,
+    Config, ListenAddress, Listener, Retries, Route, Server, Upstream, adaptive_limit, address::Address,
+    affinity, balancing, circuit_breaker, health_check, hedging, limits, outlier_detection, placement,
+    rate_limit, server_retry_after, slow_start,
 };
 use crate::{
     error::{FieldError, FieldErrorCode, Pointer},
@@ -19,6 +19,8 @@ use crate::{
     units::Span,
 };
 
+/// Most listeners in one configuration. Each has a socket for every worker.
+pub const MAX_LISTENERS: usize = 1000;
 /// Most upstreams in one configuration.
 pub const MAX_UPSTREAMS: usize = 10_000;
 /// Most servers in one upstream.
@@ -172,10 +174,45 @@ pub fn config(config: &Config, errors: &mut Vec<FieldError>) {
         let detail = format!("a configuration holds at most {MAX_SERVERS} servers");
         errors.push(root.at("upstreams").error(FieldErrorCode::TooMany, detail));
     }
+    let listeners = config.listeners.values().map(|record| &record.spec);
+    listeners_together(
+        listeners.map(|spec| (root.at("listeners").at(&spec.id), spec)),
+        |id| config.upstreams.contains_key(id),
+        errors,
+    );
     for one in config.routes.values() {
         let at = root.at("routes").at(&one.id);
         route(one, &at, errors);
         route_references(one, |id| config.upstreams.contains_key(id), &at, errors);
+    }
+}
+
+/// Checks what no single listener shows, each being at a place: how many there are, addresses used twice, and upstreams
+/// that are not there, which `known` tells of an id.
+pub fn listeners_together<'a>(
+    listeners: impl Iterator<Item = (Pointer, &'a Listener)>,
+    known: impl Fn(&str) -> bool,
+    errors: &mut Vec<FieldError>,
+) {
+    let mut addresses: HashMap<ListenAddress, &str> = HashMap::new();
+    let mut count = 0;
+    for (at, listener) in listeners {
+        count += 1;
+        if count == MAX_LISTENERS + 1 {
+            let detail = format!("a configuration holds at most {MAX_LISTENERS} listeners");
+            errors.push(at.error(FieldErrorCode::TooMany, detail));
+        }
+        if let Some(upstream) = listener.upstream.as_deref().filter(|id| !known(id)) {
+            let detail = format!("there is no upstream \"{upstream}\"");
+            errors.push(at.at("upstream").error(FieldErrorCode::UnknownReference, detail));
+        }
+        let Ok(address) = ListenAddress::parse(&listener.address) else { continue };
+        // Each that asks for a free port gets another one.
+        let is_any = matches!(address, ListenAddress::Socket(socket) if socket.port() == 0);
+        if !is_any && let Some(other) = addresses.insert(address, &listener.id) {
+            let detail = format!("the listener \"{other}\" has this address already");
+            errors.push(at.at("address").error(FieldErrorCode::Duplicate, detail));
+        }
     }
 }
 

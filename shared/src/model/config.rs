@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Listener, Route, Server, Upstream, address::Address};
+use super::{Listener, ListenerRecord, Route, Server, Upstream, address::Address};
 use crate::{
-    id::{Epoch, Revision, RouteId, UpstreamId},
+    id::{Epoch, ListenerId, Revision, RouteId, UpstreamId},
     sharing::SharedMap,
     time::Timestamp,
 };
@@ -79,6 +79,8 @@ pub struct Config {
     pub revision: Revision,
     /// Life of the store it is from.
     pub epoch: Epoch,
+    /// Listeners by id. `default` is always there.
+    pub listeners: SharedMap<ListenerId, ListenerRecord>,
     /// Upstreams by id.
     pub upstreams: SharedMap<UpstreamId, UpstreamRecord>,
     /// Routes by id.
@@ -86,12 +88,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// The configuration before the first commit: the catch-all route, bound to nothing.
+    /// The configuration before the first commit: the listener `default`, and the catch-all route, bound to nothing.
     #[must_use]
     pub fn empty(epoch: Epoch) -> Self {
         let route = Route::catch_all(None);
         let routes = SharedMap::from_iter([(RouteId::new(&route.id), Arc::new(route))]);
-        Self { revision: Revision::default(), epoch, upstreams: SharedMap::default(), routes }
+        let listener = ListenerRecord::default();
+        let listeners = SharedMap::from_iter([(ListenerId::new(&listener.spec.id), Arc::new(listener))]);
+        Self { revision: Revision::default(), epoch, listeners, upstreams: SharedMap::default(), routes }
     }
 
     /// The ids of the routes that send to the upstream named `id`.
@@ -100,12 +104,19 @@ impl Config {
         self.routes.values().filter(|route| route.refers_to(id)).map(|route| route.id.clone()).collect()
     }
 
+    /// The ids of the listeners whose connections go to the upstream named `id`.
+    #[must_use]
+    pub fn listeners_to(&self, id: &str) -> Vec<String> {
+        let specs = self.listeners.values().map(|record| &record.spec);
+        specs.filter(|spec| spec.upstream.as_deref() == Some(id)).map(|spec| spec.id.clone()).collect()
+    }
+
     /// The configuration as one document.
     #[must_use]
-    pub fn to_document(&self, listeners: Vec<Listener>) -> Document {
+    pub fn to_document(&self) -> Document {
         Document {
             api_version: Document::API_VERSION.to_owned(),
-            listeners,
+            listeners: self.listeners.values().map(|record| record.spec.clone()).collect(),
             routes: self.routes.values().map(|route| Route::clone(route)).collect(),
             upstreams: self.upstreams.values().map(|record| record.to_model()).collect(),
         }
@@ -118,7 +129,7 @@ impl Config {
 pub struct Document {
     /// `v1`.
     pub api_version: String,
-    /// Where clients connect.
+    /// Where clients connect. The address of `default` is the process's own, whatever is said here.
     pub listeners: Vec<Listener>,
     /// Which requests go where.
     pub routes: Vec<Route>,
@@ -138,9 +149,17 @@ impl Document {
             let servers = servers.into_iter().map(|server| Arc::new(ServerRecord { server, meta })).collect();
             (UpstreamId::new(&spec.id), Arc::new(UpstreamRecord { spec, meta, servers }))
         };
+        let mut listeners = Config::empty(epoch.clone()).listeners;
+        for spec in self.listeners {
+            // One that is as it always was has never been changed.
+            if !spec.is_default() || spec != Listener::default() {
+                listeners.insert_mut(ListenerId::new(&spec.id), Arc::new(ListenerRecord { spec, meta }));
+            }
+        }
         Config {
             revision,
             epoch,
+            listeners,
             upstreams: self.upstreams.into_iter().map(record).collect(),
             routes: self.routes.into_iter().map(|route| (RouteId::new(&route.id), Arc::new(route))).collect(),
         }

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use super::{
     AdaptiveLimit, Affinity, Algorithm, CircuitBreaker, Comparison, Hash, HealthCheck, Hedging, Latency,
-    Limits, OutlierDetection, RateLimit, Retries, Server, ServerOrAddress, ServerProtocol, ServerRetryAfter,
-    SlowStart, Subset, ZoneAwareness,
+    Limits, OutlierDetection, RateLimit, Retries, SendProxyProtocol, Server, ServerOrAddress, ServerProtocol,
+    ServerRetryAfter, SlowStart, Subset, ZoneAwareness,
 };
 use crate::units::Span;
 
@@ -75,6 +75,9 @@ pub struct Upstream {
     /// Unused connections kept per server and worker, 0 to 65536. Default 256.
     #[schema(minimum = 0, maximum = 65536)]
     pub keepalive_connections: u32,
+    /// Whether connections to the servers begin with a PROXY header that says who the client is. Each client then has
+    /// connections of its own: none is kept for another request. Health checks send a header that names nobody.
+    pub send_proxy_protocol: SendProxyProtocol,
     /// Rates at which requests may come, at most 8; all of them hold.
     #[schema(max_items = 8)]
     pub rate_limits: Vec<RateLimit>,
@@ -122,6 +125,7 @@ impl Default for Upstream {
             idle_timeout: Span::from_secs(60),
             keepalive_time: Span::from_secs(3600),
             keepalive_connections: 256,
+            send_proxy_protocol: SendProxyProtocol::Off,
             rate_limits: Vec::new(),
             limits: Limits::default(),
             adaptive_limit: AdaptiveLimit::default(),

@@ -1,10 +1,10 @@
-//! Everything observed of the listener: connections, and requests that never reached an upstream.
+//! Everything observed of all listeners together: connections, and requests that never reached an upstream.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Counter, PerWorker};
 
-/// What one worker counted at the listener.
+/// What one worker counted at all listeners.
 #[derive(Debug, Default)]
 pub struct ListenerCounters {
     /// Connections accepted.
@@ -31,7 +31,7 @@ pub struct ListenerCounters {
     pub client_aborts: Counter,
 }
 
-/// What is observed of the listener.
+/// What is observed of all listeners, those that were removed included.
 #[derive(Debug)]
 pub struct ListenerState {
     /// Numbers, by worker.
@@ -40,7 +40,7 @@ pub struct ListenerState {
 }
 
 impl ListenerState {
-    /// State of a listener served by `workers` workers.
+    /// State of listeners served by `workers` workers.
     #[must_use]
     pub fn new(workers: usize) -> Self {
         Self { counters: PerWorker::new(workers), draining: AtomicBool::new(false) }
@@ -58,7 +58,7 @@ impl ListenerState {
     }
 }
 
-/// What all workers counted at the listener.
+/// What all workers counted at all listeners.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ListenerTotals {
     /// Connections accepted.

@@ -2,6 +2,7 @@
 
 mod adaptive_limit;
 mod allowance;
+mod binding;
 mod breaker;
 mod check;
 mod counters;
@@ -26,6 +27,7 @@ mod upstream;
 
 pub use adaptive_limit::{AdaptiveLimit, AdaptivePolicy};
 pub use allowance::{Allowances, Rate};
+pub use binding::{Binding, BindingCounters, BindingTotals};
 pub use breaker::{Breaker, BreakerPolicy, BreakerState, Outcome, Pass};
 pub use check::{CheckOutcome, CheckRecord, History};
 pub use counters::{Counter, ServerCounters, ServerTotals, UpstreamCounters, UpstreamTotals};

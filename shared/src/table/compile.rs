@@ -10,12 +10,15 @@ use http::HeaderValue;
 
 use super::{
     AffinityTable, Eligible, EligiblePolicy, HashTable, HedgeDelay, HedgePolicy, LatencyPolicy, LimitPolicy,
-    PausePolicy, Placement, RateLimiter, RetryPolicy, Route, Server, Site, Steps, Table, Upstream, ejecting,
+    Listener, PausePolicy, Placement, RateLimiter, RetryPolicy, Route, Server, Site, Steps, Table, Upstream,
+    ejecting,
 };
 use crate::{
     error::{FieldError, Invalid, Pointer},
-    id::{RouteId, ServerId, UpstreamId},
-    model::{self, Config, HealthCheck, ServerRecord, UpstreamRecord, address::Address, check},
+    id::{ListenerId, RouteId, ServerId, UpstreamId},
+    model::{
+        self, Config, HealthCheck, ListenerFlags, ServerRecord, UpstreamRecord, address::Address, check,
+    },
     sharing::{Change, SharedMap, changed, middle},
     state::{BreakerPolicy, HealthThresholds, ServerState, UpstreamState},
     time::Now,
@@ -28,6 +31,8 @@ pub struct Compiler {
     pub workers: usize,
     /// Where this balancer is among others.
     pub site: Site,
+    /// What the command line says of the listener `default`.
+    pub flags: ListenerFlags,
 }
 
 impl Compiler {
@@ -38,6 +43,7 @@ impl Compiler {
     pub fn compile(&self, config: Arc<Config>, previous: Option<&Table>, now: Now) -> Result<Table, Invalid> {
         let mut errors = Vec::new();
         check::config(&config, &mut errors);
+        let listeners = self.listeners(&config, previous, now, &mut errors);
         let none = SharedMap::default();
         let known = previous.map_or(&none, |table| &table.config.upstreams);
         let mut upstreams = previous.map(|table| table.upstreams.clone()).unwrap_or_default();
@@ -62,7 +68,32 @@ impl Compiler {
         let default_route = default_route(&config, &upstreams);
         let from = previous.map(|table| Arc::downgrade(&table.config)).unwrap_or_default();
         let steps = Steps { from, upstreams: touched.into_boxed_slice() };
-        Ok(Table { config, upstreams, default_route, steps })
+        Ok(Table { config, listeners, upstreams, default_route, steps })
+    }
+
+    /// The listeners of `config`. Those that did not change are taken over as they are.
+    fn listeners(
+        &self,
+        config: &Config,
+        previous: Option<&Table>,
+        now: Now,
+        errors: &mut Vec<FieldError>,
+    ) -> SharedMap<ListenerId, Listener> {
+        let none = SharedMap::default();
+        let known = previous.map_or(&none, |table| &table.config.listeners);
+        let mut listeners = previous.map(|table| table.listeners.clone()).unwrap_or_default();
+        for (id, change) in changed(known, &config.listeners) {
+            let (Change::Added(record) | Change::Replaced(_, record)) = change else {
+                listeners.remove_mut(id);
+                continue;
+            };
+            let before = listeners.get(id).map(AsRef::as_ref);
+            let compiled = Listener::compile(id, record, before, &self.flags, self.workers, now, errors);
+            if let Some(listener) = compiled {
+                listeners.insert_mut(id.clone(), Arc::new(listener));
+            }
+        }
+        listeners
     }
 
     /// `None` when that added to `errors`.
@@ -110,6 +141,7 @@ impl Compiler {
             idle_timeout: spec.idle_timeout.duration(),
             keepalive_time: spec.keepalive_time.duration(),
             keepalive_connections: usize::try_from(spec.keepalive_connections).unwrap_or(usize::MAX),
+            send_proxy_protocol: spec.send_proxy_protocol,
             retries: retries(&spec.retries),
             hedging: hedging(&spec.hedging),
             thresholds: HealthThresholds {

@@ -7,6 +7,7 @@ mod ejecting;
 mod eligible;
 mod hash;
 mod limits;
+mod listener;
 #[cfg(test)]
 mod over_time;
 mod placement;
@@ -34,6 +35,7 @@ pub use ejecting::Ejected;
 pub use eligible::{Eligible, EligiblePolicy};
 pub use hash::{HashTable, Key};
 pub use limits::LimitPolicy;
+pub use listener::Listener;
 pub use placement::{Membership, Place, Placement, Side};
 pub use rate_limit::{Asker, RateLimiter};
 pub use route::Route;
@@ -47,7 +49,7 @@ pub use tier::Tier;
 pub use upstream::{HedgeDelay, HedgePolicy, LatencyPolicy, PausePolicy, RetryPolicy, Upstream};
 
 use crate::{
-    id::{Revision, UpstreamId},
+    id::{ListenerId, Revision, UpstreamId},
     model::Config,
     sharing::{Change, SharedMap, changed},
 };
@@ -56,6 +58,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Table {
     config: Arc<Config>,
+    listeners: SharedMap<ListenerId, Listener>,
     upstreams: SharedMap<UpstreamId, Upstream>,
     default_route: Route,
     steps: Steps,
@@ -87,6 +90,17 @@ impl Table {
     #[must_use]
     pub fn route(&self) -> &Route {
         &self.default_route
+    }
+
+    /// The listener named `id`.
+    #[must_use]
+    pub fn listener(&self, id: &str) -> Option<&Arc<Listener>> {
+        self.listeners.get(id)
+    }
+
+    /// All listeners, by id.
+    pub fn listeners(&self) -> impl ExactSizeIterator<Item = &Arc<Listener>> {
+        self.listeners.values()
     }
 
     /// The upstream named `id`.

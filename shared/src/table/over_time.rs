@@ -21,7 +21,7 @@ fn at(seconds: f64) -> Now {
 fn compile(upstream: Value, site: Site, before: Option<&Table>, now: Now) -> Table {
     let document: Document = serde_json::from_value(json!({"upstreams": [upstream]})).unwrap();
     let config = document.into_config(Revision(1), Epoch("abc123".into()), Meta::default());
-    Compiler { workers: 1, site }.compile(Arc::new(config), before, now).unwrap()
+    Compiler { workers: 1, site, ..Compiler::default() }.compile(Arc::new(config), before, now).unwrap()
 }
 
 /// Servers `s0`, `s1`, … with these settings.

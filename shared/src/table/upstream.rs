@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     id::UpstreamId,
-    model::{Algorithm, Comparison, RetryOn, ServerProtocol, StatusRange, UpstreamRecord},
+    model::{
+        Algorithm, Comparison, RetryOn, SendProxyProtocol, ServerProtocol, StatusRange, UpstreamRecord,
+    },
     sharing::middle,
     state::{BreakerPolicy, EjectionPolicy, HealthThresholds, RatePolicy, ServerState, UpstreamState},
     time::Moment,
@@ -102,6 +104,8 @@ pub struct Upstream {
     pub keepalive_time: Duration,
     /// Unused connections kept per server and worker.
     pub keepalive_connections: usize,
+    /// Whether a connection begins with a PROXY header, so that it serves one client alone.
+    pub send_proxy_protocol: SendProxyProtocol,
     /// Rates at which requests may come.
     pub rate_limits: Box<[RateLimiter]>,
     /// When requests are refused because most fail; `None`: never.

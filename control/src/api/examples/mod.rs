@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use weir_shared::{
     id::Revision,
-    model::{Meta, Server, ServerRecord, Upstream, UpstreamRecord},
+    model::{Listener, Meta, Server, ServerRecord, Upstream, UpstreamRecord},
     time::Timestamp,
 };
 
@@ -122,15 +122,28 @@ pub(super) fn revision_diff() -> Value {
     json!({"revision": 42, "against": 41, "diff": [difference()]})
 }
 
+/// A listener as it is in force, with whether it is bound.
+fn bound(id: &str, address: &str) -> Value {
+    let listener = Listener { id: id.into(), address: address.into(), ..Listener::default() };
+    with(json!(listener), "status", json!({"bound": true, "address": address, "error": null, "since": AT}))
+}
+
+/// A listener.
+pub(super) fn listener() -> Value {
+    let noted = with(bound("internal", "10.0.0.1:8081"), "revision", json!(1));
+    with(with(noted, "created_at", json!(AT)), "updated_at", json!(AT))
+}
+
+/// A page of listeners.
+pub(super) fn listeners() -> Value {
+    json!({"items": [listener()], "next": null, "revision": 1})
+}
+
 /// A whole configuration.
 pub(super) fn config() -> Value {
     json!({
         "api_version": "v1",
-        "listeners": [{
-            "id": "default", "address": "0.0.0.0:8080", "header_timeout": "10s", "idle_timeout": "1m15s",
-            "max_header_bytes": 32768, "max_headers": 100, "max_uri_bytes": 8192, "max_body_bytes": 0,
-            "max_connections": 0, "status": {"bound": true, "error": null, "since": AT}
-        }],
+        "listeners": [bound("default", "0.0.0.0:8080")],
         "routes": [{"id": "default", "match": {}, "action": {"upstreams": [{"upstream": "default", "weight": 100}]}}],
         "upstreams": [record().to_model()]
     })

@@ -232,7 +232,7 @@ async fn what_only_weir_sets_is_taken_when_true() {
 }
 
 #[tokio::test]
-async fn what_is_said_of_listeners_is_checked_and_ignored_with_a_warning() {
+async fn what_is_said_of_listeners_is_put_in_force_but_for_what_the_command_line_says() {
     let api = Harness::new().await.with_web().await;
     for (listener, fault) in [
         (json!({"adress": "0.0.0.0:1"}), "#/listeners/0/adress unknown_field"),
@@ -246,20 +246,39 @@ async fn what_is_said_of_listeners_is_checked_and_ignored_with_a_warning() {
     document["listeners"][0]["max_connections"] = json!(77);
     document["listeners"][0]["address"] = json!("0.0.0.0:1");
     document["upstreams"][0]["algorithm"] = json!("random");
-    document["listeners"].as_array_mut().unwrap().push(json!({"id": "tls"}));
+    document["listeners"].as_array_mut().unwrap().push(json!({"id": "other", "address": "[0::1]:81"}));
     let tried = put(&api, "?dry_run=true", &document).await;
     let done = put(&api, "", &document).await;
     assert_eq!((done.status.as_u16(), tried.json()), (200, done.json()));
-    assert_eq!(paths(&done), ["replace /upstreams/web/algorithm"]);
+    let expected = [
+        "replace /listeners/default/max_connections",
+        "add /listeners/other",
+        "replace /upstreams/web/algorithm",
+    ];
+    assert_eq!(paths(&done), expected);
     let warnings = done.json()["warnings"].clone();
     let told: Vec<&str> =
         warnings.as_array().unwrap().iter().map(|told| told["path"].as_str().unwrap()).collect();
-    assert_eq!(told, ["/listeners/default", "/listeners/tls"]);
+    assert_eq!(told, ["/listeners/default"]);
     let detail = warnings[0]["detail"].as_str().unwrap();
-    assert!(detail.ends_with("address stays \"0.0.0.0:8080\", max_connections stays 0"), "{detail}");
-    let equal = json!({"listeners": [{"address": "0.0.0.0:8080", "idle_timeout": "75s", "status": {"bound": false}}]});
-    let unchanged = put(&api, "?prune=false", &equal).await.json();
+    assert!(detail.ends_with("address stays \"0.0.0.0:8080\""), "{detail}");
+    let exported = api.get(CONFIG).await.json();
+    assert_eq!(exported["listeners"][1]["address"], "[::1]:81");
+    let unchanged = put(&api, "", &exported).await.json();
     assert_eq!((&unchanged["unchanged"], &unchanged["warnings"]), (&json!(true), &json!([])));
+    let without = put(&api, "", &json!({"upstreams": exported["upstreams"]})).await.json();
+    assert_eq!(without["unchanged"], true, "what is not spoken of stays");
+    exported_without_others_deletes_them(&api, exported).await;
+}
+
+/// Listeners that are not named are deleted; `default` is as it was before it was ever changed.
+async fn exported_without_others_deletes_them(api: &Harness, mut exported: Value) {
+    exported["listeners"] = json!([]);
+    let kept = put(api, "?prune=false", &exported).await.json();
+    assert_eq!(kept["unchanged"], true);
+    let done = put(api, "", &exported).await;
+    assert_eq!(paths(&done), ["replace /listeners/default/max_connections", "remove /listeners/other"]);
+    assert_eq!(api.get(CONFIG).await.json()["listeners"][0]["address"], "0.0.0.0:8080");
 }
 
 #[tokio::test]

@@ -6,11 +6,15 @@ use axum::{Router, body::Body, response::Response};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
-use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::Instant,
+};
 use tower::ServiceExt;
 use weir_shared::{
-    id::Epoch,
-    model::{Config, Listener, ListenerStatus},
+    id::{Epoch, Revision},
+    model::{Config, ListenerFlags},
     state::ListenerState,
     table::{Compiler, TableReader, channel},
     time::Timestamp,
@@ -152,13 +156,18 @@ impl Harness {
         let status = Status::new(reader.clone(), Arc::clone(&listener_state), clock, "test".into())
             .with_drains(catalog.drains().clone());
         task.spawn(Runner::new(catalog.clone(), clock).run());
+        // Nobody binds anything, and nobody waits for it.
+        let (_, settled) = watch::channel(Revision(0));
+        if let Some(listener) = reader.snapshot().listener("default") {
+            listener.state.bound("0.0.0.0:8080".into(), Timestamp(0));
+        }
         let api = Api {
             catalog,
             status: Arc::new(status),
             checker: Arc::new(CheckerStats::default()),
-            listener: Listener::default(),
-            listener_status: ListenerStatus { bound: true, error: None, since: Timestamp(0) },
+            flags: ListenerFlags::default(),
             listener_state,
+            settled,
             workers: 1,
             source: Source::New,
             clock,

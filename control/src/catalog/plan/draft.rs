@@ -5,8 +5,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use weir_shared::{
-    id::{Revision, RouteId, UpstreamId},
-    model::{Config, Meta, Route, Server, ServerRecord, Upstream, UpstreamRecord},
+    id::{ListenerId, Revision, RouteId, UpstreamId},
+    model::{Config, Listener, ListenerRecord, Meta, Route, Server, ServerRecord, Upstream, UpstreamRecord},
     time::Now,
 };
 
@@ -103,6 +103,32 @@ impl Draft {
         }
         self.ops.push(Op::Delete { kind: Kind::Upstream, id: id.clone() });
         self.config.upstreams.remove_mut(id.as_str());
+    }
+
+    /// Makes the listener of that name equal to `spec`. Touches nothing when it is.
+    pub(super) fn set_listener(&mut self, spec: Listener) {
+        let before = self.config.listeners.get(spec.id.as_str());
+        if before.is_some_and(|before| before.spec == spec) {
+            return;
+        }
+        let created_at = before.map_or(self.fresh.created_at, |before| before.meta.created_at);
+        let record = ListenerRecord { spec, meta: Meta { created_at, ..self.fresh } };
+        self.ops.push(codec::put_listener(&record));
+        self.config.listeners.insert_mut(ListenerId::new(&record.spec.id), Arc::new(record));
+    }
+
+    /// Deletes the listener named `id`. `default` is as it was before it was ever changed.
+    pub(super) fn delete_listener(&mut self, id: &str) {
+        let pristine = ListenerRecord::default();
+        if id == Listener::DEFAULT_ID {
+            if self.config.listeners.get(id).is_some_and(|present| **present == pristine) {
+                return;
+            }
+            self.config.listeners.insert_mut(ListenerId::new(id), Arc::new(pristine));
+        } else {
+            self.config.listeners.remove_mut(id);
+        }
+        self.ops.push(Op::Delete { kind: Kind::Listener, id: id.to_owned() });
     }
 
     /// Binds the catch-all route to `upstream` if it is bound to nothing. Answers the routes bound.

@@ -5,6 +5,7 @@
 
 mod draft;
 mod ids;
+mod listeners;
 mod servers;
 #[cfg(test)]
 mod tests;
@@ -63,6 +64,10 @@ pub fn plan(
         Change::PutServer { upstream, key, server } => servers::put(&scene, upstream, key, server),
         Change::PatchServer { upstream, key, patch } => servers::patch(&scene, upstream, key, patch),
         Change::DeleteServer { upstream, key } => servers::delete(&scene, upstream, key),
+        Change::CreateListener { listener } => listeners::create(&scene, listener),
+        Change::PutListener { id, listener, kept } => listeners::put(&scene, id, listener, kept),
+        Change::PatchListener { id, patch } => listeners::patch(&scene, id, patch),
+        Change::DeleteListener { id } => listeners::delete(&scene, id),
         // The writer plans what they come to, which depends on the drains that there are.
         Change::StartDrain(StartDrain { upstream, .. }) | Change::CancelDrain { upstream, .. } => {
             Ok(scene.unchanged(upstream, Vec::new()))
@@ -125,6 +130,7 @@ impl<'a> Scene<'a> {
         let outcome = Outcome {
             effect: Effect::Unchanged,
             upstream: upstream.to_owned(),
+            listener: String::new(),
             servers,
             bound_routes: Vec::new(),
             losses: Vec::new(),
@@ -138,6 +144,7 @@ fn planned(draft: Draft, effect: Effect, upstream: &str, servers: Vec<String>) -
     let outcome = Outcome {
         effect,
         upstream: upstream.to_owned(),
+        listener: String::new(),
         servers,
         bound_routes: Vec::new(),
         losses: Vec::new(),

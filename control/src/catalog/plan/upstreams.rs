@@ -147,6 +147,11 @@ pub(super) fn delete(scene: &Scene<'_>, id: &str, references: References) -> Res
     if references == References::Refuse && !routes.is_empty() {
         return Err(CatalogError::InUse { upstream: id.to_owned(), routes });
     }
+    let listeners = scene.config.listeners_to(id);
+    if !listeners.is_empty() {
+        // Nothing to unbind: a tcp listener without an upstream is none.
+        return Err(CatalogError::InUseByListeners { upstream: id.to_owned(), listeners });
+    }
     let mut draft = scene.draft();
     for route in &routes {
         draft.unbind(route, id);

@@ -6,16 +6,17 @@ use std::{
 };
 
 use weir_shared::{
-    error::{FieldErrorCode, Pointer},
+    error::{FieldError, FieldErrorCode, Pointer},
     id::Revision,
-    model::{Config, Route, Upstream, UpstreamRecord, check},
+    model::{Config, Listener, Route, Upstream, UpstreamRecord, check},
 };
 
-use super::{Plan, Scene, draft::Draft, ids, none_or_invalid, planned, upstreams};
+use super::{Plan, Scene, draft::Draft, ids, listeners, none_or_invalid, planned, upstreams};
 use crate::{
     catalog::{
         change::{Effect, Unnamed},
         document::Whole,
+        submitted::Submitted,
     },
     error::{CatalogError, Loss, Target},
 };
@@ -29,6 +30,8 @@ struct Wanted {
     upstreams: Vec<Upstream>,
     /// `None`: nothing was said of routes.
     routes: Option<Vec<Route>>,
+    /// `None`: nothing was said of listeners.
+    listeners: Option<Vec<Listener>>,
 }
 
 /// Replaces everything by `whole`.
@@ -61,12 +64,13 @@ pub(super) fn put(
     }
     let names: HashSet<&str> = wanted.iter().map(|upstream| upstream.id.as_str()).collect();
     let root = Pointer::root();
+    let known = |id: &str| {
+        names.contains(id) || (unnamed == Unnamed::Keep && scene.config.upstreams.contains_key(id))
+    };
     for (index, route) in whole.routes.iter().flatten().enumerate() {
-        let known = |id: &str| {
-            names.contains(id) || (unnamed == Unnamed::Keep && scene.config.upstreams.contains_key(id))
-        };
         check::route_references(route, known, &root.at("routes").at(index), &mut errors);
     }
+    let listeners = wanted_listeners(scene, whole, unnamed, known, &mut errors);
     if unnamed == Unnamed::Keep {
         let kept = scene.config.upstreams.values().filter(|record| !names.contains(record.spec.id.as_str()));
         let (upstreams, servers) = kept
@@ -84,7 +88,37 @@ pub(super) fn put(
         }
     }
     none_or_invalid(errors)?;
-    carry_out(scene, Wanted { upstreams: wanted, routes: whole.routes.clone() }, unnamed, confirmed)
+    let wanted = Wanted { upstreams: wanted, routes: whole.routes.clone(), listeners };
+    carry_out(scene, wanted, unnamed, confirmed)
+}
+
+/// The listeners of `whole`, checked together with those that stay. `known` tells which upstreams there will be.
+fn wanted_listeners(
+    scene: &Scene<'_>,
+    whole: &Whole,
+    unnamed: Unnamed,
+    known: impl Fn(&str) -> bool,
+    errors: &mut Vec<FieldError>,
+) -> Option<Vec<Listener>> {
+    let present = |id: &str| scene.config.listeners.get(id).map(AsRef::as_ref);
+    for submitted in whole.listeners.iter().flatten() {
+        submitted.claims.check(|_| present(&submitted.value.id).map(|record| &record.meta), &[], errors);
+    }
+    let wanted: Option<Vec<Listener>> = whole.listeners.as_ref().map(|all| {
+        let spec = |one: &Submitted<Listener>| {
+            listeners::keeping(&whole.kept, present(&one.value.id), one.value.clone())
+        };
+        all.iter().map(spec).collect()
+    });
+    let root = Pointer::root();
+    let is_named = |id: &str| wanted.iter().flatten().any(|listener| listener.id == id);
+    let stay = |id: &str| !is_named(id) && (wanted.is_none() || unnamed == Unnamed::Keep);
+    let staying = scene.config.listeners.values().map(|record| &record.spec).filter(|spec| stay(&spec.id));
+    let staying = staying.map(|spec| (root.at("upstreams"), spec));
+    let named = wanted.iter().flatten().enumerate();
+    let all = staying.chain(named.map(|(index, spec)| (root.at("listeners").at(index), spec)));
+    check::listeners_together(all, known, errors);
+    wanted
 }
 
 fn servers(upstreams: &[Upstream]) -> usize {
@@ -100,7 +134,9 @@ pub(super) fn roll_back(
     scene.demand(Target::Config, Some(scene.config.revision))?;
     let upstreams = target.upstreams.values().map(|record| record.to_model()).collect();
     let routes = target.routes.values().map(|route| Route::clone(route)).collect();
-    carry_out(scene, Wanted { upstreams, routes: Some(routes) }, Unnamed::Delete, confirmed)
+    let listeners = target.listeners.values().map(|record| record.spec.clone()).collect();
+    let wanted = Wanted { upstreams, routes: Some(routes), listeners: Some(listeners) };
+    carry_out(scene, wanted, Unnamed::Delete, confirmed)
 }
 
 fn carry_out(
@@ -134,6 +170,9 @@ fn carry_out(
         }
         None => keep_routes(&mut draft, before, first_new.as_deref()),
     };
+    if let Some(listeners) = wanted.listeners {
+        set_listeners(&mut draft, before, listeners, unnamed);
+    }
     if draft.is_untouched() {
         return Ok(scene.unchanged("", Vec::new()));
     }
@@ -143,6 +182,19 @@ fn carry_out(
         plan.outcome.losses = losses(before, &plan.next);
     }
     Ok(plan)
+}
+
+/// Makes the listeners those that are wanted. `default` is always there.
+fn set_listeners(draft: &mut Draft, before: &Config, listeners: Vec<Listener>, unnamed: Unnamed) {
+    let names: HashSet<String> = listeners.iter().map(|listener| listener.id.clone()).collect();
+    for listener in listeners {
+        draft.set_listener(listener);
+    }
+    if unnamed == Unnamed::Delete {
+        for id in before.listeners.keys().filter(|id| !names.contains(id.as_str())) {
+            draft.delete_listener(id.as_str());
+        }
+    }
 }
 
 /// Makes the routes those that are wanted. The one that takes every request is always there.

@@ -1,6 +1,7 @@
-//! Places for client connections, as many as the limit allows over all workers together.
+//! Places for client connections, as many as the limit allows over all workers together: of the process, and of each
+//! listener.
 //!
-//! One number that every worker writes, which is why nothing else does: it is touched when a connection opens and when it
+//! Numbers that every worker writes, which is why nothing else does: they are touched when a connection opens and when it
 //! closes, never by a request.
 
 use std::sync::{
@@ -12,21 +13,27 @@ use std::sync::{
 #[derive(Debug)]
 pub(crate) struct Places {
     /// 0 for any number.
-    limit: u32,
+    limit: AtomicU32,
     taken: AtomicU32,
 }
 
 impl Places {
     /// As many places as `limit` says; 0 for any number.
     pub(crate) fn new(limit: u32) -> Arc<Self> {
-        Arc::new(Self { limit, taken: AtomicU32::new(0) })
+        Arc::new(Self { limit: AtomicU32::new(limit), taken: AtomicU32::new(0) })
     }
 
     /// A place, unless all are taken.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Place> {
-        let one_more = |taken: u32| (self.limit == 0 || taken < self.limit).then(|| taken.saturating_add(1));
+        let limit = self.limit.load(Ordering::Relaxed);
+        let one_more = |taken: u32| (limit == 0 || taken < limit).then(|| taken.saturating_add(1));
         let taken = self.taken.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more);
         taken.is_ok().then(|| Place(Arc::clone(self)))
+    }
+
+    /// Allows another number; 0 for any. What is taken stays taken.
+    pub(crate) fn set_limit(&self, limit: u32) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// A place even when all are taken: for connections that only wait to be told that the process ends.
@@ -61,6 +68,20 @@ mod tests {
         drop(first);
         assert!(places.take().is_none(), "one too many is still there");
         drop(beyond);
+        assert!(places.take().is_some());
+    }
+
+    #[test]
+    fn another_limit_holds_for_the_next() {
+        let places = Places::new(1);
+        let first = places.take();
+        places.set_limit(2);
+        let second = places.take();
+        assert!(second.is_some());
+        places.set_limit(1);
+        drop(second);
+        assert!(places.take().is_none());
+        drop(first);
         assert!(places.take().is_some());
     }
 

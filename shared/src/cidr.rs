@@ -1,6 +1,9 @@
 //! Ranges of addresses, such as `10.0.0.0/8`.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::{PartialSchema, ToSchema, openapi::schema};
 
 /// An address range in CIDR form (RFC 4632). A plain address is a range of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,30 @@ impl fmt::Display for Cidr {
         }
     }
 }
+
+impl Serialize for Cidr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cidr {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Cow::<str>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl PartialSchema for Cidr {
+    fn schema() -> utoipa::openapi::RefOr<schema::Schema> {
+        schema::ObjectBuilder::new()
+            .schema_type(schema::Type::String)
+            .description(Some("A range of addresses, or one address: 10.0.0.0/8, fd00::/8, 192.0.2.7."))
+            .examples(["10.0.0.0/8"])
+            .into()
+    }
+}
+
+impl ToSchema for Cidr {}
 
 fn bits(address: IpAddr) -> (u128, bool) {
     match address {

@@ -1,0 +1,150 @@
+//! Accepting connections.
+
+use std::{io, net::SocketAddr, rc::Rc, time::Duration};
+
+use http::StatusCode;
+use tokio::{
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    time::{Instant, sleep},
+};
+
+use super::{
+    Handle, Place, WorkerSocket,
+    handle::{Done, Stop},
+};
+use crate::{
+    connection,
+    error::ProxyError,
+    problem,
+    stream::{ClientStream, UnixClient},
+    worker::Worker,
+};
+
+/// Pause after a failed accept: out of files or memory, which an immediate retry would only turn into a spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Least time between two log lines about failed accepts.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A worker's socket at work.
+#[derive(Debug)]
+pub(crate) enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A connection's places: among all of the process's, and among the listener's.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    _process: Place,
+    _listener: Place,
+}
+
+impl Acceptor {
+    /// Registers `socket` with the runtime of this thread.
+    pub(crate) fn new(socket: WorkerSocket) -> io::Result<Self> {
+        Ok(match socket {
+            WorkerSocket::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
+            WorkerSocket::Unix(socket) => Self::Unix(UnixListener::from_std(socket)?),
+        })
+    }
+
+    /// Starts accepting for `handle`. The loop that did so before is asked to stop; `done` is dropped when it has.
+    pub(crate) fn start(self, worker: &Rc<Worker>, handle: &Rc<Handle>, done: Done) {
+        let stop = Rc::new(Stop::default());
+        if let Some(before) = handle.accept_until(Rc::clone(&stop)) {
+            before.ask(done);
+        }
+        // Owned by the worker's local set, which ends with the worker.
+        tokio::task::spawn_local(self.run(Rc::clone(worker), Rc::clone(handle), stop));
+    }
+
+    /// Accepts connections until it is told to stop, or the process drains; then whatever is already waiting, so that no
+    /// client is reset.
+    async fn run(self, worker: Rc<Worker>, handle: Rc<Handle>, stop: Rc<Stop>) {
+        let mut last_logged: Option<Instant> = None;
+        while let Some(Some(accepted)) = worker.until_drained(stop.unless_asked(self.accept())).await {
+            match accepted {
+                Ok((stream, peer)) => {
+                    if worker.is_short_of_memory() {
+                        shed(&worker, &stream);
+                        continue;
+                    }
+                    // Waits with the connection in hand: whether there is room is only known when one comes. Further ones
+                    // wait in the kernel's queue.
+                    let seat = seat(&worker, &handle, &stop).await;
+                    connection::spawn(&worker, &handle, stream, peer, seat);
+                }
+                Err(error) => {
+                    worker.listener().accept_errors.add(1);
+                    handle.count(&worker, |counters| counters.accept_errors.add(1));
+                    if last_logged.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
+                        last_logged = Some(Instant::now());
+                        tracing::warn!(%error, listener = %handle.id, "cannot accept connections");
+                    }
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        // These only learn that the listener ends: no limit makes them wait for that.
+        while let Ok((stream, peer)) = self.accept_waiting() {
+            let process = worker.places().take_beyond_limit();
+            let seat = Seat { _process: process, _listener: handle.places.take_beyond_limit() };
+            connection::spawn(&worker, &handle, stream, peer, seat);
+        }
+        // The socket is closed before those are told who wait for it, whichever order the fields would be dropped in.
+        drop(self);
+        drop(stop);
+    }
+
+    async fn accept(&self) -> io::Result<(ClientStream, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(socket) => {
+                socket.accept().await.map(|(stream, peer)| (ClientStream::Tcp(stream), Some(peer)))
+            }
+            Self::Unix(socket) => {
+                socket.accept().await.map(|(stream, _)| (ClientStream::Unix(UnixClient::new(stream)), None))
+            }
+        }
+    }
+
+    /// A connection that waits already, asked of the kernel and not of the runtime, which may not have heard of it.
+    fn accept_waiting(&self) -> io::Result<(ClientStream, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(socket) => {
+                let (stream, peer) = socket2::SockRef::from(socket).accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((ClientStream::Tcp(TcpStream::from_std(stream.into())?), peer.as_socket()))
+            }
+            Self::Unix(socket) => {
+                let (stream, _) = socket2::SockRef::from(socket).accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((ClientStream::Unix(UnixClient::new(UnixStream::from_std(stream.into())?)), None))
+            }
+        }
+    }
+}
+
+/// A place for one more connection of `handle`. Waits while there is none; when the listener or the process ends, the limits
+/// no longer hold.
+async fn seat(worker: &Worker, handle: &Handle, stop: &Stop) -> Seat {
+    loop {
+        if let Some(listener) = handle.places.take()
+            && let Some(process) = worker.places().take()
+        {
+            return Seat { _process: process, _listener: listener };
+        }
+        if worker.is_draining() || stop.is_asked() {
+            let process = worker.places().take_beyond_limit();
+            return Seat { _process: process, _listener: handle.places.take_beyond_limit() };
+        }
+        worker.room().await;
+    }
+}
+
+/// Refuses a connection with an answer that its first request would get. What it sends is not read: there is no memory for
+/// it.
+fn shed(worker: &Worker, stream: &ClientStream) {
+    worker.listener().connections_shed.add(1);
+    // A new connection has room for a few bytes; if not, its end tells enough.
+    let _ = stream.try_write(&problem::raw(StatusCode::SERVICE_UNAVAILABLE, ProxyError::Exhausted));
+}

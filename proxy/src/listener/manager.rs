@@ -1,0 +1,230 @@
+//! Follows the table: binds listeners that are new, gives up those that are gone, tries again what could not be bound.
+//!
+//! Apart from the workers, so that no request waits for it. A listener that cannot be bound concerns nobody else: why is
+//! noted where people look, and it is tried again, less and less often.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    sync::{Arc, mpsc::SyncSender},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep_until, timeout},
+};
+use weir_shared::{
+    id::{ListenerId, Revision},
+    model::ListenAddress,
+    table::{Listener, Table, TableReader},
+};
+
+use super::{
+    Command, Places, Sockets, WorkerSocket,
+    handle::Done,
+    socket::{self, Neighbour, SocketFile},
+};
+use crate::clock::Clock;
+
+/// Time until an address that could not be bound is tried again; twice as long each time.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// The longest such time.
+const LAST_RETRY: Duration = Duration::from_secs(15);
+/// How long workers are waited for. One that takes longer does as it was told all the same.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Binds listeners and hands their sockets to the workers.
+pub(crate) struct Manager {
+    pub(crate) workers: Vec<mpsc::UnboundedSender<Command>>,
+    pub(crate) clock: Clock,
+    /// What was bound before there was a table.
+    pub(crate) first: Option<Sockets>,
+    pub(crate) entries: HashMap<ListenerId, Entry>,
+}
+
+/// What is known of one listener.
+pub(crate) struct Entry {
+    listener: Arc<Listener>,
+    places: Arc<Places>,
+    /// The address it has, as it was asked for; `None`: none yet.
+    bound: Option<ListenAddress>,
+    /// Kept as long as the address is bound.
+    file: Option<SocketFile>,
+    retry: Option<Retry>,
+}
+
+#[derive(Clone, Copy)]
+struct Retry {
+    at: Instant,
+    wait: Duration,
+}
+
+/// What the manager follows, and whom it tells.
+pub(crate) struct Following {
+    pub(crate) reader: TableReader,
+    /// Told of every revision that is put in force.
+    pub(crate) published: watch::Receiver<Revision>,
+    /// Told of every revision whose listeners were tried.
+    pub(crate) settled: watch::Sender<Revision>,
+    /// Ends it when dropped.
+    pub(crate) stop: oneshot::Receiver<()>,
+    /// Told once, when the first table's listeners were tried.
+    pub(crate) ready: SyncSender<()>,
+}
+
+impl Manager {
+    /// Works until it is stopped. Files of unix sockets are removed then.
+    pub(crate) async fn run(mut self, following: Following) {
+        let Following { reader, mut published, settled, mut stop, ready } = following;
+        // Nobody waits any more when the start has failed.
+        let _ = self.settle(&reader, &settled).await;
+        let _ = ready.send(());
+        loop {
+            let retry = self.entries.values().filter_map(|entry| entry.retry).map(|retry| retry.at).min();
+            let due = async {
+                match retry {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = &mut stop => return,
+                // Without a writer nothing changes any more.
+                changed = published.changed() => if changed.is_err() {
+                    let _ = stop.await;
+                    return;
+                },
+                () = due => {}
+            }
+            self.settle(&reader, &settled).await;
+        }
+    }
+
+    async fn settle(&mut self, reader: &TableReader, settled: &watch::Sender<Revision>) {
+        let table = reader.snapshot();
+        self.apply(&table).await;
+        settled.send_replace(table.revision());
+    }
+
+    async fn apply(&mut self, table: &Table) {
+        let (done, mut all_done) = mpsc::channel(1);
+        let gone: Vec<ListenerId> =
+            self.entries.keys().filter(|id| table.listener(id.as_str()).is_none()).cloned().collect();
+        for id in gone {
+            tracing::info!(listener = %id, "listener closed");
+            // The file goes first: who comes later finds nothing to connect to.
+            self.entries.remove(&id);
+            self.tell(|done| Command::Close { id: id.clone(), done }, &done);
+        }
+        // An address may go from one listener to another: it is free once the one that has it has let go.
+        let leaving: HashSet<ListenAddress> = table
+            .listeners()
+            .filter_map(|listener| {
+                self.entries.get(&listener.id)?.bound.clone().filter(|it| *it != listener.address)
+            })
+            .collect();
+        drop(done);
+        let _ = timeout(PATIENCE, all_done.recv()).await;
+        let (done, mut all_done) = mpsc::channel(1);
+        for listener in table.listeners() {
+            self.follow(listener, &leaving, &done);
+        }
+        drop(done);
+        if timeout(PATIENCE, all_done.recv()).await.is_err() {
+            tracing::warn!("a worker has not taken over its listeners yet");
+        }
+    }
+
+    fn follow(&mut self, listener: &Arc<Listener>, leaving: &HashSet<ListenAddress>, done: &Done) {
+        let known = self.entries.get_mut(&listener.id);
+        if let Some(entry) = known {
+            let is_same = Arc::ptr_eq(&entry.listener, listener);
+            let is_bound = entry.bound.as_ref() == Some(&listener.address);
+            if is_same && (is_bound || entry.retry.is_some_and(|retry| retry.at > Instant::now())) {
+                return;
+            }
+            if !is_same {
+                entry.listener = Arc::clone(listener);
+                entry.places.set_limit(listener.spec.max_connections);
+                if is_bound {
+                    // An address that could not be bound was given up again.
+                    entry.retry = None;
+                    let address = listener.state.status().address.unwrap_or_default();
+                    listener.state.bound(address, self.clock.now().wall);
+                }
+                self.tell(|done| Command::Update { listener: Arc::clone(listener), done }, done);
+            }
+            if is_bound {
+                return;
+            }
+        }
+        self.bind(listener, leaving, done);
+    }
+
+    fn bind(&mut self, listener: &Arc<Listener>, leaving: &HashSet<ListenAddress>, done: &Done) {
+        let neighbour =
+            if leaving.contains(&listener.address) { Neighbour::Leaving } else { Neighbour::Unknown };
+        let bound = match self.first.take_if(|first| first.address == listener.address) {
+            Some(first) => Ok(first),
+            None => socket::bind_beside(&listener.address, self.workers.len(), neighbour),
+        };
+        let now = self.clock.now().wall;
+        let entry = self.entries.entry(listener.id.clone()).or_insert_with(|| Entry {
+            listener: Arc::clone(listener),
+            places: Places::new(listener.spec.max_connections),
+            bound: None,
+            file: None,
+            retry: None,
+        });
+        match bound {
+            Ok(Sockets { address, each, file }) => {
+                tracing::info!(listener = %listener.id, %address, "listener bound");
+                listener.state.bound(address.to_string(), now);
+                entry.bound = Some(listener.address.clone());
+                entry.retry = None;
+                let places = Arc::clone(&entry.places);
+                // With the file before goes the way to the socket before, whose queue is served.
+                entry.file = file;
+                self.hand_out(listener, &places, each, done);
+            }
+            Err(error) => {
+                let error = describe(&listener.address, entry.bound.as_ref(), &error);
+                let wait = entry.retry.map_or(FIRST_RETRY, |retry| (retry.wait * 2).min(LAST_RETRY));
+                if entry.retry.is_none() {
+                    tracing::warn!(listener = %listener.id, error, "listener not bound");
+                }
+                entry.retry = Some(Retry { at: Instant::now() + wait, wait });
+                listener.state.failed(error, now);
+            }
+        }
+    }
+
+    fn hand_out(&self, listener: &Arc<Listener>, places: &Arc<Places>, each: Vec<WorkerSocket>, done: &Done) {
+        for (worker, socket) in self.workers.iter().zip(each) {
+            let (listener, places) = (Arc::clone(listener), Arc::clone(places));
+            // A worker that has ended serves nobody any more.
+            let _ = worker.send(Command::Open { listener, places, socket, done: done.clone() });
+        }
+    }
+
+    fn tell(&self, command: impl Fn(Done) -> Command, done: &Done) {
+        for worker in &self.workers {
+            let _ = worker.send(command(done.clone()));
+        }
+    }
+}
+
+/// Why `address` cannot be bound, for a person.
+fn describe(address: &ListenAddress, before: Option<&ListenAddress>, error: &io::Error) -> String {
+    let cause = match error.kind() {
+        io::ErrorKind::AddrInUse => "the address is in use".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have the address".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    };
+    match before {
+        Some(before) => format!("cannot listen on {address}: {cause}; it still listens on {before}"),
+        None => format!("cannot listen on {address}: {cause}"),
+    }
+}

@@ -1,0 +1,179 @@
+//! A client's connection, whatever it came by.
+//!
+//! An enum and not a trait object, so that the usual case, TCP in plain text, costs one branch.
+
+use std::{
+    io::{self, IoSlice},
+    net::SocketAddr,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
+
+/// Bytes taken off a connection in one go to be thrown away.
+const DISCARD: usize = 512;
+
+/// A client's connection.
+#[derive(Debug)]
+pub(crate) enum ClientStream {
+    Tcp(TcpStream),
+    Unix(UnixClient),
+}
+
+/// A connection by a unix socket, with what was looked at and not read yet: the runtime cannot look at what arrives there
+/// without taking it.
+#[derive(Debug)]
+pub(crate) struct UnixClient {
+    stream: UnixStream,
+    ahead: Vec<u8>,
+}
+
+impl UnixClient {
+    pub(crate) fn new(stream: UnixStream) -> Self {
+        Self { stream, ahead: Vec::new() }
+    }
+}
+
+impl ClientStream {
+    /// Turns Nagle's algorithm off, where there is one. Best effort: a socket that cannot still works.
+    pub(crate) fn set_nodelay(&self) {
+        match self {
+            Self::Tcp(stream) => drop(stream.set_nodelay(true)),
+            Self::Unix(_) => {}
+        }
+    }
+
+    /// The address the client connected to; none of a unix socket.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// The error the kernel holds for the connection, if it has failed.
+    pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match self {
+            Self::Tcp(stream) => stream.take_error(),
+            Self::Unix(client) => client.stream.take_error(),
+        }
+    }
+
+    /// Writes what the kernel takes at once.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(client) => client.stream.try_write(bytes),
+        }
+    }
+
+    /// Lets the client's end of the connection fail instead of ending in order when this one is dropped.
+    pub(crate) fn reset_on_drop(&self) {
+        if let Self::Tcp(stream) = self {
+            // Best effort: a connection that ends in order instead is still at its end.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    /// Looks at what is there, as far as it fits, without taking it. 0 bytes: the client has closed its side.
+    pub(crate) fn poll_peek(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_peek(cx, &mut ReadBuf::new(buffer)),
+            Self::Unix(UnixClient { stream, ahead }) => {
+                if ahead.is_empty() {
+                    ahead.reserve(buffer.len());
+                    // The future keeps no state between polls, so that a new one each time loses nothing.
+                    ready!(pin!(stream.read_buf(ahead)).poll(cx))?;
+                }
+                let count = ahead.len().min(buffer.len());
+                for (to, from) in buffer.iter_mut().zip(ahead.iter()) {
+                    *to = *from;
+                }
+                Poll::Ready(Ok(count))
+            }
+        }
+    }
+
+    /// Takes `count` bytes off that were looked at before.
+    pub(crate) fn discard(&mut self, mut count: usize) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => {
+                let mut scratch = [0; DISCARD];
+                while count > 0 {
+                    let part = scratch.get_mut(..count.min(DISCARD)).unwrap_or_default();
+                    match stream.try_read(part)? {
+                        0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                        taken => count -= taken,
+                    }
+                }
+            }
+            Self::Unix(client) => drop(client.ahead.drain(..count.min(client.ahead.len()))),
+        }
+        Ok(())
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(UnixClient { stream, ahead }) if ahead.is_empty() => {
+                Pin::new(stream).poll_read(cx, buffer)
+            }
+            Self::Unix(UnixClient { ahead, .. }) => {
+                let count = ahead.len().min(buffer.remaining());
+                buffer.put_slice(ahead.get(..count).unwrap_or_default());
+                ahead.drain(..count);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(client) => Pin::new(&mut client.stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
+            Self::Unix(client) => Pin::new(&mut client.stream).poll_write_vectored(cx, buffers),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(client) => Pin::new(&mut client.stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(client) => Pin::new(&mut client.stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Where a listener listens: `IP:port`, or the path of a unix socket.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+/// Longest path of a unix socket: `sun_path` of Linux's `sockaddr_un` holds 108 bytes with the end.
+const MAX_PATH_BYTES: usize = 107;
+/// What the path of a unix socket is written behind.
+const UNIX: &str = "unix:";
+
+/// Where clients connect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ListenAddress {
+    /// A TCP port of an address of this machine. Port 0 takes a free one.
+    Socket(SocketAddr),
+    /// A unix socket at this absolute path.
+    Unix(PathBuf),
+}
+
+impl ListenAddress {
+    /// Reads an address: `0.0.0.0:443`, `[::]:80`, `localhost:80` or `unix:/run/weir.sock`.
+    ///
+    /// # Errors
+    /// What is wrong and how to mend it, for a person.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix(UNIX) {
+            return unix(path);
+        }
+        if let Ok(socket) = text.parse::<SocketAddr>() {
+            return Ok(Self::Socket(socket));
+        }
+        if text.parse::<IpAddr>().is_ok() {
+            let host = if text.contains(':') { format!("[{text}]") } else { text.to_owned() };
+            return Err(format!("missing port; did you mean \"{host}:80\"?"));
+        }
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return Err(format!(
+                "\"{}\" is no address to listen on: write IP:port like \"0.0.0.0:80\" or \"[::]:80\", or \"unix:/path\"",
+                shown(text)
+            ));
+        };
+        let port: u16 =
+            port.parse().map_err(|_| format!("\"{}\" is not a port (0 to 65535)", shown(port)))?;
+        match host {
+            "localhost" => Ok(Self::Socket(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))),
+            "" | "*" => {
+                Err(format!("did you mean \"[::]:{port}\" (IPv4 and IPv6) or \"0.0.0.0:{port}\" (IPv4)?"))
+            }
+            _ => Err(format!(
+                "\"{}\" is no IP address: a listener listens on an address of this machine, not on a name",
+                shown(host)
+            )),
+        }
+    }
+}
+
+/// As much of a text as a message repeats.
+fn shown(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+fn unix(path: &str) -> Result<ListenAddress, String> {
+    if !path.starts_with('/') {
+        return Err("the path of a unix socket is absolute, like \"unix:/run/weir.sock\"".to_owned());
+    }
+    if path.len() > MAX_PATH_BYTES {
+        return Err(format!("the path of a unix socket has at most {MAX_PATH_BYTES} bytes"));
+    }
+    if path.ends_with('/') || path.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
+        return Err("the path of a unix socket ends with a file's name and has no control characters".into());
+    }
+    Ok(ListenAddress::Unix(PathBuf::from(path)))
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(socket) => socket.fmt(f),
+            Self::Unix(path) => write!(f, "{UNIX}{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_form_is_read_and_written_in_one() {
+        for (text, written) in [
+            ("0.0.0.0:80", "0.0.0.0:80"),
+            ("[::]:443", "[::]:443"),
+            ("[0:0::1]:1", "[::1]:1"),
+            ("[::ffff:127.0.0.1]:8080", "[::ffff:127.0.0.1]:8080"),
+            ("localhost:0", "127.0.0.1:0"),
+            ("unix:/run/weir/a.sock", "unix:/run/weir/a.sock"),
+        ] {
+            assert_eq!(ListenAddress::parse(text).unwrap().to_string(), written);
+        }
+    }
+
+    #[test]
+    fn what_is_none_is_told_with_what_was_meant() {
+        for (text, hint) in [
+            ("", "no address"),
+            ("80", "no address"),
+            (":80", "did you mean \"[::]:80\""),
+            ("*:80", "did you mean \"[::]:80\""),
+            ("::1", "did you mean \"[::1]:80\""),
+            ("127.0.0.1", "did you mean \"127.0.0.1:80\""),
+            ("127.0.0.1:65536", "not a port"),
+            ("example.com:80", "no IP address"),
+            ("unix:", "absolute"),
+            ("unix:run/a", "absolute"),
+            ("unix:/run/", "file's name"),
+            ("unix:/run/\0", "control characters"),
+        ] {
+            let told = ListenAddress::parse(text).unwrap_err();
+            assert!(told.contains(hint), "{text:?}: {told}");
+        }
+        assert!(ListenAddress::parse(&format!("unix:/{}", "a".repeat(107))).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_as_it_was(text in "(unix:/[a-z/]{1,9}|\\PC{0,30}|[0-9.:\\[\\]]{0,20})") {
+            match ListenAddress::parse(&text) {
+                Ok(address) => prop_assert_eq!(ListenAddress::parse(&address.to_string()), Ok(address)),
+                Err(hint) => prop_assert!(!hint.is_empty()),
+            }
+        }
+    }
+}
