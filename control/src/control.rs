@@ -210,8 +210,6 @@ impl Control {
             Writer::new(store, report, config.compiler.clone(), (table, reader.clone()), config.clock);
         // Before anything is checked, so that the first verdicts are told.
         let observer = Observer::new(reader.clone(), catalog.events().clone(), config.clock, &config.node);
-        let listeners =
-            ListenerObserver::new(reader.clone(), catalog.events().clone(), config.clock, &config.node);
         let published = writer.published();
         let checker = HealthChecker::start(reader.clone(), writer.published(), config.clock)?;
         let mut following = JoinSet::new();
@@ -225,40 +223,29 @@ impl Control {
             runtime.block_on(seed::plant(seed, &catalog))?;
         }
         following.spawn_on(audit_keeper.run(), runtime.handle());
-        let status = Arc::new(
-            Status::new(
-                reader.clone(),
-                Arc::clone(&config.listener_state),
-                config.clock,
-                config.node.clone(),
-            )
-            .with_drains(catalog.drains().clone()),
-        );
+        let status = status(&config, &reader, &catalog);
         let mut sampling = JoinSet::new();
         runtime.block_on(catalog.load_drains(&config.clock));
         sampling.spawn_on(drains::Runner::new(catalog.clone(), config.clock).run(), runtime.handle());
         sampling.spawn_on(Arc::clone(&status).run_sampler(), runtime.handle());
         sampling.spawn_on(observer.run(), runtime.handle());
+        let bus = catalog.events().clone();
+        let listeners = ListenerObserver::new(reader.clone(), bus, config.clock, &config.node);
         sampling.spawn_on(listeners.run(), runtime.handle());
         let stats = checker.stats();
         let serving = JoinSet::new();
         let parts = Parts { checker, runtime, serving, following, sampling, socket: None, data_dir };
-        Ok((
-            Prepared {
-                parts,
-                catalog,
-                checker: stats,
-                status,
-                source,
-                access,
-                audit,
-                acceptor,
-                published,
-                config,
-            },
-            reader,
-        ))
+        let checker = stats;
+        let prepared =
+            Prepared { parts, catalog, checker, status, source, access, audit, acceptor, published, config };
+        Ok((prepared, reader))
     }
+}
+
+fn status(config: &ControlConfig, reader: &TableReader, catalog: &Catalog) -> Arc<Status> {
+    let listener = Arc::clone(&config.listener_state);
+    let status = Status::new(reader.clone(), listener, config.clock, config.node.clone());
+    Arc::new(status.with_drains(catalog.drains().clone()))
 }
 
 async fn access(

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc::unbounded_channel, oneshot, watch};
+use tokio::sync::{mpsc::channel, oneshot, watch};
 use weir_shared::{
     id::Revision,
     model::ListenAddress,
@@ -29,6 +29,8 @@ use crate::{
     worker,
 };
 
+/// What a worker may be told and has not done yet; then the manager of listeners waits.
+const COMMANDS: usize = 64;
 /// How long the start waits for the listeners of the first table to be tried.
 const FIRST_BIND: Duration = Duration::from_secs(5);
 
@@ -82,7 +84,7 @@ impl Proxy {
         let (finished, done) = mpsc::channel();
         let mut workers = Vec::new();
         for index in 0..self.config.workers {
-            let (commands, told) = unbounded_channel();
+            let (commands, told) = channel(COMMANDS);
             workers.push(commands);
             let worker = worker::Parts {
                 id: WorkerId(index),

@@ -26,17 +26,15 @@ enum Duty {
 }
 
 /// Who is at the ends of `stream`: `own`, unless a PROXY header says otherwise. `None`: the connection is to be closed.
-/// `is_local` says that it came by a unix socket.
 pub(crate) async fn receive(
     worker: &Rc<Worker>,
     handle: &Rc<Handle>,
     stream: &mut ClientStream,
     own: Ends,
-    is_local: bool,
 ) -> Option<Ends> {
     let (duty, timeout) = {
         let settings = handle.settings();
-        (duty(&settings.spec.proxy_protocol, own, is_local), settings.spec.header_timeout.duration())
+        (duty(&settings.spec.proxy_protocol, own, stream), settings.spec.header_timeout.duration())
     };
     match duty {
         Duty::None => return Some(own),
@@ -91,8 +89,9 @@ pub(crate) async fn receive(
     }
 }
 
-fn duty(settings: &ProxyProtocol, own: Ends, is_local: bool) -> Duty {
+fn duty(settings: &ProxyProtocol, own: Ends, stream: &ClientStream) -> Duty {
     // The permissions of a unix socket say who may connect.
+    let is_local = matches!(stream, ClientStream::Unix(_));
     let is_trusted = is_local || settings.trusted.iter().any(|range| range.contains(own.peer.ip()));
     match settings.accept {
         Accept::Off => Duty::None,

@@ -14,7 +14,7 @@ use std::{
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tokio::{
-    sync::{Notify, mpsc::UnboundedReceiver},
+    sync::{Notify, mpsc::Receiver},
     task::LocalSet,
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -90,7 +90,7 @@ pub(crate) struct Worker {
 }
 
 /// Runs a worker until it is drained, doing what it is `told`.
-pub(crate) fn run(parts: Parts, told: UnboundedReceiver<Command>) {
+pub(crate) fn run(parts: Parts, told: Receiver<Command>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -108,7 +108,7 @@ pub(crate) fn run(parts: Parts, told: UnboundedReceiver<Command>) {
 }
 
 /// Does what the worker is told, until nobody tells it anything any more.
-async fn obey(worker: Rc<Worker>, mut told: UnboundedReceiver<Command>) {
+async fn obey(worker: Rc<Worker>, mut told: Receiver<Command>) {
     while let Some(command) = told.recv().await {
         match command {
             // No more than what is open already is served to the end.

@@ -161,17 +161,18 @@ pub(super) fn listener_at(
     }
     let mut claims = Claims::default();
     claims.take(&mut value, &META_FIELDS, || at.clone(), None);
+    let known = errors.len();
     if let Some(fields) = value.as_object_mut() {
         // Observed, not configured.
         fields.remove("status");
-    }
-    let known = errors.len();
-    match (value.get("id"), id) {
-        (None, None) => {
-            errors.push(at.at("id").error(FieldErrorCode::Required, "a listener needs a name of its own"));
+        match id {
+            _ if fields.contains_key("id") => {}
+            Some(id) => drop(fields.insert("id".to_owned(), id.into())),
+            None => {
+                let detail = "a listener needs a name of its own";
+                errors.push(at.at("id").error(FieldErrorCode::Required, detail));
+            }
         }
-        (None, Some(id)) => value["id"] = id.into(),
-        (Some(_), _) => {}
     }
     let mut listener = strict::read::<Listener>(value, at, errors)?;
     listener::check(&listener, at, errors);

@@ -58,7 +58,7 @@ async fn serve(worker: Rc<Worker>, handle: Rc<Handle>, mut stream: ClientStream,
     stream.set_nodelay();
     let unnamed = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let own = Ends { peer: peer.unwrap_or(unnamed), local: stream.local_addr() };
-    let Some(ends) = proxy_header::receive(&worker, &handle, &mut stream, own, peer.is_none()).await else {
+    let Some(ends) = proxy_header::receive(&worker, &handle, &mut stream, own).await else {
         return;
     };
     let protocol = handle.settings().spec.protocol;

@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Binds listeners and hands their sockets to the workers.
 pub(crate) struct Manager {
-    pub(crate) workers: Vec<mpsc::UnboundedSender<Command>>,
+    pub(crate) workers: Vec<mpsc::Sender<Command>>,
     pub(crate) clock: Clock,
     /// What was bound before there was a table.
     pub(crate) first: Option<Sockets>,
@@ -115,7 +115,7 @@ impl Manager {
             tracing::info!(listener = %id, "listener closed");
             // The file goes first: who comes later finds nothing to connect to.
             self.entries.remove(&id);
-            self.tell(|done| Command::Close { id: id.clone(), done }, &done);
+            self.tell(|done| Command::Close { id: id.clone(), done }, &done).await;
         }
         // An address may go from one listener to another: it is free once the one that has it has let go.
         let leaving: HashSet<ListenAddress> = table
@@ -128,7 +128,7 @@ impl Manager {
         let _ = timeout(PATIENCE, all_done.recv()).await;
         let (done, mut all_done) = mpsc::channel(1);
         for listener in table.listeners() {
-            self.follow(listener, &leaving, &done);
+            self.follow(listener, &leaving, &done).await;
         }
         drop(done);
         if timeout(PATIENCE, all_done.recv()).await.is_err() {
@@ -136,7 +136,7 @@ impl Manager {
         }
     }
 
-    fn follow(&mut self, listener: &Arc<Listener>, leaving: &HashSet<ListenAddress>, done: &Done) {
+    async fn follow(&mut self, listener: &Arc<Listener>, leaving: &HashSet<ListenAddress>, done: &Done) {
         let known = self.entries.get_mut(&listener.id);
         if let Some(entry) = known {
             let is_same = Arc::ptr_eq(&entry.listener, listener);
@@ -153,16 +153,16 @@ impl Manager {
                     let address = listener.state.status().address.unwrap_or_default();
                     listener.state.bound(address, self.clock.now().wall);
                 }
-                self.tell(|done| Command::Update { listener: Arc::clone(listener), done }, done);
+                self.tell(|done| Command::Update { listener: Arc::clone(listener), done }, done).await;
             }
             if is_bound {
                 return;
             }
         }
-        self.bind(listener, leaving, done);
+        self.bind(listener, leaving, done).await;
     }
 
-    fn bind(&mut self, listener: &Arc<Listener>, leaving: &HashSet<ListenAddress>, done: &Done) {
+    async fn bind(&mut self, listener: &Arc<Listener>, leaving: &HashSet<ListenAddress>, done: &Done) {
         let neighbour =
             if leaving.contains(&listener.address) { Neighbour::Leaving } else { Neighbour::Unknown };
         let bound = match self.first.take_if(|first| first.address == listener.address) {
@@ -186,7 +186,7 @@ impl Manager {
                 let places = Arc::clone(&entry.places);
                 // With the file before goes the way to the socket before, whose queue is served.
                 entry.file = file;
-                self.hand_out(listener, &places, each, done);
+                self.hand_out(listener, &places, each, done).await;
             }
             Err(error) => {
                 let error = describe(&listener.address, entry.bound.as_ref(), &error);
@@ -200,17 +200,23 @@ impl Manager {
         }
     }
 
-    fn hand_out(&self, listener: &Arc<Listener>, places: &Arc<Places>, each: Vec<WorkerSocket>, done: &Done) {
+    async fn hand_out(
+        &self,
+        listener: &Arc<Listener>,
+        places: &Arc<Places>,
+        each: Vec<WorkerSocket>,
+        done: &Done,
+    ) {
         for (worker, socket) in self.workers.iter().zip(each) {
             let (listener, places) = (Arc::clone(listener), Arc::clone(places));
             // A worker that has ended serves nobody any more.
-            let _ = worker.send(Command::Open { listener, places, socket, done: done.clone() });
+            let _ = worker.send(Command::Open { listener, places, socket, done: done.clone() }).await;
         }
     }
 
-    fn tell(&self, command: impl Fn(Done) -> Command, done: &Done) {
+    async fn tell(&self, command: impl Fn(Done) -> Command, done: &Done) {
         for worker in &self.workers {
-            let _ = worker.send(command(done.clone()));
+            let _ = worker.send(command(done.clone())).await;
         }
     }
 }
