@@ -9,9 +9,9 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Config, ListenAddress, Listener, Retries, Route, Server, Upstream, adaptive_limit, address::Address,
-    affinity, balancing, circuit_breaker, health_check, hedging, limits, outlier_detection, placement,
-    rate_limit, server_retry_after, slow_start,
+    Config, ListenAddress, Listener, Retries, Route, SendProxyProtocol, Server, ServerProtocol, Upstream,
+    adaptive_limit, address::Address, affinity, balancing, circuit_breaker, health_check, hedging, limits,
+    outlier_detection, placement, rate_limit, server_retry_after, slow_start,
 };
 use crate::{
     error::{FieldError, FieldErrorCode, Pointer},
@@ -77,6 +77,10 @@ pub fn upstream_spec(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldEr
     span(upstream.idle_timeout, Span::from_secs(1)..=HOUR, &at.at("idle_timeout"), errors);
     span(upstream.keepalive_time, Span::from_secs(1)..=DAY, &at.at("keepalive_time"), errors);
     drain_timeout(upstream.drain_timeout, &at.at("drain_timeout"), errors);
+    if upstream.protocol == ServerProtocol::Http2 && upstream.send_proxy_protocol != SendProxyProtocol::Off {
+        let detail = "clients share connections over HTTP/2, which can say of one client only whose they are";
+        errors.push(at.at("send_proxy_protocol").error(FieldErrorCode::InvalidValue, detail));
+    }
 }
 
 /// Checks how long a drain waits.

@@ -10,9 +10,7 @@ use super::{
 };
 use crate::{
     id::UpstreamId,
-    model::{
-        Algorithm, Comparison, RetryOn, SendProxyProtocol, ServerProtocol, StatusRange, UpstreamRecord,
-    },
+    model::{Algorithm, Comparison, RetryOn, SendProxyProtocol, ServerProtocol, StatusRange, UpstreamRecord},
     sharing::middle,
     state::{BreakerPolicy, EjectionPolicy, HealthThresholds, RatePolicy, ServerState, UpstreamState},
     time::Moment,
