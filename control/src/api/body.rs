@@ -1,13 +1,16 @@
 //! Request bodies: whole, bounded in size and time, of a media type that is read, and JSON or YAML.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
-use bytes::Bytes;
-use http::{HeaderMap, Request, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, header, request::Parts};
+use http_body_util::BodyExt;
 use serde_json::Value;
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    task::spawn_blocking,
+};
 
 use super::{
     accept::Format,
@@ -25,9 +28,34 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest body that is read between other requests, and largest merge patch. Reading this takes some milliseconds.
 const MAX_SMALL_BYTES: usize = 256 * 1024;
 
-/// Places for bodies that are larger. They are read apart, so that the API answers others meanwhile, and few at once,
-/// because a document in memory takes many times the room of its text.
+/// Places for bodies that are larger. They are read apart, so that the API answers others meanwhile, and few at once:
+/// a text may be of 32 MiB, and a document in memory takes many times the room of its text. Who finds none waits with the
+/// rest of the body still at the sender.
 static LARGE: Semaphore = Semaphore::const_new(2);
+
+/// A body that has arrived.
+#[derive(Clone, Debug)]
+pub(super) struct Whole {
+    pub(super) bytes: Bytes,
+    /// `None` for a small one.
+    place: Option<Place>,
+}
+
+/// Held as long as a large body is in memory. Found among a request's extensions where the body was read before.
+#[derive(Clone, Debug)]
+struct Place {
+    _permit: Arc<SemaphorePermit<'static>>,
+}
+
+impl Whole {
+    /// Puts the body back, to be read once more from memory.
+    pub(super) fn put_back(self, parts: &mut Parts) -> Body {
+        if let Some(place) = self.place {
+            parts.extensions.insert(place);
+        }
+        Body::from(self.bytes)
+    }
+}
 
 /// Which media types a method takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,16 +99,12 @@ where
 {
     let is_yaml = essence(request.headers()).is_some_and(|it| Format::of(&it) == Some(Format::Yaml));
     let parse = if is_yaml { parse_yaml } else { parse };
-    let bytes = bytes(request, expect, MAX_BODY_BYTES).await?;
-    if bytes.len() <= MAX_SMALL_BYTES {
-        return parse(&bytes).and_then(interpret);
+    let whole = some(request, expect, MAX_BODY_BYTES).await?;
+    if whole.place.is_none() {
+        return parse(&whole.bytes).and_then(interpret);
     }
-    let place = LARGE.acquire().await;
-    let work = spawn_blocking(move || {
-        // Held by the work and not by the caller: one who goes away does not end it.
-        let _place = place;
-        parse(&bytes).and_then(interpret)
-    });
+    // The place is held by the work and not by the caller: one who goes away does not end it.
+    let work = spawn_blocking(move || parse(&whole.bytes).and_then(interpret));
     work.await.unwrap_or_else(|_| Err(Problem::new(Code::Internal, "The request met a fault of Weir.")))
 }
 
@@ -90,7 +114,7 @@ where
 /// As [`read`], and for more than what such small documents need.
 pub async fn read_optional(request: Request<Body>) -> Result<Option<Value>, Problem> {
     let (parts, body) = request.into_parts();
-    let bytes = whole(&parts.headers, body, MAX_SMALL_BYTES).await?;
+    let bytes = whole(&parts, body, MAX_SMALL_BYTES).await?.bytes;
     if bytes.is_empty() && !guard::is_browser(&parts.headers) {
         return Ok(None);
     }
@@ -98,14 +122,15 @@ pub async fn read_optional(request: Request<Body>) -> Result<Option<Value>, Prob
     if bytes.is_empty() { Ok(None) } else { parse(&bytes).map(Some) }
 }
 
-async fn bytes(request: Request<Body>, expect: Expect, most: usize) -> Result<Bytes, Problem> {
+/// A body that is not empty.
+async fn some(request: Request<Body>, expect: Expect, most: usize) -> Result<Whole, Problem> {
     let (parts, body) = request.into_parts();
     media_type(&parts.headers, expect)?;
-    let bytes = whole(&parts.headers, body, most).await?;
-    if bytes.is_empty() {
+    let whole = whole(&parts, body, most).await?;
+    if whole.bytes.is_empty() {
         return Err(Problem::new(Code::MalformedJson, "The body is empty: a JSON document is needed."));
     }
-    Ok(bytes)
+    Ok(whole)
 }
 
 fn parse(bytes: &[u8]) -> Result<Value, Problem> {
@@ -130,7 +155,7 @@ fn parse_yaml(bytes: &[u8]) -> Result<Value, Problem> {
 /// # Errors
 /// As [`read`], and when it is no object. No patch that is valid comes near the size allowed.
 pub async fn read_patch(request: Request<Body>) -> Result<Value, Problem> {
-    let patch = parse(&bytes(request, Expect::MergePatch, MAX_SMALL_BYTES).await?)?;
+    let patch = parse(&some(request, Expect::MergePatch, MAX_SMALL_BYTES).await?.bytes)?;
     if patch.is_object() {
         return Ok(patch);
     }
@@ -143,23 +168,40 @@ pub async fn read_patch(request: Request<Body>) -> Result<Value, Problem> {
 ///
 /// # Errors
 /// When it is too large, too slow, or ends early.
-pub(super) async fn whole(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
-    let too_large = || {
-        let detail = format!("The body is larger than {most} bytes.");
-        Problem::new(Code::BodyTooLarge, detail)
-    };
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+pub(super) async fn whole(parts: &Parts, body: Body, most: usize) -> Result<Whole, Problem> {
+    let length = parts.headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
     if length.is_some_and(|length: u64| length > most as u64) {
-        return Err(too_large());
+        return Err(too_large(most));
     }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => {
-            Err(Problem::new(Code::MalformedRequest, format!("The body ended early: {error}.")))
+    let place = parts.extensions.get::<Place>().cloned();
+    let collected = tokio::time::timeout(BODY_TIMEOUT, collect(body, most, place)).await;
+    collected
+        .unwrap_or_else(|_| Err(Problem::new(Code::RequestTimeout, "The body took longer than 30 seconds.")))
+}
+
+async fn collect(mut body: Body, most: usize, mut place: Option<Place>) -> Result<Whole, Problem> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            Problem::new(Code::MalformedRequest, format!("The body ended early: {error}."))
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        let length = bytes.len() + data.len();
+        if length > most {
+            return Err(too_large(most));
         }
-        Err(_) => Err(Problem::new(Code::RequestTimeout, "The body took longer than 30 seconds.")),
+        if length > MAX_SMALL_BYTES && place.is_none() {
+            // Fails only once the semaphore is closed, which this one never is.
+            place = LARGE.acquire().await.ok().map(|permit| Place { _permit: Arc::new(permit) });
+        }
+        bytes.extend_from_slice(&data);
     }
+    Ok(Whole { bytes: bytes.freeze(), place })
+}
+
+fn too_large(most: usize) -> Problem {
+    Problem::new(Code::BodyTooLarge, format!("The body is larger than {most} bytes."))
 }
 
 /// The media type of a body, without parameters.
@@ -189,5 +231,46 @@ fn media_type(headers: &HeaderMap, expect: Expect) -> Result<(), Problem> {
             let given = other.unwrap_or("nothing");
             refuse(format!("The body is said to be {given}: send {wanted}; with curl use --json."))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        task::{Context, Waker},
+    };
+
+    use axum::response::IntoResponse;
+
+    use super::*;
+
+    fn parts() -> Parts {
+        Request::new(()).into_parts().0
+    }
+
+    async fn large() -> Whole {
+        whole(&parts(), Body::from(vec![b' '; MAX_SMALL_BYTES + 1]), MAX_BODY_BYTES).await.expect("read")
+    }
+
+    #[tokio::test]
+    async fn few_large_bodies_are_in_memory_at_once() {
+        let (first, _second) = (large().await, large().await);
+        let mut third = pin!(large());
+        assert!(third.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let small = whole(&parts(), Body::from("{}"), MAX_SMALL_BYTES).await.expect("read");
+        assert!(small.place.is_none(), "small ones do not wait");
+        let mut parts = parts();
+        let body = first.put_back(&mut parts);
+        let again = whole(&parts, body, MAX_BODY_BYTES).await.expect("read again in the same place");
+        drop((parts, again));
+        third.await;
+    }
+
+    #[tokio::test]
+    async fn a_body_without_a_length_is_bounded() {
+        let body = Body::new(http_body_util::Full::new(Bytes::from(vec![b' '; 100])));
+        let refused = whole(&parts(), body, 99).await.expect_err("one byte too many");
+        assert_eq!(refused.into_response().status(), 413);
     }
 }

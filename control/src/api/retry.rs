@@ -12,7 +12,6 @@ use std::{
 };
 
 use axum::{
-    body::Body,
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -114,8 +113,8 @@ async fn begin(api: &Api, request: Request) -> Result<Begun, Problem> {
         Problem::new(Code::IdempotencyInFlight, detail).field(header::RETRY_AFTER, "1")
     })?;
     let (mut parts, body) = request.into_parts();
-    let body = body::whole(&parts.headers, body, body::MAX_BODY_BYTES).await?;
-    let fingerprint = fingerprint(&parts, body.clone()).await?;
+    let body = body::whole(&parts, body, body::MAX_BODY_BYTES).await?;
+    let fingerprint = fingerprint(&parts, body.bytes.clone()).await?;
     if let Some(stored) = find(api, &key).await? {
         if stored.fingerprint != fingerprint {
             let detail = "This key was used for another request; nothing was changed.";
@@ -128,7 +127,8 @@ async fn begin(api: &Api, request: Request) -> Result<Begun, Problem> {
         return Ok(Begun::Answered(response));
     }
     parts.extensions.insert(Arc::new(Once { place, fingerprint, at: api.clock.now().wall }));
-    Ok(Begun::New(Request::from_parts(parts, Body::from(body))))
+    let body = body.put_back(&mut parts);
+    Ok(Begun::New(Request::from_parts(parts, body)))
 }
 
 /// What was answered under `key`, as long as that counts. The store forgets old answers when it gets new ones.
