@@ -143,14 +143,28 @@ impl Exchange {
     }
 }
 
-/// By hand, because it is done for every request and formatting costs several times as much.
+/// The digits of every byte.
+static DIGITS: [[u8; 2]; 256] = {
+    let mut digits = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
+        let (high, low) = (byte as u8 >> 4, byte as u8 & 15);
+        digits[byte] = [digit(high), digit(low)];
+        byte += 1;
+    }
+    digits
+};
+
+const fn digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+}
+
+/// From a table, because it is done for every request and formatting costs several times as much.
 fn hex(bits: [u64; 2]) -> String {
-    // Without a branch or a table, so that the compiler makes a few vector instructions of it.
-    let digit = |nibble: u8| nibble + b'0' + u8::from(nibble > 9) * (b'a' - b'9' - 1);
-    let bytes = bits.map(u64::to_be_bytes);
     let mut text = [0; 32];
-    for (byte, pair) in bytes.as_flattened().iter().zip(text.chunks_exact_mut(2)) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    for (byte, pair) in bits.map(u64::to_be_bytes).as_flattened().iter().zip(text.chunks_exact_mut(2)) {
+        pair.copy_from_slice(DIGITS.get(usize::from(*byte)).unwrap_or(b"00"));
     }
     // Digits are ASCII, so that this cannot fail.
     String::from_utf8(text.to_vec()).unwrap_or_default()
