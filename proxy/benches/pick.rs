@@ -9,7 +9,7 @@ use weir_proxy::balance::{self, Request, Tried};
 use weir_shared::{
     id::{Epoch, Revision},
     model::{Document, Meta},
-    state::WorkerId,
+    state::{Decay, WorkerId},
     table::{Compiler, Table},
     time::{Moment, Now, Timestamp},
 };
@@ -44,7 +44,7 @@ fn table(algorithm: &str, servers: usize) -> Table {
     for (n, server) in (0_u64..).zip(&upstream.servers) {
         server.state.health.assume_healthy(NOW);
         let latency = Duration::from_micros(1000 + n);
-        server.state.latency.record(latency, 0, NOW.moment, Duration::from_secs(10));
+        server.state.latency.record(latency, 0, NOW.moment, Decay::after(Duration::from_secs(10)));
     }
     upstream.state.eligibility_changed();
     drop(upstream.eligible(NOW.moment));
@@ -68,9 +68,6 @@ fn pick<const SERVERS: usize>(bencher: Bencher<'_, '_>, algorithm: &str) {
         let key = upstream.hash.as_ref().map(|table| table.key(&bits().to_le_bytes()));
         let request = Request { worker: WorkerId(0), now: NOW.moment, key, random: bits };
         let server = balance::pick(upstream, &Tried::default(), &request).unwrap();
-        // As in traffic: what is picked is busy for a while.
-        server.state.in_flight.start();
-        server.state.in_flight.end();
         std::ptr::from_ref(server).addr()
     });
 }

@@ -144,6 +144,7 @@ impl Exchange {
 }
 
 /// The digits of every byte.
+#[expect(clippy::indexing_slicing, reason = "the compiler does it")]
 static DIGITS: [[u8; 2]; 256] = {
     let mut digits = [[0; 2]; 256];
     let mut byte = 0;

@@ -17,6 +17,9 @@ use super::{Sample, least_request::in_flight};
 /// a millisecond, who is faster is chance, or not worth leaving the others without requests.
 const NEGLIGIBLE: f32 = 1_000.0;
 
+/// In place of a latency that is not known.
+pub(super) const UNKNOWN: f32 = f32::NAN;
+
 /// The pick; `None` when there is no candidate.
 #[expect(clippy::needless_pass_by_value, reason = "a sample is for one pick")]
 pub(super) fn pick<'u>(
@@ -30,19 +33,22 @@ pub(super) fn pick<'u>(
         Algorithm::PeakEwma => server.state.latency.peak(now, policy.decay),
         _ => server.state.latency.average(now, policy.decay),
     };
-    let typical = mean(sample.iter().filter_map(measured));
-    let weight = mean(sample.iter().map(|server| sample.weight(server)));
-    sample.about_least(random, |server| {
+    let mut costs = sample.each(|server| measured(server).unwrap_or(UNKNOWN));
+    let typical = mean(sample.of(&costs));
+    let weight = mean(sample.of(&sample.each(|server| sample.weight(server))));
+    for (cost, server) in costs.iter_mut().zip(sample.iter()) {
         // A server nobody has heard from is taken for an average one: it gets its share and no flood.
-        let usual = measured(server).unwrap_or(typical);
+        let usual = if cost.is_nan() { typical } else { *cost };
         let wait = usual.max(server.state.latency.silence(now));
         // The weight is a share of what there is to do, and makes nobody faster: idle servers are equals in it.
-        (wait + NEGLIGIBLE) * (in_flight(server) * weight / sample.weight(server) + 1.0)
-    })
+        *cost = (wait + NEGLIGIBLE) * (in_flight(server) * weight / sample.weight(server) + 1.0);
+    }
+    sample.about_least(random, &costs)
 }
 
-/// The mean; 1 of nothing.
-pub(super) fn mean(values: impl Iterator<Item = f32>) -> f32 {
-    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+/// The mean of those of `values` that are known; 1 of nothing.
+pub(super) fn mean(values: &[f32]) -> f32 {
+    let known = values.iter().filter(|value| !value.is_nan());
+    let (sum, count) = known.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
     if count > 0.0 { sum / count } else { 1.0 }
 }

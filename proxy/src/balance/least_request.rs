@@ -9,11 +9,11 @@ use super::Sample;
 pub(super) fn pick<'u>(sample: Sample<'u>, bias: f64, random: u64) -> Option<&'u Server> {
     #[expect(clippy::float_cmp, reason = "exactly the default, which needs no power")]
     if bias == 1.0 {
-        return sample.least(random, |server| in_flight(server) / sample.weight(server));
+        return sample.least(random, &sample.each(|server| in_flight(server) / sample.weight(server)));
     }
     #[expect(clippy::cast_possible_truncation, reason = "a setting from 0 to 10")]
     let bias = bias as f32;
-    sample.least(random, |server| (in_flight(server) + 1.0).powf(bias) / sample.weight(server))
+    sample.least(random, &sample.each(|server| (in_flight(server) + 1.0).powf(bias) / sample.weight(server)))
 }
 
 /// Requests in flight at `server`.

@@ -11,7 +11,12 @@ use weir_shared::{
     time::Moment,
 };
 
-use super::{Sample, latency::mean, least_request::in_flight, sample::MOST};
+use super::{
+    Sample,
+    latency::{UNKNOWN, mean},
+    least_request::in_flight,
+    sample::Values,
+};
 
 /// The pick; `None` when there is no candidate.
 #[expect(clippy::needless_pass_by_value, reason = "a sample is for one pick")]
@@ -22,29 +27,24 @@ pub(super) fn pick<'u>(
     random: u64,
 ) -> Option<&'u Server> {
     let policy = upstream.latency?;
-    let load = |server: &Server| in_flight(server) / sample.weight(server);
-    let limit = quantile(sample.iter().map(load), policy.hot_quantile);
-    let measured =
-        |server: &Server| server.state.latency.near(server.state.in_flight.count(), now, policy.decay);
-    let typical = mean(sample.iter().filter_map(measured));
+    let loads = sample.each(|server| in_flight(server) / sample.weight(server));
+    let limit = quantile(loads, sample.of(&loads).len(), policy.hot_quantile);
+    let near = |server: &Server| server.state.latency.near(server.state.in_flight.count(), now, policy.decay);
+    let mut costs = sample.each(|server| near(server).unwrap_or(UNKNOWN));
+    let typical = mean(sample.of(&costs));
     // Whatever is cold comes before whatever is hot: costs of hot ones begin above all latencies.
     const HOT: f32 = 1e20;
-    sample.least(random, |server| match load(server) {
-        load if load > limit => HOT * (1.0 + load),
-        load => measured(server).unwrap_or(typical) * (1.0 + load * f32::EPSILON),
-    })
+    for (cost, load) in costs.iter_mut().zip(sample.of(&loads)) {
+        let usual = if cost.is_nan() { typical } else { *cost };
+        *cost = if *load > limit { HOT * (1.0 + load) } else { usual * (1.0 + load * f32::EPSILON) };
+    }
+    sample.least(random, &costs)
 }
 
-/// The value below which a share of `of` lies.
+/// The one of the first `len` of `values` below which a share of `of` lies.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 16 values")]
-fn quantile(values: impl Iterator<Item = f32>, of: f64) -> f32 {
-    let mut sorted = [f32::INFINITY; MOST];
-    let mut len = 0;
-    for (slot, value) in sorted.iter_mut().zip(values) {
-        *slot = value;
-        len += 1;
-    }
-    sorted.sort_unstable_by(f32::total_cmp);
+fn quantile(mut values: Values, len: usize, of: f64) -> f32 {
     let place = (of * (len.max(1) - 1) as f64) as usize;
-    sorted.get(place).copied().unwrap_or(f32::INFINITY)
+    values.get_mut(..len).unwrap_or_default().sort_unstable_by(f32::total_cmp);
+    values.get(place).copied().unwrap_or(f32::INFINITY)
 }

@@ -19,6 +19,9 @@ const DRAWS: usize = 3;
 /// Costs up to this many times the least are taken for equal.
 const ALIKE: f32 = 1.2;
 
+/// A number for each server of a sample, in order; what is left is infinite.
+pub(super) type Values = [f32; MOST];
+
 /// At most 16 different servers.
 pub(super) struct Sample<'u> {
     servers: [Option<&'u Server>; MOST],
@@ -85,15 +88,25 @@ impl<'u> Sample<'u> {
         if self.is_drawn { 1.0 } else { f32::from(server.weight) }
     }
 
-    /// A server with about the least `cost`, taken by weight: measured costs this near are equal but for chance, and to tell
-    /// them apart would send all requests to one server for as long as chance has it.
-    pub(super) fn about_least(&self, random: u64, cost: impl Fn(&Server) -> f32) -> Option<&'u Server> {
-        let mut costs = [f32::INFINITY; MOST];
-        for (slot, server) in costs.iter_mut().zip(self.iter()) {
-            *slot = cost(server);
+    /// A number for each server.
+    pub(super) fn each(&self, value: impl Fn(&Server) -> f32) -> Values {
+        let mut values = [f32::INFINITY; MOST];
+        for (slot, server) in values.iter_mut().zip(self.iter()) {
+            *slot = value(server);
         }
-        let limit = costs.iter().copied().fold(f32::INFINITY, f32::min) * ALIKE;
-        let near = || self.iter().zip(&costs).filter(|(_, cost)| **cost <= limit).map(|(server, _)| server);
+        values
+    }
+
+    /// Those of `values` that belong to a server.
+    pub(super) fn of<'v>(&self, values: &'v Values) -> &'v [f32] {
+        values.get(..self.len).unwrap_or_default()
+    }
+
+    /// A server with about the least of `costs`, taken by weight: measured costs this near are equal but for chance, and to
+    /// tell them apart would send all requests to one server for as long as chance has it.
+    pub(super) fn about_least(&self, random: u64, costs: &Values) -> Option<&'u Server> {
+        let limit = self.of(costs).iter().copied().fold(f32::INFINITY, f32::min) * ALIKE;
+        let near = || self.iter().zip(costs).filter(|(_, cost)| **cost <= limit).map(|(server, _)| server);
         if let Some(guest) = self.iter().nth(self.guests)
             && near().any(|server| std::ptr::eq(server, guest))
         {
@@ -112,13 +125,13 @@ impl<'u> Sample<'u> {
         picked
     }
 
-    /// The server with the least `cost`; among equals one is taken by weight, so that an idle group is used evenly.
-    pub(super) fn least(&self, random: u64, cost: impl Fn(&Server) -> f32) -> Option<&'u Server> {
+    /// The server with the least of `costs`; among equals one is taken by weight, so that an idle group is used evenly.
+    pub(super) fn least(&self, random: u64, costs: &Values) -> Option<&'u Server> {
         let mut best: Option<(&Server, f32)> = None;
         let mut weights = 0.0;
         let mut bits = random;
-        for (place, server) in self.iter().enumerate() {
-            let (cost, weight) = (cost(server), self.weight(server));
+        for (place, (server, cost)) in self.iter().zip(costs.iter().copied()).enumerate() {
+            let weight = self.weight(server);
             match best {
                 Some((_, least)) if cost > least => {}
                 Some(_) if place >= self.guests => best = Some((server, cost)),

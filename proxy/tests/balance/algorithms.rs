@@ -5,7 +5,10 @@ use std::{collections::HashMap, time::Duration};
 use crate::subject::*;
 use serde_json::json;
 use weir_proxy::balance::{self, Request, Tried};
-use weir_shared::{state::WorkerId, time::Moment};
+use weir_shared::{
+    state::{Decay, WorkerId},
+    time::Moment,
+};
 
 #[test]
 fn an_idle_group_is_used_by_weight_whatever_the_algorithm() {
@@ -76,7 +79,7 @@ fn servers_alike_but_for_chance_share_evenly() {
                 if turn < 30_000 { 0.0 } else { 1.0 / 30_000.0 };
             let unit = ((subject.bits() >> 11) + 1) as f64 / (1_u64 << 53) as f64;
             let took = Duration::from_secs_f64(-0.01 * unit.ln());
-            picked.state.latency.record(took, 0, now, Duration::from_secs(10));
+            picked.state.latency.record(took, 0, now, Decay::after(Duration::from_secs(10)));
         }
         assert!(shares.values().all(|share: &f64| (share - 0.25).abs() < 0.1), "{gap:?}: {shares:?}");
     }

@@ -7,7 +7,7 @@ use weir_proxy::balance::{self, Request, Tried};
 use weir_shared::{
     id::{Epoch, Revision},
     model::{Document, Meta},
-    state::{CheckOutcome, HealthThresholds, Reason, WorkerId},
+    state::{CheckOutcome, Decay, HealthThresholds, Reason, WorkerId},
     table::{Compiler, Key, Server, Table, Upstream},
     time::{Moment, Now, Timestamp},
 };
@@ -85,7 +85,7 @@ impl Subject {
     pub(crate) fn answers(&self, n: usize, ms: u64) {
         for met in 0..8 {
             let latency = &self.server(n).state.latency;
-            latency.record(Duration::from_millis(ms), met, NOW.moment, Duration::from_secs(10));
+            latency.record(Duration::from_millis(ms), met, NOW.moment, Decay::after(Duration::from_secs(10)));
         }
     }
 

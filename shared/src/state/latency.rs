@@ -21,6 +21,21 @@ const FEWEST: u32 = 8;
 /// Most that one answer counts for, however long the one before is past: as many as it takes to know a server.
 const MOST_SHARE: f32 = 1.0 / 8.0;
 
+/// How fast averages forget.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decay {
+    /// One over the time after which an answer counts a third (1/e) of what it did; per microsecond.
+    rate: f32,
+}
+
+impl Decay {
+    /// An answer counts a third (1/e) of what it did after `time`.
+    #[must_use]
+    pub fn after(time: Duration) -> Self {
+        Self { rate: 1.0 / micros(time).max(1.0) }
+    }
+}
+
 /// Latency of one server in microseconds, over all workers. On a cache line of its own: every pick by latency reads it.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -62,16 +77,16 @@ impl Latency {
         if self.owed.load(Ordering::Relaxed) == 0 {
             return 0.0;
         }
-        micros(now.since(Moment(self.heard.load(Ordering::Relaxed))))
+        elapsed(now, self.heard.load(Ordering::Relaxed))
     }
 
     /// Takes in an answer that took `sample` and had met `in_flight` other requests at the server.
-    pub fn record(&self, sample: Duration, in_flight: u32, now: Moment, decay: Duration) {
+    pub fn record(&self, sample: Duration, in_flight: u32, now: Moment, decay: Decay) {
         self.heard.store(now.0, Ordering::Relaxed);
         self.blend(sample, in_flight, now, decay);
     }
 
-    fn blend(&self, sample: Duration, in_flight: u32, now: Moment, decay: Duration) {
+    fn blend(&self, sample: Duration, in_flight: u32, now: Moment, decay: Decay) {
         let sample = micros(sample);
         let updated = self.updated.swap(now.0, Ordering::Relaxed);
         let answers = self.answers.load(Ordering::Relaxed);
@@ -79,7 +94,7 @@ impl Latency {
             self.answers.store(answers + 1, Ordering::Relaxed);
         }
         // The first ones count alike; later the time between them decides.
-        let share = (1.0 - kept(Moment(updated), now, decay)).min(MOST_SHARE).max(1.0 / share_of(answers));
+        let share = (1.0 - kept(updated, now, decay)).min(MOST_SHARE).max(1.0 / share_of(answers));
         let blend = |before: f32| before + (sample - before) * share;
         store(&self.average, blend(load(&self.average)));
         let peak = load(&self.peak);
@@ -94,13 +109,13 @@ impl Latency {
 
     /// Takes in an answer that was an error. It may make the server look slower but never faster: refusing is quick, and a
     /// server that refuses must not draw the requests of all others.
-    pub fn record_error(&self, sample: Duration, in_flight: u32, now: Moment, decay: Duration) {
+    pub fn record_error(&self, sample: Duration, in_flight: u32, now: Moment, decay: Decay) {
         self.heard.store(now.0, Ordering::Relaxed);
         self.record_given_up(sample, in_flight, now, decay);
     }
 
     /// Takes in that an answer was not waited for longer than `sample`.
-    pub fn record_given_up(&self, sample: Duration, in_flight: u32, now: Moment, decay: Duration) {
+    pub fn record_given_up(&self, sample: Duration, in_flight: u32, now: Moment, decay: Decay) {
         if self.answers.load(Ordering::Relaxed) != 0 {
             let average = Duration::try_from_secs_f32(load(&self.average) / 1e6);
             self.blend(average.map_or(sample, |average| sample.max(average)), in_flight, now, decay);
@@ -110,20 +125,20 @@ impl Latency {
     /// The average of the answers; `None` before there are some. Without answers it falls, so that a server once slow is tried
     /// again.
     #[must_use]
-    pub fn average(&self, now: Moment, decay: Duration) -> Option<f32> {
+    pub fn average(&self, now: Moment, decay: Decay) -> Option<f32> {
         self.decayed(&self.average, now, decay)
     }
 
     /// The average that slow answers raise at once.
     #[must_use]
-    pub fn peak(&self, now: Moment, decay: Duration) -> Option<f32> {
+    pub fn peak(&self, now: Moment, decay: Decay) -> Option<f32> {
         self.decayed(&self.peak, now, decay)
     }
 
     /// The average of the answers that met about `in_flight` other requests, or the nearest known below or else above.
     /// It falls without answers as the others do.
     #[must_use]
-    pub fn near(&self, in_flight: u32, now: Moment, decay: Duration) -> Option<f32> {
+    pub fn near(&self, in_flight: u32, now: Moment, decay: Decay) -> Option<f32> {
         let class = class(in_flight);
         let known = |class: &&AtomicU32| load(class) > 0.0;
         let below = self.near.iter().take(class + 1).rev().find(known);
@@ -131,16 +146,15 @@ impl Latency {
         self.decayed(nearest, now, decay)
     }
 
-    fn decayed(&self, value: &AtomicU32, now: Moment, decay: Duration) -> Option<f32> {
+    fn decayed(&self, value: &AtomicU32, now: Moment, decay: Decay) -> Option<f32> {
         let is_known = self.answers.load(Ordering::Relaxed) >= FEWEST;
-        is_known.then(|| load(value) * kept(Moment(self.updated.load(Ordering::Relaxed)), now, decay))
+        is_known.then(|| load(value) * kept(self.updated.load(Ordering::Relaxed), now, decay))
     }
 }
 
 /// The share of an average that is left after the time since `updated`.
-fn kept(updated: Moment, now: Moment, decay: Duration) -> f32 {
-    let elapsed = micros(now.since(updated));
-    let x = elapsed / micros(decay).max(1.0);
+fn kept(updated: u64, now: Moment, decay: Decay) -> f32 {
+    let x = elapsed(now, updated) * decay.rate;
     // Within a thousandth of 1, where most calls are, the exponential is its tangent.
     if x < 0.03 { 1.0 - x } else { (-x).exp() }
 }
@@ -160,6 +174,12 @@ fn class(in_flight: u32) -> usize {
     ((2 * octave + half) as usize).min(CLASSES - 1)
 }
 
+/// Microseconds from `earlier` to `now`; by numbers alone, because a pick asks it of every server.
+#[expect(clippy::cast_precision_loss, reason = "seven digits are plenty for an average")]
+fn elapsed(now: Moment, earlier: u64) -> f32 {
+    now.0.saturating_sub(earlier) as f32
+}
+
 #[expect(clippy::cast_precision_loss, reason = "seven digits are plenty for an average")]
 fn micros(time: Duration) -> f32 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX) as f32
@@ -177,7 +197,7 @@ fn store(value: &AtomicU32, latency: f32) {
 mod tests {
     use super::*;
 
-    const DECAY: Duration = Duration::from_secs(10);
+    const DECAY: Decay = Decay { rate: 1e-7 };
 
     fn at(seconds: u64) -> Moment {
         Moment::from_elapsed(Duration::from_secs(seconds))

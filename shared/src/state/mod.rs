@@ -36,7 +36,7 @@ pub use health::{Health, HealthRecord, HealthState, HealthThresholds, Reason, Re
 pub use hedging::HedgeState;
 pub use histogram::{Histogram, HistogramCounts};
 pub use in_flight::InFlight;
-pub use latency::Latency;
+pub use latency::{Decay, Latency};
 pub use listener::{ListenerCounters, ListenerState, ListenerTotals};
 pub use outlier::{Ejection, EjectionEnd, Outlier, OutlierRecord};
 pub use pause::Pause;

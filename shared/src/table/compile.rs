@@ -20,7 +20,7 @@ use crate::{
         self, Config, HealthCheck, ListenerFlags, ServerRecord, UpstreamRecord, address::Address, check,
     },
     sharing::{Change, SharedMap, changed, middle},
-    state::{BreakerPolicy, HealthThresholds, ServerState, UpstreamState},
+    state::{BreakerPolicy, Decay, HealthThresholds, ServerState, UpstreamState},
     time::Now,
 };
 
@@ -129,7 +129,7 @@ impl Compiler {
             algorithm: spec.algorithm,
             comparison: spec.comparison.clone(),
             latency: spec.algorithm.uses_latency().then_some(LatencyPolicy {
-                decay: spec.latency.decay_time.duration(),
+                decay: Decay::after(spec.latency.decay_time.duration()),
                 hot_quantile: spec.latency.hot_quantile,
             }),
             affinity: spec.affinity.enabled.then(|| AffinityTable::new(&servers)),

@@ -12,7 +12,7 @@ use crate::{
     id::UpstreamId,
     model::{Algorithm, Comparison, RetryOn, SendProxyProtocol, ServerProtocol, StatusRange, UpstreamRecord},
     sharing::middle,
-    state::{BreakerPolicy, EjectionPolicy, HealthThresholds, RatePolicy, ServerState, UpstreamState},
+    state::{BreakerPolicy, Decay, EjectionPolicy, HealthThresholds, RatePolicy, ServerState, UpstreamState},
     time::Moment,
 };
 
@@ -56,8 +56,8 @@ pub enum HedgeDelay {
 /// What is taken for a server's latency.
 #[derive(Clone, Copy, Debug)]
 pub struct LatencyPolicy {
-    /// Time after which an answer counts a third (1/e) of what it did.
-    pub decay: Duration,
+    /// How fast answers are forgotten.
+    pub decay: Decay,
     /// Quantile of requests in flight above which a server is hot.
     pub hot_quantile: f64,
 }
