@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use crate::{
     deadline::Deadline,
     exchange::ExchangeGuard,
-    forward::{Lease, ServerBody, StreamBody},
+    forward::{Lease, ServerBody, StreamBody, Switched},
     grpc,
 };
 
@@ -35,6 +35,8 @@ enum Source {
     Server(Box<ServerBody>),
     /// The same over HTTP/2.
     Stream(Box<StreamBody>),
+    /// None: the server has switched to another protocol.
+    Switched(Box<Switched>),
 }
 
 impl ResponseBody {
@@ -64,13 +66,29 @@ impl ResponseBody {
         self
     }
 
+    /// No body, because the server's connection is switched to another protocol.
+    pub(crate) fn switched(switched: Switched) -> Self {
+        Self { source: Source::Switched(Box::new(switched)), guard: None, expiry: None }
+    }
+
+    /// The server's connection, if it is switched to another protocol.
+    pub(crate) fn take_switched(&mut self) -> Option<Box<Switched>> {
+        match std::mem::replace(&mut self.source, Source::Full(Bytes::new())) {
+            Source::Switched(switched) => Some(switched),
+            source => {
+                self.source = source;
+                None
+            }
+        }
+    }
+
     /// Ends the exchange of `guard` with this body. The client of one at hand whole has `stall` to take it.
     pub(crate) fn ending(mut self, guard: ExchangeGuard, stall: Duration) -> Self {
         // From here on the body may not be polled until the client makes room.
         guard.relayed(match &self.source {
             Source::Server(body) => body.stall(),
             Source::Stream(body) => body.stall(),
-            Source::Full(_) | Source::Whole(..) => stall,
+            Source::Full(_) | Source::Whole(..) | Source::Switched(_) => stall,
         });
         self.guard = Some(guard);
         self
@@ -81,7 +99,7 @@ impl Drop for ResponseBody {
     fn drop(&mut self) {
         let is_complete = match &self.source {
             // An answer of our own is not always asked for, to HEAD for one.
-            Source::Full(_) => true,
+            Source::Full(_) | Source::Switched(_) => true,
             Source::Whole(..) | Source::Server(_) | Source::Stream(_) => self.is_end_stream(),
         };
         if let Some(guard) = &mut self.guard
@@ -99,6 +117,7 @@ impl Body for ResponseBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let Self { source, guard, expiry } = &mut *self;
         let (mut frame, stall) = match source {
+            Source::Switched(_) => return Poll::Ready(None),
             Source::Full(bytes) | Source::Whole(bytes, _) if bytes.is_empty() => return Poll::Ready(None),
             Source::Full(bytes) | Source::Whole(bytes, _) => {
                 return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))));
@@ -130,6 +149,7 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
+            Source::Switched(_) => true,
             Source::Full(bytes) | Source::Whole(bytes, _) => bytes.is_empty(),
             Source::Server(body) => body.is_end_stream(),
             Source::Stream(body) => body.is_end_stream(),
@@ -138,6 +158,7 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
+            Source::Switched(_) => SizeHint::with_exact(0),
             Source::Full(bytes) | Source::Whole(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
             Source::Server(body) => body.size_hint(),
             Source::Stream(body) => body.size_hint(),

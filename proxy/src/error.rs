@@ -66,9 +66,15 @@ pub(crate) enum ProxyError {
     /// The response's header section is too large.
     #[error("the server's response has too large a header section")]
     ResponseHeaderTooLarge,
-    /// The server switched protocols without being asked to.
-    #[error("the server switched protocols unasked")]
+    /// The server switched to a protocol that it was not asked for, or without the signs of it.
+    #[error("the server switched to a protocol that it was not asked for")]
     UpgradeUnexpected,
+    /// The server did not switch protocols, and its answer would be taken for an open stream.
+    #[error("the server did not switch protocols")]
+    UpgradeRefused,
+    /// A stream was to be opened for a protocol that the upstream does not allow.
+    #[error("this protocol is not available here")]
+    UpgradeNotAllowed,
     /// The request breaks HTTP.
     #[error("{0}")]
     BadRequest(&'static str),
@@ -118,12 +124,14 @@ impl ProxyError {
             | Self::ServerDrained
             | Self::ResponseMalformed
             | Self::ResponseHeaderTooLarge
-            | Self::UpgradeUnexpected => StatusCode::BAD_GATEWAY,
+            | Self::UpgradeUnexpected
+            | Self::UpgradeRefused => StatusCode::BAD_GATEWAY,
             Self::ConnectionTimeout | Self::ResponseTimeout | Self::DeadlineExceeded => {
                 StatusCode::GATEWAY_TIMEOUT
             }
             Self::BadRequest(_) | Self::ClientAborted => StatusCode::BAD_REQUEST,
-            Self::UnknownTransferCoding => StatusCode::NOT_IMPLEMENTED,
+            // RFC 8441 has no status for it; RFC 9220 §3 has this one.
+            Self::UnknownTransferCoding | Self::UpgradeNotAllowed => StatusCode::NOT_IMPLEMENTED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
@@ -150,7 +158,7 @@ impl ProxyError {
             Self::ResponseTimeout | Self::DeadlineExceeded => "http_response_timeout",
             Self::ResponseMalformed | Self::NotHttp2 => "http_protocol_error",
             Self::ResponseHeaderTooLarge => "http_response_header_section_size",
-            Self::UpgradeUnexpected => "http_upgrade_failed",
+            Self::UpgradeUnexpected | Self::UpgradeRefused | Self::UpgradeNotAllowed => "http_upgrade_failed",
             Self::BadRequest(_)
             | Self::UnknownTransferCoding
             | Self::MethodNotAllowed
@@ -192,6 +200,8 @@ impl ProxyError {
             Self::ResponseMalformed => "response-malformed",
             Self::ResponseHeaderTooLarge => "response-header-too-large",
             Self::UpgradeUnexpected => "upgrade-unexpected",
+            Self::UpgradeRefused => "upgrade-refused",
+            Self::UpgradeNotAllowed => "upgrade-not-allowed",
             Self::BadRequest(_) => "bad-request",
             Self::UnknownTransferCoding => "unknown-transfer-coding",
             Self::MethodNotAllowed => "method-not-allowed",
@@ -228,6 +238,8 @@ impl ProxyError {
             | Self::Exhausted
             | Self::UpgradeUnexpected
             | Self::DeadlineExceeded
+            | Self::UpgradeRefused
+            | Self::UpgradeNotAllowed
             | Self::BadRequest(_)
             | Self::UnknownTransferCoding
             | Self::MethodNotAllowed
@@ -262,6 +274,8 @@ impl ProxyError {
             | Self::Exhausted
             | Self::StreamRefused
             | Self::DeadlineExceeded
+            | Self::UpgradeRefused
+            | Self::UpgradeNotAllowed
             | Self::ServerDrained
             | Self::BadRequest(_)
             | Self::UnknownTransferCoding

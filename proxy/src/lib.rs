@@ -28,6 +28,7 @@ mod problem;
 mod rate_limit;
 mod retry;
 mod tunnel;
+mod upgrade;
 
 mod proxy;
 

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, convert::Infallible};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, request::Parts};
 use hyper::body::{Body, Incoming};
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     grpc,
     header::{self, ConnectionOptions, framing},
     problem, rate_limit, retry,
+    upgrade::{self, Upgrade},
 };
 
 /// Answers `request`: with a server's response, or with why there is none.
@@ -38,7 +39,7 @@ pub(crate) async fn handle(
         }
         response
     });
-    finish(&exchange, response.headers_mut(), head.version);
+    finish(&exchange, &mut response, head.version);
     let stall = exchange.stall();
     Ok(response.map(|body| body.ending(exchange.guard, stall)))
 }
@@ -69,17 +70,20 @@ async fn forward(
     }
     let route = exchange.table.0.route();
     let upstream = route.upstream.as_ref().ok_or(ProxyError::NoUpstream)?;
+    let mut options = ConnectionOptions::of(&parts.headers);
+    let upgrade = upgrade::asked(exchange, parts, &mut options, checked.framing, upstream)?;
     let target = header::origin_form(&parts.uri, changed);
     let head = RequestHead {
         exchange,
-        method: &parts.method,
+        method: Upgrade::method(upgrade.as_deref(), &parts.method),
         target: &target,
         host: checked.host.as_ref(),
         headers: &parts.headers,
-        options: &ConnectionOptions::of(&parts.headers),
+        options: &options,
         expects_continue: checked.expectation,
         version: parts.version,
         call,
+        upgrade: upgrade.as_deref(),
     };
     let body = RequestBody::new(body, checked.framing, max_body_bytes);
     rate_limit::check(exchange, upstream, &parts.headers)?;
@@ -103,6 +107,9 @@ async fn forward(
     }
     if let Ok(response) = &mut response {
         complete_head(response);
+        if let Some(upgrade) = upgrade {
+            upgrade.conclude(exchange.client(), response)?;
+        }
     }
     response
 }
@@ -146,7 +153,9 @@ fn refuse(exchange: &Exchange, error: ProxyError, call: Option<grpc::Call>) -> R
 }
 
 /// What every response needs, whoever made it.
-fn finish(exchange: &Exchange, headers: &mut HeaderMap, version: Version) {
+fn finish(exchange: &Exchange, response: &mut Response<ResponseBody>, version: Version) {
+    let is_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
     if version == Version::HTTP_2 {
         // RFC 9113 §8.2.2: fields of the connection have no place in HTTP/2.
         for name in
@@ -154,7 +163,7 @@ fn finish(exchange: &Exchange, headers: &mut HeaderMap, version: Version) {
         {
             headers.remove(name);
         }
-    } else if exchange.client().is_draining() {
+    } else if exchange.client().is_draining() && !is_switched {
         headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
 }

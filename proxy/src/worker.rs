@@ -356,7 +356,7 @@ impl Worker {
         } else if self.is_past_grace() {
             self.deadlines.wake_all();
         }
-        let active = self.listener().requests_active.value();
+        let active = self.listener().requests_active.value() + self.listener().tunnels_active.value();
         if self.control.is_ended() {
             self.control.count_aborted(active);
             return Poll::Ready(());

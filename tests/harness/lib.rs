@@ -2,8 +2,8 @@
 //!
 //! Everything here blocks and runs on threads: a test of a proxy must not share a scheduler with the thing it measures,
 //! and a blocking client shows exactly which byte arrived when. Reading order: [`syntax`] and [`strict`] (what a message
-//! may look like), [`origin`], [`http2_origin`], [`frames`], [`grpc`] and [`process_origin`] (the servers), [`client`] and [`load`] (the clients), [`weir`] and
-//! [`api`] (the product), [`eventually`] (waiting), [`character`] and [`random`] (servers and moments of what is measured or simulated).
+//! may look like), [`origin`], [`http2_origin`], [`frames`], [`grpc`], [`switcher`] and [`process_origin`] (the servers), [`client`],
+//! [`frame_client`] and [`load`] (the clients), [`weir`] and [`api`] (the product), [`eventually`] (waiting), [`character`] and [`random`] (servers and moments of what is measured or simulated).
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -22,6 +22,7 @@ pub mod config;
 pub mod ctl;
 pub mod events;
 pub mod eventually;
+pub mod frame_client;
 pub mod frames;
 pub mod grpc;
 pub mod http2_client;
@@ -34,6 +35,7 @@ pub mod random;
 pub mod reply;
 pub mod signal;
 pub mod strict;
+pub mod switcher;
 pub mod syntax;
 pub mod tally;
 pub mod weir;

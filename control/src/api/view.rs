@@ -108,6 +108,8 @@ impl Serialize for UpstreamView {
             connect_timeout,
             response_timeout,
             stream_idle_timeout,
+            upgrades,
+            tunnel_idle_timeout,
             idle_timeout,
             keepalive_time,
             keepalive_connections,

@@ -128,6 +128,12 @@ fn listener(listener: &ListenerState, text: &mut Writer) {
     let active = totals.connections_active;
     text.single("weir_connections_active", Kind::Gauge, "Client connections open.", active);
     text.single("weir_requests_active", Kind::Gauge, "Client requests under way.", totals.requests_active);
+    text.single(
+        "weir_tunnels_active",
+        Kind::Gauge,
+        "Client connections and streams switched to another protocol.",
+        totals.tunnels_active,
+    );
     let counters = [
         ("weir_connections_accepted_total", "Client connections accepted.", totals.connections_accepted),
         ("weir_accept_errors_total", "Client connections that could not be accepted.", totals.accept_errors),
@@ -150,6 +156,17 @@ fn listener(listener: &ListenerState, text: &mut Writer) {
         ),
         ("weir_client_timeouts_total", "Client requests given up for slowness.", totals.client_timeouts),
         ("weir_client_aborts_total", "Client requests whose client went away.", totals.client_aborts),
+        (
+            "weir_tunnels_total",
+            "Client connections and streams that were switched to another protocol.",
+            totals.tunnels,
+        ),
+        (
+            "weir_tunnel_timeouts_total",
+            "Switched connections and streams closed because nothing moved.",
+            totals.tunnel_timeouts,
+        ),
+        ("weir_floods_total", "HTTP/2 connections ended because of excess.", totals.floods),
     ];
     for (name, help, value) in counters {
         text.single(name, Kind::Counter, help, value);

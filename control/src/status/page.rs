@@ -187,5 +187,8 @@ fn listener(totals: &ListenerTotals) -> ListenerCounts {
         requests_shed: totals.requests_shed,
         client_timeouts: totals.client_timeouts,
         client_aborts: totals.client_aborts,
+        tunnels_active: totals.tunnels_active,
+        tunnels: totals.tunnels,
+        floods: totals.floods,
     }
 }

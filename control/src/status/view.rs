@@ -161,6 +161,12 @@ pub struct ListenerCounts {
     pub client_timeouts: u64,
     /// Requests whose client went away.
     pub client_aborts: u64,
+    /// Connections and streams open that were switched to another protocol, such as WebSockets.
+    pub tunnels_active: u64,
+    /// Connections and streams that were switched to another protocol.
+    pub tunnels: u64,
+    /// HTTP/2 connections ended because of what the client did in excess.
+    pub floods: u64,
 }
 
 /// The health of one upstream.

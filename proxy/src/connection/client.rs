@@ -3,16 +3,31 @@
 //! A connection is idle, or receiving a head, or has a request under way. Each phase has its own deadline; the socket and
 //! the request move the connection from one to the next.
 
-use std::{cell::Cell, net::IpAddr, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    net::IpAddr,
+    rc::Rc,
+    time::Duration,
+};
+
+use http::{HeaderMap, StatusCode, Version};
 
 use super::{
     Ends,
     arrival::{Arrival, Changed, Left},
 };
-use crate::{deadline::Deadline, listener::Handle, worker::Worker};
+use crate::{
+    deadline::Deadline,
+    forward::{Switched, write_field},
+    listener::Handle,
+    worker::Worker,
+};
 
 /// Time between two looks after a client whose server is waited for.
 const WATCH: Duration = Duration::from_secs(1);
+
+/// Bytes of interim responses that wait for a client, beyond which no more are made.
+const MOST_INTERIM: usize = 16 * 1024;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +69,10 @@ pub(crate) struct Client {
     flushed: Cell<bool>,
     /// Requests under way; more than one only over HTTP/2.
     exchanges: Cell<u32>,
+    /// The server's connection that this one is to be joined with, once the answer that says so is sent (HTTP/1).
+    switched: Cell<Option<Box<Switched>>>,
+    /// Interim responses on their way (HTTP/1).
+    interim: RefCell<Vec<u8>>,
 }
 
 impl Client {
@@ -74,6 +93,8 @@ impl Client {
             stall: Cell::new(Duration::ZERO),
             flushed: Cell::new(true),
             exchanges: Cell::new(0),
+            switched: Cell::new(None),
+            interim: RefCell::default(),
         }
     }
 
@@ -183,9 +204,7 @@ impl Client {
 
     /// A request has begun.
     pub(crate) fn exchange_began(&self) {
-        self.phase.set(Phase::Exchange);
-        self.flushed.set(false);
-        self.exchanges.set(self.exchanges.get() + 1);
+        self.began();
         self.watch();
         let counters = self.worker.listener();
         counters.requests.add(1);
@@ -193,11 +212,23 @@ impl Client {
         self.listener.count(&self.worker, |counters| counters.requests.add(1));
     }
 
+    /// A request, or a tunnel, has begun.
+    pub(super) fn began(&self) {
+        self.phase.set(Phase::Exchange);
+        self.flushed.set(false);
+        self.exchanges.set(self.exchanges.get() + 1);
+    }
+
     /// A request has ended, with its response sent or given up.
     pub(crate) fn exchange_ended(&self) {
+        self.worker.listener().requests_active.sub(1);
+        self.ended();
+    }
+
+    /// A request, or a tunnel, has ended.
+    pub(super) fn ended(&self) {
         let left = self.exchanges.get().saturating_sub(1);
         self.exchanges.set(left);
-        self.worker.listener().requests_active.sub(1);
         if left == 0 {
             let left = self.arrival.request_ended();
             let settings = self.listener.settings();
@@ -213,6 +244,36 @@ impl Client {
             drop(settings);
             self.await_next();
         }
+    }
+
+    /// Joins the connection with `switched` when the answer that says so is sent.
+    pub(crate) fn switch(&self, switched: Box<Switched>) {
+        self.switched.set(Some(switched));
+    }
+
+    /// The server's connection that this one is to be joined with.
+    pub(super) fn take_switched(&self) -> Option<Box<Switched>> {
+        self.switched.take()
+    }
+
+    /// Sends the client of an HTTP/1.1 request an interim response. What it is too slow to take is left out: it is worth
+    /// something only early. Over HTTP/2 the library has no way to send one.
+    pub(crate) fn relay_interim(&self, version: Version, status: StatusCode, fields: &HeaderMap) {
+        let mut interim = self.interim.borrow_mut();
+        if version != Version::HTTP_11 || interim.len() > MOST_INTERIM {
+            return;
+        }
+        let reason = status.canonical_reason().unwrap_or("Interim");
+        interim.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());
+        for (name, value) in fields {
+            write_field(&mut interim, name.as_str().as_bytes(), value.as_bytes());
+        }
+        interim.extend_from_slice(b"\r\n");
+    }
+
+    /// Interim responses that are to be sent.
+    pub(super) fn interim(&self) -> &RefCell<Vec<u8>> {
+        &self.interim
     }
 
     /// Waits for the next request, and before that for the client to take what is buffered.

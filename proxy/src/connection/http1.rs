@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Client, client::Phase, io::ClientIo};
+use super::{Client, OpenTunnel, client::Phase, io::ClientIo};
 use crate::{error::ProxyError, exchange::ExchangeGuard, pipeline, problem, stream::ClientStream};
 
 /// hyper's own limit on fields when none is set; setting one costs an allocation per request.
@@ -28,8 +28,10 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// Why a connection is ended before hyper ends it.
 enum Ended {
-    /// By hyper: closed by either side, or broken.
+    /// By hyper: closed by either side, or the answer that switches protocols is sent.
     Done,
+    /// By hyper: broken.
+    Broken,
     /// Nothing came in time, or nothing is taken off in time.
     Idle,
     /// A head began and did not end in time.
@@ -68,8 +70,8 @@ pub(super) async fn serve(client: Rc<Client>, stream: ClientStream) {
             told_to_close = true;
             connection.as_mut().graceful_shutdown();
         }
-        if connection.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ended::Done);
+        if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+            return Poll::Ready(if result.is_ok() { Ended::Done } else { Ended::Broken });
         }
         if client.deadline.poll(cx).is_pending() {
             return Poll::Pending;
@@ -91,7 +93,16 @@ pub(super) async fn serve(client: Rc<Client>, stream: ClientStream) {
     })
     .await;
     match ended {
-        Ended::Done | Ended::Idle => {}
+        Ended::Done => {
+            if let Some(switched) = client.take_switched() {
+                let tunnel = OpenTunnel::count(&client);
+                let parts = Pin::into_inner(connection).into_parts();
+                let stream = parts.io.into_inner().stream;
+                // Boxed, so that no other connection keeps room for it.
+                Box::pin(switched.carry(tunnel, stream, parts.read_buf)).await;
+            }
+        }
+        Ended::Broken | Ended::Idle => drop(client.take_switched()),
         Ended::HeadTimeout => {
             client.worker.listener().client_timeouts.add(1);
             let connection = Pin::into_inner(connection);

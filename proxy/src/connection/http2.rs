@@ -1,11 +1,11 @@
 //! Serves HTTP/2 with prior knowledge on one connection.
 
-use std::{cell::Cell, future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Duration};
+use std::{cell::Cell, error::Error as _, future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Duration};
 
 use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::{Client, client::Phase};
+use super::{Client, client::Phase, http2_io::Http2Io};
 use crate::{deadline::Deadline, exchange::ExchangeGuard, pipeline, stream::ClientStream, worker::Worker};
 
 /// Streams a client may have open at once (NGINX 128, HAProxy 100).
@@ -18,6 +18,9 @@ const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 const SEND_BUFFER: usize = 256 * 1024;
 /// Streams reset by the client before they were served; more end the connection (CVE-2023-44487).
 const MAX_PENDING_RESETS: usize = 20;
+/// Streams reset or refused by Weir for what is wrong with them, in the life of a connection; more end it (CVE-2025-8671).
+/// Clients that have not heard yet how many streams they may open send about a hundred at once.
+const MAX_ERROR_RESETS: usize = 256;
 /// Time without a frame from the client after which it is asked for a sign of life, and how long it has for it. Long: a
 /// client that does not read for a while is a matter of the upstream's `stream_idle_timeout`, not of this.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
@@ -29,6 +32,7 @@ pub(super) async fn serve(client: Rc<Client>, stream: ClientStream) {
     let mut builder = http2::Builder::new(executor.clone());
     builder
         .timer(TokioTimer::new())
+        .enable_connect_protocol()
         .keep_alive_interval(SIGN_OF_LIFE)
         .keep_alive_timeout(SIGN_OF_LIFE)
         .max_concurrent_streams(MAX_STREAMS)
@@ -36,14 +40,16 @@ pub(super) async fn serve(client: Rc<Client>, stream: ClientStream) {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(max_header_bytes)
-        .max_pending_accept_reset_streams(MAX_PENDING_RESETS);
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_ERROR_RESETS);
     let service = service_fn(|request: http::Request<Incoming>| {
         let stalled = Rc::new(client.worker.deadline());
         executor.next.set(Some(Rc::clone(&stalled)));
         let guard = ExchangeGuard::begin_stream(&client, stalled);
         pipeline::handle(guard, request)
     });
-    let io = TokioIo::new(stream);
+    let owed = Rc::new(client.worker.deadline());
+    let io = TokioIo::new(Http2Io::new(stream, Rc::clone(&client), Rc::clone(&owed)));
     let mut connection = Box::pin(builder.serve_connection(io, service));
     let mut told_to_close = false;
     poll_fn(|cx| {
@@ -58,7 +64,13 @@ pub(super) async fn serve(client: Rc<Client>, stream: ClientStream) {
             // GOAWAY: streams under way finish, no new ones are taken (RFC 9113 §6.8).
             connection.as_mut().graceful_shutdown();
         }
-        if connection.as_mut().poll(cx).is_ready() {
+        if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+            let is_flood = result.is_err_and(|error| is_flood(&error));
+            client.worker.listener().floods.add(u64::from(is_flood));
+            return Poll::Ready(());
+        }
+        if owed.poll(cx).is_ready() {
+            client.worker.listener().client_timeouts.add(1);
             return Poll::Ready(());
         }
         // Registers for the sweep. A peer that does not end the connection after GOAWAY is cut off at the next deadline.
@@ -74,6 +86,12 @@ pub(super) async fn serve(client: Rc<Client>, stream: ClientStream) {
         }
     })
     .await;
+}
+
+/// Whether the library has ended the connection for what the client did in excess.
+fn is_flood(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.and_then(h2::Error::reason) == Some(h2::Reason::ENHANCE_YOUR_CALM)
 }
 
 /// Counts a stream ended by a fault of ours. The connection and its other streams go on.

@@ -27,16 +27,42 @@ pub(super) struct ClientIo {
     client: Rc<Client>,
     /// What is written in place of hyper's bare answer, as far as it is not sent yet.
     replacement: Bytes,
+    /// How much of the interim responses at hand is sent.
+    interim_sent: usize,
+    /// Whether the library has written all that it wants to write: nothing may be put in the middle of that.
+    is_clean: bool,
 }
 
 impl ClientIo {
     pub(super) fn new(stream: ClientStream, client: Rc<Client>) -> Self {
-        Self { stream, client, replacement: Bytes::new() }
+        Self { stream, client, replacement: Bytes::new(), interim_sent: 0, is_clean: true }
     }
 
     /// Whether the client has closed its side.
     fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
         matches!(self.stream.poll_peek(cx, &mut [0; 1]), Poll::Ready(Ok(0)))
+    }
+
+    /// Sends the interim responses at hand. They go out between messages: before what the library is about to begin, or not
+    /// at all.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut interim = self.client.interim().borrow_mut();
+        if !self.is_clean && self.interim_sent == 0 {
+            interim.clear();
+        }
+        while let Some(rest @ [_, ..]) = interim.get(self.interim_sent..) {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent => self.interim_sent += sent,
+            }
+        }
+        interim.clear();
+        self.interim_sent = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn has_interim(&self) -> bool {
+        !self.client.interim().borrow().is_empty()
     }
 
     fn poll_replaced(&mut self, cx: &mut Context<'_>, bare: &[u8]) -> Option<Poll<io::Result<usize>>> {
@@ -93,6 +119,10 @@ impl AsyncRead for ClientIo {
 
 impl AsyncWrite for ClientIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        if self.has_interim() {
+            ready!(self.poll_interim(cx))?;
+        }
+        self.is_clean = false;
         match self.poll_replaced(cx, buffer) {
             Some(written) => written,
             None => {
@@ -108,6 +138,10 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.has_interim() {
+            ready!(self.poll_interim(cx))?;
+        }
+        self.is_clean = false;
         if let [only] = buffers
             && let Some(written) = self.poll_replaced(cx, only)
         {
@@ -125,6 +159,10 @@ impl AsyncWrite for ClientIo {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // The library flushes when its own buffer is empty.
         self.client.flushed();
+        self.is_clean = true;
+        if self.has_interim() {
+            ready!(self.poll_interim(cx))?;
+        }
         if self.client.is_watch_due() {
             self.client.watch();
             if let Some(error) = self.stream.take_error()? {

@@ -1,12 +1,16 @@
 //! One client connection: which protocol it speaks, and serving it until it ends.
 
+mod allowance;
 mod arrival;
 mod client;
+mod frames;
 mod http1;
 mod http2;
+mod http2_io;
 mod io;
 mod preface;
 mod tcp;
+mod tunnel;
 
 use std::{
     future::poll_fn,
@@ -18,6 +22,7 @@ use std::{
 
 pub(crate) use arrival::Changed;
 pub(crate) use client::Client;
+pub(crate) use tunnel::OpenTunnel;
 use weir_shared::model::ListenerProtocol;
 
 use crate::{

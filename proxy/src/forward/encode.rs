@@ -14,6 +14,7 @@ use crate::{
     exchange::Exchange,
     grpc,
     header::{self, ConnectionOptions, Expectation, forwarded},
+    upgrade::Upgrade,
 };
 
 /// A request as it is sent to a server, but for what differs between servers.
@@ -30,6 +31,8 @@ pub(crate) struct RequestHead<'r> {
     pub(crate) version: Version,
     /// What it says of itself if it is a call of gRPC.
     pub(crate) call: Option<grpc::Call>,
+    /// What the client wants to switch to.
+    pub(crate) upgrade: Option<&'r Upgrade>,
 }
 
 impl RequestHead<'_> {
@@ -65,7 +68,10 @@ impl RequestHead<'_> {
         if let Some(hops) = header::framing::hops_left(self.method, self.headers) {
             let _ = write!(out, "max-forwards: {}\r\n", hops.saturating_sub(1));
         }
-        if header::accepts_trailers(self.headers) {
+        if let Some(upgrade) = self.upgrade {
+            // Without a word of trailers: a server that knows but one option of `Connection` gets that one.
+            upgrade.write(out);
+        } else if header::accepts_trailers(self.headers) {
             out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
         }
         write_field(out, b"via", via(self.version));

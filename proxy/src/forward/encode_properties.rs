@@ -170,6 +170,7 @@ fn received(sent: &Sent) -> Received {
         expects_continue: sent.expects,
         version: sent.version,
         call: None,
+        upgrade: None,
     };
     let table = worker.table();
     let server = table.0.upstream("web").unwrap().server("a").unwrap();

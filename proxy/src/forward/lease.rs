@@ -124,7 +124,7 @@ impl Lease {
         self.pool.state.is_cut(self.began)
     }
 
-    pub(super) fn worker(&self) -> &Worker {
+    pub(crate) fn worker(&self) -> &Worker {
         &self.worker
     }
 

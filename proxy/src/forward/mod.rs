@@ -10,6 +10,7 @@ mod encode;
 #[cfg(test)]
 mod encode_properties;
 mod http2;
+mod interim;
 mod lease;
 mod outgoing;
 mod pool;
@@ -19,6 +20,7 @@ mod request_body;
 mod resolve;
 mod response_head;
 mod server_body;
+mod switched;
 mod upload;
 
 use std::{
@@ -29,12 +31,13 @@ use std::{
 use bytes::Bytes;
 pub(crate) use connect::{Tunnel, reset_on_drop, tunnel};
 pub(crate) use encode::{RequestHead, write_field};
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 pub(crate) use http2::StreamBody;
 pub(crate) use lease::Lease;
 pub(crate) use pool::Pools;
 pub(crate) use request_body::{Framing, RequestBody};
 pub(crate) use server_body::ServerBody;
+pub(crate) use switched::Switched;
 use weir_shared::{
     model::ServerProtocol,
     table::{Server, Upstream},
@@ -44,6 +47,7 @@ use weir_shared::{
 use self::{
     connection::ServerConnection,
     decode::BodyFraming,
+    interim::Interim,
     outgoing::Outgoing,
     response_head::{Parsed, ResponseHead},
     server_body::Verdict,
@@ -122,8 +126,8 @@ pub(crate) async fn send(
     let mut head = Vec::with_capacity(COMMON_HEAD);
     request.encode(&mut head, server, body.framing());
     let upload = Upload::new(Outgoing::new(head), body, request.expects_continue);
-    let mut call = Call { lease, connection, upload };
-    let answer = call.exchange(worker, upstream, request.method, deadline).await;
+    let mut call = Call { lease, connection, upload, interims: 0 };
+    let answer = call.exchange(worker, upstream, request, deadline).await;
     call.lease.counters().bytes_sent.add(call.upload.take_sent());
     match answer {
         Ok(head) if call.is_stale_timeout(&head) && request.method.is_idempotent() => {
@@ -147,6 +151,8 @@ struct Call {
     lease: Lease,
     connection: ServerConnection,
     upload: Upload,
+    /// Interim responses that have come.
+    interims: u8,
 }
 
 impl Call {
@@ -156,7 +162,7 @@ impl Call {
         &mut self,
         worker: &Worker,
         upstream: &Upstream,
-        method: &Method,
+        request: &RequestHead<'_>,
         deadline: &Deadline,
     ) -> Result<ResponseHead, ProxyError> {
         let mut is_uploading = true;
@@ -177,7 +183,7 @@ impl Call {
                     Poll::Pending => {}
                 }
             }
-            if let Poll::Ready(answer) = self.poll_head(cx, method) {
+            if let Poll::Ready(answer) = self.poll_head(cx, request) {
                 return Poll::Ready(answer);
             }
             if deadline.poll(cx).is_ready() {
@@ -198,21 +204,21 @@ impl Call {
         answer
     }
 
-    /// Reads the head of the final response. Interim ones end here: hyper makes its own 100 and can send no other.
-    fn poll_head(&mut self, cx: &mut Context<'_>, method: &Method) -> Poll<Result<ResponseHead, ProxyError>> {
+    /// Reads the head of the final response, to which one that switches protocols counts.
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &RequestHead<'_>,
+    ) -> Poll<Result<ResponseHead, ProxyError>> {
         loop {
             if !self.connection.buffer.is_empty() {
-                match response_head::parse(&mut self.connection.buffer, method) {
+                match response_head::parse(&mut self.connection.buffer, request.method) {
                     Err(error) => return Poll::Ready(Err(error)),
-                    Ok(Parsed::Interim(StatusCode::SWITCHING_PROTOCOLS)) => {
-                        return Poll::Ready(Err(ProxyError::UpgradeUnexpected));
-                    }
-                    Ok(Parsed::Interim(status)) => {
-                        if status == StatusCode::CONTINUE && self.upload.go_on() {
-                            cx.waker().wake_by_ref();
-                        }
-                        continue;
-                    }
+                    Ok(Parsed::Interim(interim)) => match self.take_interim(cx, request, interim) {
+                        Ok(None) => continue,
+                        Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                        Err(error) => return Poll::Ready(Err(error)),
+                    },
                     Ok(Parsed::Final(head)) => return Poll::Ready(Ok(head)),
                     Ok(Parsed::Incomplete) => {}
                 }
@@ -224,6 +230,42 @@ impl Call {
                 }
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(ProxyError::ConnectionTerminated)),
                 Poll::Ready(Ok(received)) => self.lease.counters().bytes_received.add(received as u64),
+            }
+        }
+    }
+
+    /// Takes in an interim response, and answers the head of what the client gets if no other one follows.
+    fn take_interim(
+        &mut self,
+        cx: &Context<'_>,
+        request: &RequestHead<'_>,
+        interim: Interim,
+    ) -> Result<Option<ResponseHead>, ProxyError> {
+        self.interims += 1;
+        if self.interims > interim::MOST {
+            return Err(ProxyError::ResponseMalformed);
+        }
+        match interim.status {
+            // hyper makes its own when the body is asked for.
+            StatusCode::CONTINUE => {
+                if self.upload.go_on() {
+                    cx.waker().wake_by_ref();
+                }
+                Ok(None)
+            }
+            StatusCode::SWITCHING_PROTOCOLS => {
+                let upgrade = request.upgrade.ok_or(ProxyError::UpgradeUnexpected)?;
+                let headers = upgrade.take_answer(interim.protocol.as_ref(), interim.headers)?;
+                Ok(Some(ResponseHead {
+                    status: interim.status,
+                    headers,
+                    framing: BodyFraming::Length(0),
+                    may_be_reused: false,
+                }))
+            }
+            status => {
+                request.exchange.client().relay_interim(request.version, status, &interim.headers);
+                Ok(None)
             }
         }
     }
@@ -245,7 +287,7 @@ impl Call {
     }
 
     fn respond(self, exchange: &Exchange, upstream: &Upstream, head: ResponseHead) -> Answer {
-        let Self { lease, mut connection, upload } = self;
+        let Self { lease, mut connection, upload, .. } = self;
         let now = exchange.worker().clock.moment();
         lease.answered(upstream, head.status.as_u16(), now);
         connection.may_be_reused &= head.may_be_reused;
@@ -257,6 +299,11 @@ impl Call {
             lease.took(upstream, now);
         }
         let body = match (head.framing, upload) {
+            _ if head.status == StatusCode::SWITCHING_PROTOCOLS => {
+                lease.succeeded();
+                let idle = upstream.tunnel_idle_timeout;
+                ResponseBody::switched(Switched { lease, connection, idle })
+            }
             (BodyFraming::Length(length), None) if length <= connection.buffer.len() as u64 => {
                 // Everything has arrived already: the connection serves the next request while this one is relayed.
                 let bytes = if length == 0 {

@@ -113,7 +113,7 @@ fn head(pieces: &[&[u8]], method: &Method) -> Head {
         buffer.extend_from_slice(piece);
         match response_head::parse(&mut buffer, method) {
             Ok(Parsed::Incomplete) => {}
-            Ok(Parsed::Interim(status)) => return Head::Interim(status),
+            Ok(Parsed::Interim(interim)) => return Head::Interim(interim.status),
             Ok(Parsed::Final(head)) => {
                 let fields =
                     head.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));

@@ -5,7 +5,10 @@ use std::{mem::MaybeUninit, ops::Range};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
-use super::decode::BodyFraming;
+use super::{
+    decode::BodyFraming,
+    interim::{self, Interim},
+};
 use crate::{
     error::ProxyError,
     header::{ConnectionOptions, is_hop_by_hop},
@@ -24,7 +27,7 @@ const MAX_FIELDS: usize = 256;
 pub(super) enum Parsed {
     Incomplete,
     /// A 1xx response; another one follows.
-    Interim(StatusCode),
+    Interim(Interim),
     Final(ResponseHead),
 }
 
@@ -60,9 +63,20 @@ fn parse_many(buffer: &mut BytesMut, method: &Method) -> Result<Parsed, ProxyErr
 
 /// Where a field lies in the buffer, so that its bytes can be shared instead of copied.
 #[derive(Clone, Copy, Default)]
-struct Field {
+pub(super) struct Field {
     name: Place,
     value: Place,
+}
+
+impl Field {
+    /// Its name and value, which share the bytes of `head`.
+    pub(super) fn read(self, head: &Bytes) -> Result<(HeaderName, HeaderValue), ProxyError> {
+        let name = head.get(self.name.range()).ok_or(ProxyError::ResponseMalformed)?;
+        let name = HeaderName::from_bytes(name).map_err(|_| ProxyError::ResponseMalformed)?;
+        let value = HeaderValue::from_maybe_shared(head.slice(self.value.range()))
+            .map_err(|_| ProxyError::ResponseMalformed)?;
+        Ok((name, value))
+    }
 }
 
 /// Start and length. A head is far shorter than what these can hold.
@@ -114,10 +128,10 @@ fn finish(
     };
     let status = StatusCode::from_u16(found.code).map_err(|_| ProxyError::ResponseMalformed)?;
     let head = buffer.split_to(found.length).freeze();
-    if status.is_informational() {
-        return Ok(Parsed::Interim(status));
-    }
     let fields = fields.get(..found.fields).unwrap_or_default();
+    if status.is_informational() {
+        return interim::build(&head, fields, status).map(Parsed::Interim);
+    }
     build(&head, fields, status, found.version, method).map(Parsed::Final)
 }
 
@@ -139,10 +153,7 @@ fn build(
     let mut headers = HeaderMap::with_capacity(fields.len() + 2);
     let mut message = Message::default();
     for field in fields {
-        let name = head.get(field.name.range()).ok_or(ProxyError::ResponseMalformed)?;
-        let name = HeaderName::from_bytes(name).map_err(|_| ProxyError::ResponseMalformed)?;
-        let value = HeaderValue::from_maybe_shared(head.slice(field.value.range()))
-            .map_err(|_| ProxyError::ResponseMalformed)?;
+        let (name, value) = field.read(head)?;
         if !message.take_in(&name, &value, &headers)? {
             headers.append(name, value);
         }

@@ -52,6 +52,11 @@ impl ConnectionOptions {
         }
     }
 
+    /// `name` ends with this connection too.
+    pub(crate) fn end(&mut self, name: HeaderName) {
+        self.named.push(name);
+    }
+
     /// Whether `name` is one of the fields that end with this connection.
     pub(crate) fn names(&self, name: &HeaderName) -> bool {
         !self.named.is_empty() && self.named.contains(name)

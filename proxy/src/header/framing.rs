@@ -3,8 +3,11 @@
 //! hyper has parsed the message, refused bad lengths and codings, and let `Transfer-Encoding` win over `Content-Length`
 //! while closing the connection afterwards (§6.1). Here is what it leaves open.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, request::Parts};
-use hyper::body::{Body, Incoming};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request::Parts};
+use hyper::{
+    body::{Body, Incoming},
+    ext::Protocol,
+};
 use weir_shared::model::Listener;
 
 use crate::{error::ProxyError, forward::Framing};
@@ -26,7 +29,7 @@ pub(crate) struct Checked {
 
 /// Checks a request against RFC 9112 and the limits of the listener.
 pub(crate) fn check(head: &Parts, body: &Incoming, limits: &Listener) -> Result<Checked, ProxyError> {
-    check_method(&head.method)?;
+    check_method(head)?;
     check_size(head, limits)?;
     let host = host(head)?;
     let framing = framing(&head.headers, body)?;
@@ -39,9 +42,11 @@ pub(crate) fn check(head: &Parts, body: &Incoming, limits: &Listener) -> Result<
     Ok(Checked { host, framing, expectation: expectation(head)? })
 }
 
-fn check_method(method: &Method) -> Result<(), ProxyError> {
-    // CONNECT asks for a tunnel, which a gateway is not; TRACE would show fields added behind the client's back.
-    if matches!(*method, Method::CONNECT | Method::TRACE) {
+fn check_method(head: &Parts) -> Result<(), ProxyError> {
+    // CONNECT asks for a tunnel, which a gateway is not, unless it names a protocol (RFC 8441): then it asks for an upgrade.
+    // TRACE would show fields added behind the client's back.
+    let is_tunnel = head.method == Method::CONNECT && head.extensions.get::<Protocol>().is_none();
+    if is_tunnel || head.method == Method::TRACE {
         return Err(ProxyError::MethodNotAllowed);
     }
     Ok(())
@@ -79,7 +84,7 @@ fn host(head: &Parts) -> Result<Option<HeaderValue>, ProxyError> {
     if let Some(line) = line {
         check_authority(line.as_bytes())?;
     }
-    let target = target_authority(&head.method, &head.uri)?;
+    let target = target_authority(head)?;
     match (target, line, head.version) {
         (Some(target), Some(line), Version::HTTP_2)
             if !target.as_bytes().eq_ignore_ascii_case(line.as_bytes()) =>
@@ -94,14 +99,20 @@ fn host(head: &Parts) -> Result<Option<HeaderValue>, ProxyError> {
     }
 }
 
-fn target_authority(method: &Method, uri: &Uri) -> Result<Option<HeaderValue>, ProxyError> {
+fn target_authority(head: &Parts) -> Result<Option<HeaderValue>, ProxyError> {
+    let (method, uri) = (&head.method, &head.uri);
     // RFC 9112 §3.2.4: `*` is for OPTIONS alone. A gateway stands for http and https resources only.
+    let is_path = uri.path().starts_with('/') || uri.path() == "*";
+    if head.version == Version::HTTP_2 && !is_path {
+        // RFC 9113 §8.3.1: over HTTP/2 a target is in parts, and the path one of them, never absent.
+        return Err(ProxyError::BadRequest("the request target is not valid"));
+    }
     let is_foreign = uri.scheme_str().is_some_and(|scheme| !matches!(scheme, "http" | "https"));
     if (uri.path() == "*" && *method != Method::OPTIONS) || is_foreign {
         return Err(ProxyError::BadRequest("the request target is not valid"));
     }
     let Some(authority) = uri.authority() else {
-        return if uri.path().starts_with('/') || uri.path() == "*" {
+        return if is_path {
             Ok(None)
         } else {
             Err(ProxyError::BadRequest("the request target is not valid"))

@@ -34,7 +34,8 @@ pub(super) fn delay(
     let policy = upstream.hedging?;
     let state = upstream.state.hedging.of(worker.id);
     state.deposit(policy.max_percent);
-    if !request.method.is_idempotent() || body.framing() != Framing::None {
+    let is_repeatable = request.method.is_idempotent() && request.upgrade.is_none();
+    if !is_repeatable || body.framing() != Framing::None {
         return None;
     }
     match policy.delay {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     Config, ListenAddress, Listener, Retries, Route, SendProxyProtocol, Server, ServerProtocol, Upstream,
     adaptive_limit, address::Address, affinity, balancing, circuit_breaker, health_check, hedging, limits,
-    outlier_detection, placement, rate_limit, server_retry_after, slow_start,
+    outlier_detection, placement, rate_limit, server_retry_after, slow_start, upgrades,
 };
 use crate::{
     error::{FieldError, FieldErrorCode, Pointer},
@@ -74,6 +74,7 @@ pub fn upstream_spec(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldEr
         span(upstream.response_timeout, Span::from_millis(10)..=HOUR, &at.at("response_timeout"), errors);
     }
     span(upstream.stream_idle_timeout, Span::from_secs(1)..=DAY, &at.at("stream_idle_timeout"), errors);
+    upgrades::check(&upstream.upgrades, upstream.tunnel_idle_timeout, at, errors);
     span(upstream.idle_timeout, Span::from_secs(1)..=HOUR, &at.at("idle_timeout"), errors);
     span(upstream.keepalive_time, Span::from_secs(1)..=DAY, &at.at("keepalive_time"), errors);
     drain_timeout(upstream.drain_timeout, &at.at("drain_timeout"), errors);

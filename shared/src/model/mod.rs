@@ -26,6 +26,7 @@ mod server;
 mod server_retry_after;
 mod slow_start;
 mod status_range;
+mod upgrades;
 mod upstream;
 
 pub use adaptive_limit::AdaptiveLimit;
@@ -49,4 +50,5 @@ pub use server::{AdminState, Server, ServerOrAddress};
 pub use server_retry_after::ServerRetryAfter;
 pub use slow_start::SlowStart;
 pub use status_range::StatusRange;
+pub use upgrades::UpgradeProtocol;
 pub use upstream::Upstream;

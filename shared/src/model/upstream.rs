@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{
     AdaptiveLimit, Affinity, Algorithm, CircuitBreaker, Comparison, Hash, HealthCheck, Hedging, Latency,
     Limits, OutlierDetection, RateLimit, Retries, SendProxyProtocol, Server, ServerOrAddress, ServerProtocol,
-    ServerRetryAfter, SlowStart, Subset, ZoneAwareness,
+    ServerRetryAfter, SlowStart, Subset, UpgradeProtocol, ZoneAwareness, upgrades,
 };
 use crate::units::Span;
 
@@ -68,6 +68,12 @@ pub struct Upstream {
     pub response_timeout: Span,
     /// Time without a byte in either direction while a message is under way, 1s to 24h. Default 5m.
     pub stream_idle_timeout: Span,
+    /// Protocols that clients may switch connections to, at most 16, where a server agrees: over HTTP/1.1 with `Upgrade`, over
+    /// HTTP/2 with extended CONNECT (RFC 8441). Default `websocket`. An empty list: none. Only where `protocol` is `http1`.
+    #[schema(max_items = 16)]
+    pub upgrades: Vec<UpgradeProtocol>,
+    /// Time without a byte in either direction on a connection that was switched to another protocol, 1s to 24h. Default 1h.
+    pub tunnel_idle_timeout: Span,
     /// How long an unused connection to a server is kept, 1s to 1h. Default 60s.
     pub idle_timeout: Span,
     /// Age at which a connection to a server is no longer reused, 1s to 24h. Default 1h.
@@ -122,6 +128,8 @@ impl Default for Upstream {
             connect_timeout: Span::from_secs(3),
             response_timeout: Span::from_secs(60),
             stream_idle_timeout: Span::from_secs(300),
+            upgrades: upgrades::default(),
+            tunnel_idle_timeout: Span::from_secs(3600),
             idle_timeout: Span::from_secs(60),
             keepalive_time: Span::from_secs(3600),
             keepalive_connections: 256,

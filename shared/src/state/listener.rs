@@ -29,6 +29,14 @@ pub struct ListenerCounters {
     pub client_timeouts: Counter,
     /// Requests whose client went away before the response was complete.
     pub client_aborts: Counter,
+    /// Connections and streams that were switched to another protocol.
+    pub tunnels: Counter,
+    /// Gauge: those of them that are open.
+    pub tunnels_active: Counter,
+    /// Those of them that were closed because nothing moved for too long.
+    pub tunnel_timeouts: Counter,
+    /// HTTP/2 connections ended because of what a client did in excess.
+    pub floods: Counter,
 }
 
 /// What is observed of all listeners, those that were removed included.
@@ -83,6 +91,14 @@ pub struct ListenerTotals {
     pub client_timeouts: u64,
     /// Requests whose client went away.
     pub client_aborts: u64,
+    /// Connections and streams that were switched to another protocol.
+    pub tunnels: u64,
+    /// Those of them that are open.
+    pub tunnels_active: u64,
+    /// Those of them that were closed because nothing moved for too long.
+    pub tunnel_timeouts: u64,
+    /// HTTP/2 connections ended because of what a client did in excess.
+    pub floods: u64,
 }
 
 impl ListenerTotals {
@@ -102,6 +118,10 @@ impl ListenerTotals {
             totals.requests_shed += worker.requests_shed.value();
             totals.client_timeouts += worker.client_timeouts.value();
             totals.client_aborts += worker.client_aborts.value();
+            totals.tunnels += worker.tunnels.value();
+            totals.tunnels_active += worker.tunnels_active.value();
+            totals.tunnel_timeouts += worker.tunnel_timeouts.value();
+            totals.floods += worker.floods.value();
         }
         totals
     }

@@ -138,6 +138,8 @@ impl Compiler {
             connect_timeout: spec.connect_timeout.duration(),
             response_timeout: Some(spec.response_timeout.duration()).filter(|timeout| !timeout.is_zero()),
             stream_idle_timeout: spec.stream_idle_timeout.duration(),
+            upgrades: spec.upgrades.clone().into_boxed_slice(),
+            tunnel_idle_timeout: spec.tunnel_idle_timeout.duration(),
             idle_timeout: spec.idle_timeout.duration(),
             keepalive_time: spec.keepalive_time.duration(),
             keepalive_connections: usize::try_from(spec.keepalive_connections).unwrap_or(usize::MAX),

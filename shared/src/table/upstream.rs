@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     id::UpstreamId,
-    model::{Algorithm, Comparison, RetryOn, SendProxyProtocol, ServerProtocol, StatusRange, UpstreamRecord},
+    model::{
+        Algorithm, Comparison, RetryOn, SendProxyProtocol, ServerProtocol, StatusRange, UpgradeProtocol,
+        UpstreamRecord,
+    },
     sharing::middle,
     state::{BreakerPolicy, Decay, EjectionPolicy, HealthThresholds, RatePolicy, ServerState, UpstreamState},
     time::Moment,
@@ -96,6 +99,10 @@ pub struct Upstream {
     pub response_timeout: Option<Duration>,
     /// Time without a byte while a message is under way.
     pub stream_idle_timeout: Duration,
+    /// Protocols that a connection may be switched to.
+    pub upgrades: Box<[UpgradeProtocol]>,
+    /// Time without a byte on a connection that was switched.
+    pub tunnel_idle_timeout: Duration,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
     /// Age at which a connection is no longer reused.

@@ -23,7 +23,7 @@ fn in_front_of(origin: &Origin) -> Weir {
 }
 
 /// A number of `GET /metrics`.
-fn metric(weir: &Weir, name: &str) -> u64 {
+pub(crate) fn metric(weir: &Weir, name: &str) -> u64 {
     let text = weir.api().get("/metrics").response.text();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
     value.unwrap_or_else(|| panic!("no {name} in {text}"))
