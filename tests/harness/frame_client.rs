@@ -144,7 +144,7 @@ impl Frames {
     ///
     /// # Panics
     /// When nothing comes in time.
-    pub fn next(&mut self) -> Option<Frame> {
+    pub fn read(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.fill(&mut head)?;
         let [a, b, c, kind, flags, rest @ ..] = head;
@@ -166,7 +166,7 @@ impl Frames {
     /// Reads until a frame pleases, or the peer closes.
     pub fn until(&mut self, mut pleases: impl FnMut(&Frame) -> bool) -> Option<Frame> {
         loop {
-            let frame = self.next()?;
+            let frame = self.read()?;
             if pleases(&frame) {
                 return Some(frame);
             }
@@ -192,7 +192,7 @@ impl Frames {
     /// Reads until the peer has closed, and answers the error codes of the GOAWAY frames that came.
     pub fn farewells(&mut self) -> Vec<u32> {
         let mut codes = Vec::new();
-        while let Some(frame) = self.next() {
+        while let Some(frame) = self.read() {
             if frame.kind == GOAWAY {
                 codes.push(u32::from_be_bytes(frame.payload[4..8].try_into().unwrap()));
             }

@@ -176,41 +176,60 @@ fn names_and_values() {
     ]);
 }
 
+const GET: Field<'_> = (b":method", b"GET");
+
+/// A GET with this in the place of one of its four parts.
+fn with_part(what: &'static str, name: &[u8], value: &[u8], expect: Expect) -> Case {
+    let mut fields = vec![(name, value)];
+    fields.extend([GET, SCHEME, AUTHORITY, PATH].into_iter().filter(|part| part.0 != name));
+    case("9113 §8.3.1", what, &fields, expect)
+}
+
 #[test]
-fn control_data() {
+fn parts_that_are_missing_or_too_many() {
     let pseudo = "9113 §8.3";
     let request = "9113 §8.3.1";
-    let get: Field<'_> = (b":method", b"GET");
-    let path = |what, value: &[u8], expect| {
-        case(request, what, &[get, SCHEME, AUTHORITY, (b":path", value)], expect)
-    };
-    let authority = |what, value: &[u8], expect| {
-        case(request, what, &[get, SCHEME, (b":authority", value), PATH], expect)
-    };
-    let method = |what, value: &[u8], expect| {
-        case(request, what, &[(b":method", value), SCHEME, AUTHORITY, PATH], expect)
-    };
-    let scheme = |what, value: &[u8], expect| {
-        case(request, what, &[get, (b":scheme", value), AUTHORITY, PATH], expect)
-    };
+    let connect: Field<'_> = (b":method", b"CONNECT");
+    let websocket: Field<'_> = (b":protocol", b"websocket");
+    let host: Field<'_> = (b"host", b"weir.test");
+    let all = |more: &[Field<'static>]| [&[GET, SCHEME, AUTHORITY, PATH], more].concat();
     check(&[
-        case(pseudo, "after a field", &[get, SCHEME, (b"x", b"y"), AUTHORITY, PATH], Refused),
-        case(pseudo, "unknown", &[get, SCHEME, AUTHORITY, PATH, (b":evil", b"1")], Refused),
-        case(pseudo, "of a response", &[get, SCHEME, AUTHORITY, PATH, (b":status", b"200")], Refused),
-        case(pseudo, "in capitals", &[get, SCHEME, AUTHORITY, (b":Path", b"/case")], Refused),
-        case(pseudo, "two methods", &[get, get, SCHEME, AUTHORITY, PATH], Refused),
-        case(pseudo, "two schemes", &[get, SCHEME, SCHEME, AUTHORITY, PATH], Refused),
+        case(pseudo, "after a field", &[GET, SCHEME, (b"x", b"y"), AUTHORITY, PATH], Refused),
+        case(pseudo, "unknown", &all(&[(b":evil", b"1")]), Refused),
+        case(pseudo, "of a response", &all(&[(b":status", b"200")]), Refused),
+        case(pseudo, "in capitals", &[GET, SCHEME, AUTHORITY, (b":Path", b"/case")], Refused),
+        case(pseudo, "two methods", &all(&[GET]), Refused),
+        case(pseudo, "two schemes", &all(&[SCHEME]), Refused),
+        case(pseudo, "two authorities", &all(&[(b":authority", b"evil.test")]), Refused),
+        case(pseudo, "two paths", &all(&[(b":path", b"/evil")]), Refused),
+        case(request, "no method", &[SCHEME, AUTHORITY, PATH], Refused),
+        case(request, "no scheme", &[GET, AUTHORITY, PATH], Refused),
+        case(request, "no path", &[GET, SCHEME, AUTHORITY], Refused),
+        case(request, "nothing", &[], Refused),
+        case(request, "Host that differs", &all(&[(b"host", b"evil.test")]), Refused),
+        case(request, "two Hosts", &all(&[host, host]), Refused),
+        case(request, "Host that is the same", &all(&[host]), Served("host: weir.test\r\n")),
+        case(request, "Host alone", &[GET, SCHEME, PATH, host], Served("host: weir.test\r\n")),
+        case(request, "neither authority nor Host", &[GET, SCHEME, PATH], Refused),
+        case("9113 §8.5", "CONNECT", &[connect, AUTHORITY], Refused),
+        case("8441 §4", "a protocol without CONNECT", &all(&[websocket]), Refused),
+        case("8441 §4", "a protocol without a path", &[connect, SCHEME, AUTHORITY, websocket], Refused),
         case(
-            pseudo,
-            "two authorities",
-            &[get, SCHEME, AUTHORITY, (b":authority", b"evil.test"), PATH],
+            "8441 §4",
+            "a protocol with a line end",
+            &[connect, SCHEME, AUTHORITY, PATH, (b":protocol", b"websocket\r\nX: y")],
             Refused,
         ),
-        case(pseudo, "two paths", &[get, SCHEME, AUTHORITY, PATH, (b":path", b"/evil")], Refused),
-        case(request, "no method", &[SCHEME, AUTHORITY, PATH], Refused),
-        case(request, "no scheme", &[get, AUTHORITY, PATH], Refused),
-        case(request, "no path", &[get, SCHEME, AUTHORITY], Refused),
-        case(request, "nothing", &[], Refused),
+    ]);
+}
+
+#[test]
+fn parts_that_are_something_else() {
+    let path = |what, value: &[u8], expect| with_part(what, b":path", value, expect);
+    let authority = |what, value: &[u8], expect| with_part(what, b":authority", value, expect);
+    let method = |what, value: &[u8], expect| with_part(what, b":method", value, expect);
+    let scheme = |what, value: &[u8], expect| with_part(what, b":scheme", value, expect);
+    check(&[
         path("an empty path", b"", Refused),
         path("a path without a slash", b"case", Refused),
         path("an absolute target in the path", b"http://evil.test/", Refused),
@@ -243,120 +262,58 @@ fn control_data() {
         authority("NUL in the authority", b"weir.test\0", Refused),
         authority("no authority", b"", Refused),
         authority("a port that is none", b"weir.test:http", Refused),
-        with(request, "Host that differs", &[(b"host", b"evil.test")], Refused),
-        with(request, "two Hosts", &[(b"host", b"weir.test"), (b"host", b"weir.test")], Refused),
-        with(request, "Host that is the same", &[(b"host", b"weir.test")], Served("host: weir.test\r\n")),
-        case(
-            request,
-            "Host alone",
-            &[get, SCHEME, PATH, (b"host", b"weir.test")],
-            Served("host: weir.test\r\n"),
-        ),
-        case(request, "neither authority nor Host", &[get, SCHEME, PATH], Refused),
-        case("9113 §8.5", "CONNECT", &[(b":method", b"CONNECT"), AUTHORITY], Refused),
-        case(
-            "8441 §4",
-            "a protocol without CONNECT",
-            &[get, SCHEME, AUTHORITY, PATH, (b":protocol", b"websocket")],
-            Refused,
-        ),
-        case(
-            "8441 §4",
-            "a protocol with a line end",
-            &[(b":method", b"CONNECT"), SCHEME, AUTHORITY, PATH, (b":protocol", b"websocket\r\nX: y")],
-            Refused,
-        ),
-        case(
-            "8441 §4",
-            "CONNECT for a protocol without a path",
-            &[(b":method", b"CONNECT"), SCHEME, AUTHORITY, (b":protocol", b"websocket")],
-            Refused,
-        ),
     ]);
 }
 
 #[test]
-fn lengths_and_content() {
-    let coding = "9113 §8.2.2, H2.TE";
-    let length = "9113 §8.1.1, H2.CL";
+fn codings_and_lengths() {
+    let coding = |what, name: &'static [u8], value: &'static [u8]| {
+        with_content("9113 §8.2.2, H2.TE", what, &[(name, value)], SMUGGLED, Refused)
+    };
+    let length = |what, lengths: &[&'static [u8]], expect| {
+        let fields: Vec<Field<'_>> = lengths.iter().map(|value| (&b"content-length"[..], *value)).collect();
+        with_content("9113 §8.1.1, H2.CL", what, &fields, b"hello", expect)
+    };
+    let chunked = Served("transfer-encoding: chunked\r\n");
     check(&[
-        with_content(coding, "chunked", &[(b"transfer-encoding", b"chunked")], SMUGGLED, Refused),
-        with_content(
-            coding,
-            "chunked, in capitals",
-            &[(b"transfer-encoding", b"CHUNKED")],
-            SMUGGLED,
-            Refused,
-        ),
-        with_content(coding, "identity", &[(b"transfer-encoding", b"identity")], SMUGGLED, Refused),
-        with_content(
-            coding,
-            "chunked behind a line end",
-            &[(b"x", b"y\r\ntransfer-encoding: chunked")],
-            SMUGGLED,
-            Refused,
-        ),
-        with_content(
-            coding,
-            "chunked in a name",
-            &[(b"transfer-encoding: chunked\r\nx", b"y")],
-            SMUGGLED,
-            Refused,
-        ),
-        with_content(length, "0 with content", &[(b"content-length", b"0")], SMUGGLED, Refused),
-        with_content(length, "less than the content", &[(b"content-length", b"3")], b"hello", Refused),
-        with_content(length, "more than the content", &[(b"content-length", b"9")], b"hello", Refused),
-        with(length, "a length and no content", &[(b"content-length", b"9")], Refused),
-        with_content(length, "no number", &[(b"content-length", b"five")], b"hello", Refused),
-        with_content(length, "a sign", &[(b"content-length", b"+5")], b"hello", Refused),
-        with_content(length, "hexadecimal", &[(b"content-length", b"0x5")], b"hello", Refused),
-        with_content(
-            length,
-            "beyond all numbers",
-            &[(b"content-length", b"18446744073709551621")],
-            b"hello",
-            Refused,
-        ),
-        with_content(
-            length,
-            "two that differ",
-            &[(b"content-length", b"5"), (b"content-length", b"0")],
-            b"hello",
-            Refused,
-        ),
-        with_content(length, "a list", &[(b"content-length", b"5, 5")], b"hello", Either),
-        with_content(length, "with a space", &[(b"content-length", b" 5")], b"hello", Either),
-        with_content(
-            length,
-            "behind an underscore",
-            &[(b"content_length", b"0")],
-            b"hello",
-            Served("transfer-encoding: chunked\r\n"),
-        ),
-        with_content(
-            length,
-            "right",
-            &[(b"content-length", b"5")],
-            b"hello",
-            Served("content-length: 5\r\n"),
-        ),
+        coding("chunked", b"transfer-encoding", b"chunked"),
+        coding("chunked, in capitals", b"transfer-encoding", b"CHUNKED"),
+        coding("identity", b"transfer-encoding", b"identity"),
+        coding("chunked behind a line end", b"x", b"y\r\ntransfer-encoding: chunked"),
+        coding("chunked in a name", b"transfer-encoding: chunked\r\nx", b"y"),
+        coding("no length, and content", b"content-length", b"0"),
+        with("9113 §8.1.1, H2.CL", "a length and no content", &[(b"content-length", b"9")], Refused),
+        length("less than the content", &[b"3"], Refused),
+        length("more than the content", &[b"9"], Refused),
+        length("no number", &[b"five"], Refused),
+        length("a sign", &[b"+5"], Refused),
+        length("hexadecimal", &[b"0x5"], Refused),
+        length("beyond all numbers", &[b"18446744073709551621"], Refused),
+        length("two that differ", &[b"5", b"0"], Refused),
+        length("a list", &[b"5, 5"], Either),
+        length("with a space", &[b" 5"], Either),
+        length("right", &[b"5"], Served("content-length: 5\r\n")),
+        with_content("9112 §6.1", "an underscore", &[(b"content_length", b"0")], b"hello", chunked),
         with_content("9112 §6.1", "none", &[], b"hello", Served("transfer-encoding: chunked\r\n")),
+    ]);
+}
+
+#[test]
+fn trailers() {
+    let refused = |clause, what, name: &'static [u8], value: &'static [u8]| {
+        with_trailers(clause, what, &[(name, value)], END_STREAM, Refused)
+    };
+    check(&[
+        refused("9113 §8.2.1", "a line end", b"x", b"y\r\nz: 1"),
+        refused("9113 §8.2", "capitals", b"X", b"y"),
+        refused("9113 §8.2.2", "Transfer-Encoding", b"transfer-encoding", b"chunked"),
+        with_trailers("9113 §8.1", "that do not end the stream", &[(b"x", b"y")], 0, Refused),
         with_trailers(
             "9113 §8.1",
-            "control data in trailers, which the library drops",
+            "control data, which the library drops",
             &[(b":path", b"/evil")],
             END_STREAM,
             Served("5\r\nhello\r\n0\r\n\r\n"),
-        ),
-        with_trailers("9113 §8.1", "trailers that do not end the stream", &[(b"x", b"y")], 0, Refused),
-        with_trailers("9113 §8.2.1", "a line end in a trailer", &[(b"x", b"y\r\nz: 1")], END_STREAM, Refused),
-        with_trailers("9113 §8.2", "capitals in a trailer", &[(b"X", b"y")], END_STREAM, Refused),
-        with_trailers(
-            "9113 §8.2.2",
-            "Transfer-Encoding in a trailer",
-            &[(b"transfer-encoding", b"chunked")],
-            END_STREAM,
-            Refused,
         ),
         with_trailers(
             "9110 §6.5.1",
