@@ -128,10 +128,7 @@ impl Compiler {
             protocol: spec.protocol,
             algorithm: spec.algorithm,
             comparison: spec.comparison.clone(),
-            latency: spec.algorithm.uses_latency().then_some(LatencyPolicy {
-                decay: Decay::after(spec.latency.decay_time.duration()),
-                hot_quantile: spec.latency.hot_quantile,
-            }),
+            latency: latency(spec),
             affinity: spec.affinity.enabled.then(|| AffinityTable::new(&servers)),
             hash: HashTable::build(spec.algorithm, &spec.hash, &servers, &placement),
             balance_percent: if spec.algorithm.uses_key() { spec.hash.balance_percent } else { 0 },
@@ -236,6 +233,13 @@ impl Compiler {
             record: Arc::clone(record),
         }))
     }
+}
+
+fn latency(spec: &model::Upstream) -> Option<LatencyPolicy> {
+    spec.algorithm.uses_latency().then(|| LatencyPolicy {
+        decay: Decay::after(spec.latency.decay_time.duration()),
+        hot_quantile: spec.latency.hot_quantile,
+    })
 }
 
 fn hedging(hedging: &model::Hedging) -> Option<HedgePolicy> {
