@@ -106,10 +106,7 @@ async fn forward(
         upstream.state.counters.of(exchange.worker().id).failures.add(1);
     }
     if let Ok(response) = &mut response {
-        complete_head(response);
-        if let Some(upgrade) = upgrade {
-            upgrade.conclude(exchange.client(), response)?;
-        }
+        complete(exchange, upgrade, response)?;
     }
     response
 }
@@ -123,11 +120,17 @@ fn answer_options() -> Response<ResponseBody> {
     response
 }
 
-/// RFC 9110 §8.6: a 204 has no length, whatever the server said.
-fn complete_head(response: &mut Response<ResponseBody>) {
+/// Makes the head of a server's response one that the client is to have.
+fn complete(
+    exchange: &Exchange,
+    upgrade: Option<Box<Upgrade>>,
+    response: &mut Response<ResponseBody>,
+) -> Result<(), ProxyError> {
     if response.status() == StatusCode::NO_CONTENT {
+        // RFC 9110 §8.6: it has no length, whatever the server said.
         response.headers_mut().remove(http::header::CONTENT_LENGTH);
     }
+    upgrade.map_or(Ok(()), |upgrade| upgrade.conclude(exchange.client(), response))
 }
 
 fn refuse(exchange: &Exchange, error: ProxyError, call: Option<grpc::Call>) -> Response<ResponseBody> {

@@ -38,8 +38,7 @@ enum Ended {
     HeadTimeout,
 }
 
-/// Serves requests until the connection ends.
-pub(super) async fn serve(client: Rc<Client>, stream: ClientStream) {
+fn builder(client: &Client) -> http1::Builder {
     let (max_header_bytes, max_headers) = {
         let settings = client.listener.settings();
         (settings.spec.max_header_bytes, settings.spec.max_headers)
@@ -55,6 +54,11 @@ pub(super) async fn serve(client: Rc<Client>, stream: ClientStream) {
     if max_headers != HYPER_MAX_HEADERS {
         builder.max_headers(to_usize(max_headers));
     }
+    builder
+}
+
+/// Serves requests until the connection ends.
+pub(super) async fn serve(client: Rc<Client>, stream: ClientStream) {
     let service = service_fn(|request: http::Request<Incoming>| {
         client.head_ended(request.body().size_hint().exact());
         let guard = ExchangeGuard::begin(&client);
@@ -63,7 +67,7 @@ pub(super) async fn serve(client: Rc<Client>, stream: ClientStream) {
         Box::pin(pipeline::handle(guard, request))
     });
     let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&client)));
-    let mut connection = Box::pin(builder.serve_connection(io, service));
+    let mut connection = Box::pin(builder(&client).serve_connection(io, service));
     let mut told_to_close = false;
     let ended = poll_fn(|cx| {
         if client.is_past_grace() && client.phase() == Phase::Idle && !told_to_close {
