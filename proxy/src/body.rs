@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::{
     deadline::Deadline,
+    error::ProxyError,
     exchange::ExchangeGuard,
     forward::{Lease, ServerBody, StreamBody, Switched},
     grpc,
@@ -137,7 +138,7 @@ impl Body for ResponseBody {
         };
         if frame.is_pending() && expiry.as_ref().is_some_and(|expiry| expiry.poll(cx).is_ready()) {
             *source = Source::Full(Bytes::new());
-            frame = Poll::Ready(Some(Ok(Frame::trailers(grpc::expiry()))));
+            frame = Poll::Ready(Some(Ok(Frame::trailers(grpc::trailers(ProxyError::DeadlineExceeded)))));
         }
         match (&frame, guard) {
             (Poll::Ready(Some(Ok(_))), Some(guard)) => guard.relayed(stall),

@@ -28,9 +28,10 @@ def asked(context):
 
 def begin(kind, context):
     what = asked(context)
-    say(f"began {kind} {what.get('x-id', '')}")
     ended = threading.Event()
-    context.add_callback(ended.set)
+    if not context.add_callback(ended.set):
+        ended.set()
+    say(f"began {kind} {what.get('x-id', '')}")
     context.send_initial_metadata((("x-server", NAME), ("x-blob-bin", what.get("x-blob-bin", b"")))) \
         if "x-abort" not in what else None
     context.set_trailing_metadata((("x-trailing", NAME),))

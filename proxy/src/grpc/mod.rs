@@ -13,7 +13,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, Response, Version, header};
 
 pub(crate) use self::{
-    refusal::{expiry, refusal},
+    refusal::{refusal, trailers},
     status::Status,
     timeout::within,
 };

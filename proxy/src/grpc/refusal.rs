@@ -24,10 +24,10 @@ pub(crate) fn refusal(error: ProxyError, request_id: &str) -> Response<ResponseB
     response
 }
 
-/// The trailers of a call whose time was over while it was answered.
-pub(crate) fn expiry() -> HeaderMap {
+/// The trailers of a call that ends with `error` while it is answered.
+pub(crate) fn trailers(error: ProxyError) -> HeaderMap {
     let mut trailers = HeaderMap::new();
-    tell(&mut trailers, Status::DEADLINE_EXCEEDED, &ProxyError::DeadlineExceeded.to_string());
+    tell(&mut trailers, status(error), &error.to_string());
     trailers
 }
 
@@ -73,7 +73,8 @@ mod tests {
         assert_eq!(field("grpc-message"), Some("no server is eligible"));
         assert_eq!(field("proxy-status"), Some("weir; error=destination_unavailable"));
         assert!(http_body::Body::is_end_stream(response.body()));
-        assert_eq!(expiry().get("grpc-status").map(HeaderValue::as_bytes), Some(&b"4"[..]));
+        let trailers = trailers(ProxyError::DeadlineExceeded);
+        assert_eq!(trailers.get("grpc-status").map(HeaderValue::as_bytes), Some(&b"4"[..]));
     }
 
     #[test]

@@ -121,10 +121,11 @@ fn a_refused_stream_is_sent_again_whatever_its_method() {
         peer.answer_all("taken");
     });
     let weir = in_front_of(server.address(), &json!({ "retries": { "attempts": 1 } }));
-    assert_eq!(weir.client().post("/", "body").text(), "taken");
+    // One connection of a client is served by one worker.
+    let mut client = weir.client();
+    assert_eq!(client.post("/", "body").text(), "taken");
+    assert_eq!(client.post("/", "body").text(), "taken");
     assert_eq!(server.connections(), 1);
-    weir.api().patch("/v1/upstreams/default", &json!({ "retries": { "attempts": 0 } })).assert(200);
-    assert_eq!(weir.client().post("/", "body").status, 200);
 }
 
 /// A client that leaves gives up its stream, and nothing else of the connection.

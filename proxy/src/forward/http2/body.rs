@@ -17,6 +17,7 @@ use http_body::{Frame, SizeHint};
 use super::{connection::Place, upload::Upload};
 use crate::{
     deadline::Deadline,
+    error::ProxyError,
     forward::{lease::Lease, server_body::Verdict},
     grpc, header,
 };
@@ -130,10 +131,10 @@ impl StreamBody {
                         return self.relay(data);
                     }
                 }
-                Poll::Ready(Some(Err(error))) => return self.broken(error),
+                Poll::Ready(Some(Err(error))) => return self.failed(error),
                 Poll::Ready(None) => match content.poll_trailers(cx) {
                     Poll::Ready(Ok(trailers)) => return self.ended(trailers),
-                    Poll::Ready(Err(error)) => return self.broken(error),
+                    Poll::Ready(Err(error)) => return self.failed(error),
                     Poll::Pending => return self.pending(cx),
                 },
                 Poll::Pending => return self.pending(cx),
@@ -171,8 +172,7 @@ impl StreamBody {
             return self.cut();
         }
         if self.deadline.poll(cx).is_ready() {
-            self.fail();
-            return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
+            return self.broken(ProxyError::ResponseTimeout, io::ErrorKind::TimedOut.into());
         }
         Poll::Pending
     }
@@ -198,29 +198,43 @@ impl StreamBody {
 
     /// The operator has given the response up: that says nothing against the server.
     fn cut(&mut self) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if let Some(exchange) = self.exchange.take() {
-            exchange.lease.counters().cut.add(1);
-        }
-        Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())))
+        let Some(exchange) = self.exchange.take() else { return Poll::Ready(None) };
+        exchange.lease.counters().cut.add(1);
+        breaking_off(exchange.call, ProxyError::ServerDrained, io::ErrorKind::ConnectionAborted.into())
     }
 
-    fn broken(&mut self, error: h2::Error) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.fail();
-        // That a stream was refused would say that nothing has happened yet.
-        let is_telling = error.is_remote() && error.reason() != Some(Reason::REFUSED_STREAM);
-        let error = if is_telling {
-            io::Error::new(io::ErrorKind::ConnectionReset, StreamReset(error))
-        } else {
-            io::ErrorKind::ConnectionReset.into()
-        };
-        Poll::Ready(Some(Err(error)))
+    /// The server has given the response up, or the stream, or the connection has ended.
+    fn failed(&mut self, error: h2::Error) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if let Some(exchange) = &mut self.exchange
+            && error.is_remote()
+        {
+            // Passed on as it is, but that a stream was refused would say that nothing has happened yet.
+            exchange.call = None;
+            if error.reason() != Some(Reason::REFUSED_STREAM) {
+                let error = io::Error::new(io::ErrorKind::ConnectionReset, StreamReset(error));
+                return self.broken(ProxyError::ConnectionTerminated, error);
+            }
+        }
+        self.broken(ProxyError::ConnectionTerminated, io::ErrorKind::ConnectionReset.into())
     }
 
-    fn fail(&mut self) {
-        if let Some(exchange) = self.exchange.take() {
-            exchange.lease.response_broken();
-        }
+    fn broken(&mut self, error: ProxyError, told: io::Error) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Some(exchange) = self.exchange.take() else { return Poll::Ready(None) };
+        exchange.lease.response_broken();
+        breaking_off(exchange.call, error, told)
     }
+}
+
+/// How a response ends that is broken off: a call in gRPC's words, anything else as what it is.
+fn breaking_off(
+    call: Option<grpc::Call>,
+    error: ProxyError,
+    told: io::Error,
+) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    Poll::Ready(Some(match call {
+        Some(_) => Ok(Frame::trailers(grpc::trailers(error))),
+        None => Err(told),
+    }))
 }
 
 impl Exchange {
