@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 use std::thread::{self, JoinHandle};
 
@@ -184,6 +184,7 @@ pub fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
 pub struct FrameServer {
     address: SocketAddr,
     streams: Arc<Mutex<Vec<TcpStream>>>,
+    closed: Arc<AtomicUsize>,
     is_stopped: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -195,6 +196,8 @@ impl FrameServer {
         let address = listener.local_addr().unwrap();
         let streams: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
         let (kept, script) = (Arc::clone(&streams), Arc::new(script));
+        let closed = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&closed);
         let is_stopped = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&is_stopped);
         let accepting = thread::spawn(move || {
@@ -206,21 +209,27 @@ impl FrameServer {
                 kept.lock().unwrap().push(stream.try_clone().unwrap());
                 stream.set_nodelay(true).unwrap();
                 stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                let script = Arc::clone(&script);
+                let (script, closed) = (Arc::clone(&script), Arc::clone(&count));
                 thread::spawn(move || {
                     let mut peer = Peer { stream };
                     script(number, &mut peer);
                     // The clone that is kept would hold the connection open.
                     let _ = peer.stream.shutdown(Shutdown::Both);
+                    closed.fetch_add(1, Ordering::SeqCst);
                 });
             }
         });
-        Self { address, streams, is_stopped, accepting: Some(accepting) }
+        Self { address, streams, closed, is_stopped, accepting: Some(accepting) }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Connections that it has closed.
+    pub fn closed(&self) -> usize {
+        self.closed.load(Ordering::SeqCst)
     }
 
     /// Connections so far.

@@ -213,8 +213,9 @@ fn a_connection_closed_at_rest_costs_nothing() {
     });
     let weir = in_front_of(server.address(), &json!({}));
     let mut client = weir.client();
-    for _ in 0..20 {
+    for round in 1..=20 {
         assert_eq!(client.post("/", "x").text(), "once");
+        eventually("the connection is closed", || (server.closed() == round).then_some(()));
     }
     assert_eq!(server.connections(), 20);
 }
