@@ -17,38 +17,42 @@ use super::{Sample, least_request::in_flight};
 /// a millisecond, who is faster is chance, or not worth leaving the others without requests.
 const NEGLIGIBLE: f32 = 1_000.0;
 
-/// In place of a latency that is not known.
-pub(super) const UNKNOWN: f32 = f32::NAN;
-
 /// The pick; `None` when there is no candidate.
-#[expect(clippy::needless_pass_by_value, reason = "a sample is for one pick")]
 pub(super) fn pick<'u>(
-    sample: Sample<'u>,
+    mut sample: Sample<'u>,
     upstream: &'u Upstream,
     now: Moment,
     random: u64,
 ) -> Option<&'u Server> {
     let policy = upstream.latency?;
-    let measured = |server: &Server| match upstream.algorithm {
+    let typical = typical(&mut sample, |server| match upstream.algorithm {
         Algorithm::PeakEwma => server.state.latency.peak(now, policy.decay),
         _ => server.state.latency.average(now, policy.decay),
-    };
-    let mut costs = sample.each(|server| measured(server).unwrap_or(UNKNOWN));
-    let typical = mean(sample.of(&costs));
-    let weight = mean(sample.of(&sample.each(|server| sample.weight(server))));
-    for (cost, server) in costs.iter_mut().zip(sample.iter()) {
+    });
+    let (weights, count) = sum(sample.members().map(|member| member.weight));
+    let weight = weights / count;
+    for member in sample.members_mut() {
         // A server nobody has heard from is taken for an average one: it gets its share and no flood.
-        let usual = if cost.is_nan() { typical } else { *cost };
-        let wait = usual.max(server.state.latency.silence(now));
+        let usual = if member.cost.is_nan() { typical } else { member.cost };
+        let wait = usual.max(member.server.state.latency.silence(now));
         // The weight is a share of what there is to do, and makes nobody faster: idle servers are equals in it.
-        *cost = (wait + NEGLIGIBLE) * (in_flight(server) * weight / sample.weight(server) + 1.0);
+        member.cost = (wait + NEGLIGIBLE) * (in_flight(member.server) * weight / member.weight + 1.0);
     }
-    sample.about_least(random, &costs)
+    sample.about_least(random)
 }
 
-/// The mean of those of `values` that are known; 1 of nothing.
-pub(super) fn mean(values: &[f32]) -> f32 {
-    let known = values.iter().filter(|value| !value.is_nan());
-    let (sum, count) = known.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
-    if count > 0.0 { sum / count } else { 1.0 }
+/// Makes what `measured` tells of each server its cost, not a number where nothing is known, and answers the mean of what is;
+/// 1 of nothing.
+pub(super) fn typical(sample: &mut Sample<'_>, measured: impl Fn(&Server) -> Option<f32>) -> f32 {
+    let (total, count) = sum(sample.members_mut().filter_map(|member| {
+        let measured = measured(member.server);
+        member.cost = measured.unwrap_or(f32::NAN);
+        measured
+    }));
+    if count > 0.0 { total / count } else { 1.0 }
+}
+
+/// The sum, and of how many.
+fn sum(values: impl Iterator<Item = f32>) -> (f32, f32) {
+    values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0))
 }

@@ -109,6 +109,11 @@ impl<'u> Candidates<'u, '_> {
         self.get(self.tier.sampler.sample(random))
     }
 
+    /// Whether all can take one more request, whatever they have, and none can ask to be left alone.
+    fn are_open(&self) -> bool {
+        self.upstream.limits.is_none() && self.upstream.pause.is_none()
+    }
+
     /// Whether `server` can take one more request, and has not asked to be left alone.
     fn is_open(&self, server: &Server) -> bool {
         self.upstream.has_room(server) && !self.upstream.is_paused(server, self.now)

@@ -11,39 +11,38 @@ use weir_shared::{
     time::Moment,
 };
 
-use super::{
-    Sample,
-    latency::{UNKNOWN, mean},
-    least_request::in_flight,
-    sample::Values,
-};
+use super::{Sample, latency::typical, least_request::in_flight, sample::MOST};
 
 /// The pick; `None` when there is no candidate.
-#[expect(clippy::needless_pass_by_value, reason = "a sample is for one pick")]
 pub(super) fn pick<'u>(
-    sample: Sample<'u>,
+    mut sample: Sample<'u>,
     upstream: &'u Upstream,
     now: Moment,
     random: u64,
 ) -> Option<&'u Server> {
     let policy = upstream.latency?;
-    let loads = sample.each(|server| in_flight(server) / sample.weight(server));
-    let limit = quantile(loads, sample.of(&loads).len(), policy.hot_quantile);
-    let near = |server: &Server| server.state.latency.near(server.state.in_flight.count(), now, policy.decay);
-    let mut costs = sample.each(|server| near(server).unwrap_or(UNKNOWN));
-    let typical = mean(sample.of(&costs));
+    let mut loads = [f32::INFINITY; MOST];
+    let mut len = 0;
+    for (slot, member) in loads.iter_mut().zip(sample.members()) {
+        *slot = in_flight(member.server) / member.weight;
+        len += 1;
+    }
+    let limit = quantile(loads, len, policy.hot_quantile);
+    let typical = typical(&mut sample, |server| {
+        server.state.latency.near(server.state.in_flight.count(), now, policy.decay)
+    });
     // Whatever is cold comes before whatever is hot: costs of hot ones begin above all latencies.
     const HOT: f32 = 1e20;
-    for (cost, load) in costs.iter_mut().zip(sample.of(&loads)) {
-        let usual = if cost.is_nan() { typical } else { *cost };
-        *cost = if *load > limit { HOT * (1.0 + load) } else { usual * (1.0 + load * f32::EPSILON) };
+    for (member, load) in sample.members_mut().zip(loads) {
+        let usual = if member.cost.is_nan() { typical } else { member.cost };
+        member.cost = if load > limit { HOT * (1.0 + load) } else { usual * (1.0 + load * f32::EPSILON) };
     }
-    sample.least(random, &costs)
+    sample.least(random)
 }
 
 /// The one of the first `len` of `values` below which a share of `of` lies.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 16 values")]
-fn quantile(mut values: Values, len: usize, of: f64) -> f32 {
+fn quantile(mut values: [f32; MOST], len: usize, of: f64) -> f32 {
     let place = (of * (len.max(1) - 1) as f64) as usize;
     values.get_mut(..len).unwrap_or_default().sort_unstable_by(f32::total_cmp);
     values.get(place).copied().unwrap_or(f32::INFINITY)

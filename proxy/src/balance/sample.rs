@@ -19,17 +19,24 @@ const DRAWS: usize = 3;
 /// Costs up to this many times the least are taken for equal.
 const ALIKE: f32 = 1.2;
 
-/// A number for each server of a sample, in order; what is left is infinite.
-pub(super) type Values = [f32; MOST];
-
-/// At most 16 different servers.
+/// At most 16 different servers, each with what a pick makes of it.
 pub(super) struct Sample<'u> {
-    servers: [Option<&'u Server>; MOST],
+    members: [Option<Member<'u>>; MOST],
     len: usize,
     /// From here on they warm up and were drawn by their part of the weight: one wins if it is as good as the best.
     guests: usize,
     /// Whether the servers came up in proportion to their weights already.
-    pub(super) is_drawn: bool,
+    is_drawn: bool,
+}
+
+/// One of the servers that are compared.
+#[derive(Clone, Copy)]
+pub(super) struct Member<'u> {
+    pub(super) server: &'u Server,
+    /// The weight to divide the server's load by: that of a drawn one has had its say.
+    pub(super) weight: f32,
+    /// The less, the better.
+    pub(super) cost: f32,
 }
 
 impl<'u> Sample<'u> {
@@ -41,7 +48,7 @@ impl<'u> Sample<'u> {
         random: &impl Fn() -> u64,
     ) -> Self {
         let is_drawn = candidates.len() > MOST;
-        let mut sample = Self { servers: [None; MOST], len: 0, guests: MOST, is_drawn };
+        let mut sample = Self { members: [None; MOST], len: 0, guests: MOST, is_drawn };
         if !is_drawn {
             sample.add_all(candidates, tried, random);
             return sample;
@@ -54,7 +61,7 @@ impl<'u> Sample<'u> {
             if let Some(server) = candidates.draw(random())
                 && candidates.is_open(server)
                 && !tried.contains(server)
-                && !sample.iter().any(|other| std::ptr::eq(other, server))
+                && !sample.members().any(|other| std::ptr::eq(other.server, server))
             {
                 sample.add(server);
             }
@@ -65,11 +72,19 @@ impl<'u> Sample<'u> {
     /// All that have warmed up, and one more if that is drawn: whoever has a tenth of its weight has its tenth of the draws,
     /// and could not be held to it by dividing its load.
     fn add_all(&mut self, candidates: &Candidates<'u, '_>, tried: &Tried, random: &impl Fn() -> u64) {
-        let is_free = |server: &&Server| candidates.is_open(server) && !tried.contains(server);
-        let warm = (0..candidates.len()).filter(|position| !candidates.is_warming(*position));
-        let warm = warm.filter_map(|position| candidates.get(position));
-        warm.filter(is_free).for_each(|server| self.add(server));
-        if candidates.tier.is_uneven() {
+        // Mostly so, and then not asked of each.
+        let all_free = candidates.are_open() && tried.is_empty();
+        let is_free = |server: &&Server| all_free || (candidates.is_open(server) && !tried.contains(server));
+        let is_uneven = candidates.tier.is_uneven();
+        for position in 0..candidates.len() {
+            if is_uneven && candidates.is_warming(position) {
+                continue;
+            }
+            if let Some(server) = candidates.get(position).filter(is_free) {
+                self.add(server);
+            }
+        }
+        if is_uneven {
             let drawn = candidates.tier.sampler.sample(random());
             let guest = candidates.get(drawn).filter(|_| candidates.is_warming(drawn)).filter(is_free);
             if let Some(guest) = guest {
@@ -79,45 +94,29 @@ impl<'u> Sample<'u> {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &'u Server> + '_ {
-        self.servers.iter().take(self.len).flatten().copied()
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member<'u>> {
+        self.members.iter().map_while(Option::as_ref)
     }
 
-    /// The weight to divide a server's load by: that of a drawn one has had its say.
-    pub(super) fn weight(&self, server: &Server) -> f32 {
-        if self.is_drawn { 1.0 } else { f32::from(server.weight) }
+    pub(super) fn members_mut(&mut self) -> impl Iterator<Item = &mut Member<'u>> {
+        self.members.iter_mut().map_while(Option::as_mut)
     }
 
-    /// A number for each server.
-    pub(super) fn each(&self, value: impl Fn(&Server) -> f32) -> Values {
-        let mut values = [f32::INFINITY; MOST];
-        for (slot, server) in values.iter_mut().zip(self.iter()) {
-            *slot = value(server);
+    /// A server with about the least cost, taken by weight: measured costs this near are equal but for chance, and to tell
+    /// them apart would send all requests to one server for as long as chance has it.
+    pub(super) fn about_least(&self, random: u64) -> Option<&'u Server> {
+        let limit = self.members().map(|member| member.cost).fold(f32::INFINITY, f32::min) * ALIKE;
+        let guest = self.members.get(self.guests).copied().flatten();
+        if let Some(guest) = guest.filter(|guest| guest.cost <= limit) {
+            return Some(guest.server);
         }
-        values
-    }
-
-    /// Those of `values` that belong to a server.
-    pub(super) fn of<'v>(&self, values: &'v Values) -> &'v [f32] {
-        values.get(..self.len).unwrap_or_default()
-    }
-
-    /// A server with about the least of `costs`, taken by weight: measured costs this near are equal but for chance, and to
-    /// tell them apart would send all requests to one server for as long as chance has it.
-    pub(super) fn about_least(&self, random: u64, costs: &Values) -> Option<&'u Server> {
-        let limit = self.of(costs).iter().copied().fold(f32::INFINITY, f32::min) * ALIKE;
-        let near = || self.iter().zip(costs).filter(|(_, cost)| **cost <= limit).map(|(server, _)| server);
-        if let Some(guest) = self.iter().nth(self.guests)
-            && near().any(|server| std::ptr::eq(server, guest))
-        {
-            return Some(guest);
-        }
-        let total: f32 = near().map(|server| self.weight(server)).sum();
+        let total: f32 =
+            self.members().filter(|member| member.cost <= limit).map(|member| member.weight).sum();
         let mut left = unit(random) * total;
         let mut picked = None;
-        for server in near() {
-            picked = Some(server);
-            left -= self.weight(server);
+        for member in self.members().filter(|member| member.cost <= limit) {
+            picked = Some(member.server);
+            left -= member.weight;
             if left < 0.0 {
                 break;
             }
@@ -125,37 +124,37 @@ impl<'u> Sample<'u> {
         picked
     }
 
-    /// The server with the least of `costs`; among equals one is taken by weight, so that an idle group is used evenly.
-    pub(super) fn least(&self, random: u64, costs: &Values) -> Option<&'u Server> {
-        let mut best: Option<(&Server, f32)> = None;
+    /// The server with the least cost; among equals one is taken by weight, so that an idle group is used evenly.
+    pub(super) fn least(&self, random: u64) -> Option<&'u Server> {
+        let mut best: Option<&Member<'u>> = None;
         let mut weights = 0.0;
         let mut bits = random;
-        for (place, (server, cost)) in self.iter().zip(costs.iter().copied()).enumerate() {
-            let weight = self.weight(server);
+        for (place, member) in self.members().enumerate() {
             match best {
-                Some((_, least)) if cost > least => {}
-                Some(_) if place >= self.guests => best = Some((server, cost)),
-                Some((_, least)) if cost >= least => {
-                    weights += weight;
+                Some(least) if member.cost > least.cost => {}
+                Some(_) if place >= self.guests => best = Some(member),
+                Some(least) if member.cost >= least.cost => {
+                    weights += member.weight;
                     // Replaces with probability weight / weights: in the end each of the equals has its share.
                     bits =
                         bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    if unit(bits) * weights < weight {
-                        best = Some((server, cost));
+                    if unit(bits) * weights < member.weight {
+                        best = Some(member);
                     }
                 }
                 Some(_) | None => {
-                    best = Some((server, cost));
-                    weights = weight;
+                    best = Some(member);
+                    weights = member.weight;
                 }
             }
         }
-        best.map(|(server, _)| server)
+        best.map(|member| member.server)
     }
 
     fn add(&mut self, server: &'u Server) {
-        if let Some(slot) = self.servers.get_mut(self.len) {
-            *slot = Some(server);
+        if let Some(slot) = self.members.get_mut(self.len) {
+            let weight = if self.is_drawn { 1.0 } else { f32::from(server.weight) };
+            *slot = Some(Member { server, weight, cost: 0.0 });
             self.len += 1;
         }
     }
