@@ -5,8 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use proptest::{collection, prelude::*, sample::select, string::string_regex};
 use serde_json::Value;
 use weir_shared::{
-    id::{Epoch, Revision, UpstreamId},
-    model::{AdminState, Config, Meta, Server, ServerRecord, Upstream, UpstreamRecord},
+    id::{CertificateId, Epoch, Revision, UpstreamId},
+    model::{
+        AdminState, Certificate, CertificateRecord, Config, Meta, PrivateKey, Server, ServerRecord, Upstream,
+        UpstreamRecord,
+    },
     time::Timestamp,
 };
 
@@ -63,30 +66,36 @@ pub(crate) fn config() -> impl Strategy<Value = Config> {
     let state = select(vec![AdminState::Ready, AdminState::Drain, AdminState::Maint]);
     let server = (text(), any::<u16>(), state, labels(), meta.clone());
     let servers = collection::btree_map(matching("[a-z0-9.-]{1,8}"), server, 0..5);
-    let upstream = (text(), labels(), 0..=100_u8, servers, meta);
-    (1..1000_u64, collection::btree_map(matching("[a-z0-9.-]{1,8}"), upstream, 0..4)).prop_map(
-        |(revision, upstreams)| {
-            let mut config = Config::empty(Epoch("abc123".into()));
-            config.revision = Revision(revision);
-            for (id, (description, labels, panic_threshold_percent, servers, meta)) in upstreams {
-                let spec = Upstream {
-                    id: id.clone(),
-                    description,
-                    labels,
-                    panic_threshold_percent,
-                    ..Upstream::default()
-                };
-                let servers = servers.into_iter().map(|(id, (zone, weight, admin_state, labels, meta))| {
-                    let labels: BTreeMap<String, String> = labels;
-                    let address = format!("{id}:{}", weight.max(1));
-                    let server =
-                        Server { id, address, zone, weight, admin_state, labels, ..Server::default() };
-                    Arc::new(ServerRecord { server, meta })
-                });
-                let record = UpstreamRecord { spec, meta, servers: servers.collect() };
-                config.upstreams.insert_mut(UpstreamId::new(&id), Arc::new(record));
-            }
-            config
-        },
-    )
+    let upstream = (text(), labels(), 0..=100_u8, servers, meta.clone());
+    let certificate = (text(), proptest::option::of(text()), meta);
+    let upstreams = collection::btree_map(matching("[a-z0-9.-]{1,8}"), upstream, 0..4);
+    let certificates = collection::btree_map(matching("[a-z0-9.-]{1,8}"), certificate, 0..3);
+    (1..1000_u64, upstreams, certificates).prop_map(|(revision, upstreams, certificates)| {
+        let mut config = Config::empty(Epoch("abc123".into()));
+        config.revision = Revision(revision);
+        for (id, (certificate, key, meta)) in certificates {
+            let private_key = key.as_deref().map(PrivateKey::new);
+            let spec = Certificate { id: id.clone(), certificate, private_key, ..Certificate::default() };
+            let record = CertificateRecord { spec, meta };
+            config.certificates.insert_mut(CertificateId::new(&id), Arc::new(record));
+        }
+        for (id, (description, labels, panic_threshold_percent, servers, meta)) in upstreams {
+            let spec = Upstream {
+                id: id.clone(),
+                description,
+                labels,
+                panic_threshold_percent,
+                ..Upstream::default()
+            };
+            let servers = servers.into_iter().map(|(id, (zone, weight, admin_state, labels, meta))| {
+                let labels: BTreeMap<String, String> = labels;
+                let address = format!("{id}:{}", weight.max(1));
+                let server = Server { id, address, zone, weight, admin_state, labels, ..Server::default() };
+                Arc::new(ServerRecord { server, meta })
+            });
+            let record = UpstreamRecord { spec, meta, servers: servers.collect() };
+            config.upstreams.insert_mut(UpstreamId::new(&id), Arc::new(record));
+        }
+        config
+    })
 }

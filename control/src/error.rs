@@ -11,6 +11,10 @@ use crate::drains::Drain;
 pub enum Target {
     /// Everything.
     Config,
+    /// The list of certificates.
+    Certificates,
+    /// A certificate.
+    Certificate(String),
     /// The list of upstreams.
     Upstreams,
     /// An upstream.
@@ -71,6 +75,14 @@ pub enum CatalogError {
     /// The listener is the process's own.
     #[error("the listener \"default\" is the one the process was started with")]
     OwnListener,
+    /// The certificate is in use.
+    #[error("the certificate \"{certificate}\" is in use")]
+    CertificateInUse {
+        /// The certificate.
+        certificate: String,
+        /// The paths of what names it.
+        users: Vec<String>,
+    },
     /// The server is being drained already.
     #[error("the server \"{}\" is being drained already", .0.server)]
     DrainUnderWay(Arc<Drain>),

@@ -22,6 +22,7 @@ pub mod status;
 pub mod store;
 pub mod strict;
 pub mod tls;
+mod withhold;
 pub mod yaml;
 
 pub use control::{AccessConfig, Control, ControlConfig, ControlError, Prepared, StoreChoice};

@@ -32,7 +32,9 @@ use crate::{
         warning::{Warning, warnings},
     },
     error::CatalogError,
-    strict, yaml,
+    strict,
+    withhold::withhold,
+    yaml,
 };
 
 /// A configuration that was read from a file and is valid.
@@ -77,7 +79,7 @@ impl fmt::Display for SeedFault {
                 f.write_str("is no valid configuration:")?;
                 let mut lines = errors.iter();
                 lines.try_for_each(|error| {
-                    let (pointer, detail) = (error.pointer.clone(), error.detail.clone());
+                    let FieldError { pointer, detail, .. } = withhold(error.clone());
                     write!(f, "\n{}: {}", strict::shorten(pointer), strict::shorten(detail))
                 })
             }

@@ -39,6 +39,15 @@ pub(crate) enum ProxyError {
     /// The connection failed otherwise.
     #[error("the server could not be connected to")]
     ConnectionFailed,
+    /// The server's certificate was not accepted.
+    #[error("the server's certificate was not accepted: {0}")]
+    TlsCertificate(&'static str),
+    /// The server ended the TLS handshake.
+    #[error("the server ended the TLS handshake: {0}")]
+    TlsAlert(&'static str),
+    /// No TLS handshake with the server is possible.
+    #[error("the server does not speak TLS, or none that is spoken here")]
+    TlsProtocol,
     /// Weir itself is out of files, memory or local ports.
     #[error("the load balancer is out of resources")]
     Exhausted,
@@ -120,6 +129,9 @@ impl ProxyError {
             | Self::ConnectionRefused
             | Self::ConnectionFailed
             | Self::NotHttp2
+            | Self::TlsCertificate(_)
+            | Self::TlsAlert(_)
+            | Self::TlsProtocol
             | Self::ConnectionTerminated
             | Self::ServerDrained
             | Self::ResponseMalformed
@@ -151,6 +163,9 @@ impl ProxyError {
             Self::DnsError => "dns_error",
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectionTimeout => "connection_timeout",
+            Self::TlsCertificate(_) => "tls_certificate_error",
+            Self::TlsAlert(_) => "tls_alert_received",
+            Self::TlsProtocol => "tls_protocol_error",
             Self::ConnectionFailed
             | Self::ConnectionTerminated
             | Self::StreamRefused
@@ -168,6 +183,14 @@ impl ProxyError {
             | Self::BodyTooLarge
             | Self::ClientTimeout
             | Self::ClientAborted => "http_request_error",
+        }
+    }
+
+    /// What else there is to say to operators, RFC 9209 §2.1.5: text without quotes.
+    pub(crate) fn details(self) -> Option<&'static str> {
+        match self {
+            Self::TlsCertificate(what) | Self::TlsAlert(what) => Some(what),
+            _ => None,
         }
     }
 
@@ -194,6 +217,9 @@ impl ProxyError {
             Self::NotHttp2 => "not-http2",
             Self::StreamRefused => "stream-refused",
             Self::DeadlineExceeded => "deadline-exceeded",
+            Self::TlsCertificate(_) => "tls-certificate-error",
+            Self::TlsAlert(_) => "tls-alert-received",
+            Self::TlsProtocol => "tls-protocol-error",
             Self::ConnectionTerminated => "connection-terminated",
             Self::ServerDrained => "server-drained",
             Self::ResponseTimeout => "response-timeout",
@@ -221,6 +247,9 @@ impl ProxyError {
             | Self::ConnectionRefused
             | Self::ConnectionTimeout
             | Self::ConnectionFailed
+            | Self::TlsCertificate(_)
+            | Self::TlsAlert(_)
+            | Self::TlsProtocol
             | Self::NotHttp2
             | Self::StreamRefused => Some(RetryOn::ConnectError),
             // What cannot be read as a response is none. Nothing of it has reached the client.
@@ -259,6 +288,9 @@ impl ProxyError {
             | Self::ConnectionRefused
             | Self::ConnectionTimeout
             | Self::ConnectionFailed
+            | Self::TlsCertificate(_)
+            | Self::TlsAlert(_)
+            | Self::TlsProtocol
             | Self::ConnectionTerminated => Some(ServerFault::Connection),
             Self::ResponseTimeout => Some(ServerFault::Timeout),
             Self::ResponseMalformed

@@ -16,7 +16,8 @@ pub(crate) fn response(error: ProxyError, request_id: &str) -> Response<Response
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(value) = HeaderValue::try_from(format!("weir; error={}", error.token())) {
+    let details = error.details().map(|details| format!("; details=\"{details}\"")).unwrap_or_default();
+    if let Ok(value) = HeaderValue::try_from(format!("weir; error={}{details}", error.token())) {
         headers.insert("proxy-status", value);
     }
     if let Ok(value) = HeaderValue::try_from(request_id) {

@@ -78,6 +78,10 @@ id! {
     /// Name of a route, unique in the configuration.
     RouteId
 }
+id! {
+    /// Name of a certificate, unique in the configuration.
+    CertificateId
+}
 
 id! {
     /// Name of a listener, unique in the configuration.

@@ -2,7 +2,7 @@
 //! ([`state`]).
 //!
 //! Nothing here performs I/O, reads a clock or draws a random number: `now` and the like are arguments, so that
-//! every rule can be tested with made-up times. Reading order: [`id`], [`units`], [`model`], [`table`], [`state`].
+//! every rule can be tested with made-up times. Reading order: [`id`], [`units`], [`model`], [`tls`], [`table`], [`state`].
 #![doc = include_str!("../README.md")]
 
 pub mod cidr;
@@ -14,4 +14,5 @@ pub mod sharing;
 pub mod state;
 pub mod table;
 pub mod time;
+pub mod tls;
 pub mod units;

@@ -79,7 +79,9 @@ impl Planes {
         let data = proxy.local_addr();
         let admin = TcpListener::bind(args.admin.admin)
             .map_err(|cause| Failure::Listen { address: args.admin.admin, cause })?;
-        let compiler = Compiler { workers, site, flags: settings::flags(args, data) };
+        let tls = settings::tls()
+            .map_err(|cause| Failure::System { what: "draw keys for TLS session tickets", cause })?;
+        let compiler = Compiler { workers, site, flags: settings::flags(args, data), tls };
         let (control, reader) = Control::prepare(ControlConfig {
             access,
             ..settings::control(args, seed, compiler, listener_state, clock)

@@ -1,7 +1,8 @@
 //! From flags to what each plane is started with.
 
-use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc};
+use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc};
 
+use rustls::RootCertStore;
 use tokio::time::Instant;
 use weir_control::{
     AccessConfig, ControlConfig, StoreChoice,
@@ -16,6 +17,7 @@ use weir_shared::{
     model::ListenerFlags,
     state::ListenerState,
     table::{BalancerNumber, Compiler, Site},
+    tls::{Basis, tickets},
 };
 
 use crate::{
@@ -26,6 +28,21 @@ use crate::{
 
 /// Where Linux says what the machine is called; the standard library does not.
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+
+/// What TLS needs of the process: whom the system trusts, and keys for session tickets.
+///
+/// # Errors
+/// When the system gives no random numbers.
+pub(crate) fn tls() -> io::Result<Basis> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (trusted, unusable) = roots.add_parsable_certificates(found.certs);
+    for error in found.errors {
+        tracing::warn!(%error, "some of the certificates that the system trusts cannot be read");
+    }
+    tracing::debug!(trusted, unusable, "certificates that the system trusts");
+    Ok(Basis { system_roots: Arc::new(roots), tickets: Some(tickets::new().map_err(io::Error::other)?) })
+}
 
 /// How many threads serve traffic.
 pub(crate) fn workers(args: &Cli) -> usize {

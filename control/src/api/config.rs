@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use weir_shared::{
     error::{FieldErrorCode, Pointer},
     id::Revision,
-    model::{Config, Document, Listener, ListenerFlags, ListenerStatus, Meta, Route, Upstream},
+    model::{Certificate, Config, Document, Listener, ListenerFlags, ListenerStatus, Meta, Route, Upstream},
     table::Table,
 };
 
@@ -57,6 +57,8 @@ pub(super) struct View {
     api_version: String,
     /// Where clients connect. What the command line says of `default` is shown, and ignored in what is put.
     listeners: Vec<ListenerView>,
+    /// What Weir proves itself with, and whom it believes; without private keys.
+    certificates: Vec<Certificate>,
     /// Which requests go where.
     routes: Vec<Route>,
     /// The groups of servers.
@@ -66,12 +68,13 @@ pub(super) struct View {
 impl View {
     /// `config`, which is or was in force, and `table`, which says what is observed now.
     fn of(config: &Config, flags: &ListenerFlags, table: &Table) -> Self {
-        let Document { api_version, listeners, routes, upstreams } = config.to_document();
+        let Document { api_version, listeners, certificates, routes, upstreams } = config.to_document();
         let view = |listener: Listener| {
             let status = listeners::status(&listener.id, table, &Meta::default());
             ListenerView { listener: flags.over(&listener), status }
         };
-        Self { api_version, listeners: listeners.into_iter().map(view).collect(), routes, upstreams }
+        let listeners = listeners.into_iter().map(view).collect();
+        Self { api_version, listeners, certificates, routes, upstreams }
     }
 }
 
@@ -149,6 +152,9 @@ pub(super) async fn show(api: &Api, config: Arc<Config>, format: Format) -> Resu
 /// When it has no `listeners`, they stay as well. What the command line says of the listener `default`, its address above
 /// all, is the machine's: what differs is ignored with a warning, so that the document of one process can be given to
 /// another.
+///
+/// Private keys are not in what is read. A certificate that is put without one keeps the key there is, if that is its key;
+/// otherwise the key has to be there. When the document has no `certificates`, they stay as they are.
 ///
 /// A change that removes more than half of the servers of an upstream with four or more, leaves less than half as many
 /// servers in all where there were four or more, or removes every upstream, is refused until `confirm` names the revision in force. A dry run

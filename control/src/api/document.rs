@@ -23,7 +23,7 @@ use utoipa::{
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    Api, audit, config,
+    Api, audit, certificates, config,
     describe::{self, Common},
     drains, events, explain, health, info, listeners, permissions, probes,
     problem::{self, Code, Problem},
@@ -54,6 +54,7 @@ use super::{
         (name = "drains", description = "Freeing servers of requests, in order to work on them or to remove them"),
         (name = "listeners", description = "Where clients connect, and with which limits"),
         (name = "routes", description = "Which requests go to which upstream"),
+        (name = "certificates", description = "What Weir proves itself with, and whom it believes"),
         (name = "health", description = "What is up, what is not, why, and since when"),
         (name = "config", description = "Everything as one document"),
         (name = "access", description = "Who may call the API"),
@@ -67,6 +68,8 @@ use super::{
         drains::list, drains::start, drains::read, drains::cancel,
         listeners::list, listeners::create, listeners::read, listeners::replace, listeners::change, listeners::delete,
         routes::list, routes::read,
+        certificates::list, certificates::create, certificates::read, certificates::replace, certificates::change,
+        certificates::delete,
         config::read, config::replace, config::roll_back,
         revisions::list, revisions::read, revisions::read_config, revisions::compare,
         health::read, health::upstream, health::server,

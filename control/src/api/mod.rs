@@ -9,6 +9,7 @@ mod aside;
 mod audit;
 mod behind;
 pub mod body;
+mod certificates;
 mod conditional;
 mod config;
 mod describe;
@@ -148,6 +149,12 @@ pub fn router(api: Arc<Api>) -> Router {
         .patch(listeners::change)
         .delete(listeners::delete)
         .route_layer(once.clone());
+    let certificates = get(certificates::list).post(certificates::create).route_layer(once.clone());
+    let certificate = get(certificates::read)
+        .put(certificates::replace)
+        .patch(certificates::change)
+        .delete(certificates::delete)
+        .route_layer(once.clone());
     let config = get(config::read).put(config::replace).route_layer(once.clone());
     let rollback = post(config::roll_back).route_layer(once);
     Router::new()
@@ -166,6 +173,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/listeners/{listener}", listener)
         .route("/v1/routes", get(routes::list))
         .route("/v1/routes/{route}", get(routes::read))
+        .route("/v1/certificates", certificates)
+        .route("/v1/certificates/{certificate}", certificate)
         .route("/v1/config", config)
         .route("/v1/config/rollback", rollback)
         .route("/v1/revisions", get(revisions::list))

@@ -13,7 +13,7 @@ use weir_shared::{
     id::Revision,
 };
 
-use crate::strict;
+use crate::{strict, withhold::withhold};
 
 /// Media type of problem documents.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -234,7 +234,7 @@ pub struct Fault {
 
 impl From<FieldError> for Fault {
     fn from(error: FieldError) -> Self {
-        let FieldError { pointer, code, detail, value, allowed } = error;
+        let FieldError { pointer, code, detail, value, allowed } = withhold(error);
         // What was submitted may be one long text, which nobody wants back several times over.
         let detail = strict::shorten(detail);
         let value = value.map(|value| match value {

@@ -42,6 +42,14 @@ impl From<CatalogError> for Problem {
                               deleted.";
                 Self::new(Code::InUse, detail)
             }
+            CatalogError::CertificateInUse { certificate, users } => {
+                let detail = format!(
+                    "The certificate \"{certificate}\" is named by {}: name another one there first.",
+                    users.iter().take(3).cloned().collect::<Vec<_>>().join(", ")
+                );
+                let named: Vec<String> = users.into_iter().take(MAX_NAMED).collect();
+                Self::new(Code::InUse, detail).with("used_by", named)
+            }
             CatalogError::DrainUnderWay(drain) => {
                 let drain = serde_json::to_value(&*drain).unwrap_or_default();
                 Self::new(Code::DrainUnderWay, said).with("drain", drain)

@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use weir_shared::{
     id::Revision,
-    model::{Config, ListenerRecord, Meta, Server, ServerRecord, Upstream, UpstreamRecord},
+    model::{Certificate, Config, ListenerRecord, Meta, Server, ServerRecord, Upstream, UpstreamRecord},
 };
 
 use crate::{
@@ -105,6 +105,7 @@ impl Serialize for UpstreamView {
             zone_awareness,
             subset,
             slow_start,
+            tls,
             connect_timeout,
             response_timeout,
             stream_idle_timeout,
@@ -160,11 +161,22 @@ pub(super) struct UpstreamSchema {
     health: Option<UpstreamHealth>,
 }
 
+/// A certificate as it was written, and what Weir notes of it.
+#[derive(Serialize)]
+struct Stored<'a> {
+    #[serde(flatten)]
+    spec: &'a Certificate,
+    #[serde(flatten)]
+    meta: Meta,
+}
+
 /// Where a resource is.
 #[must_use]
 pub(super) fn location(target: &Target) -> String {
     match target {
         Target::Config => "/v1/config".to_owned(),
+        Target::Certificates => "/v1/certificates".to_owned(),
+        Target::Certificate(id) => format!("/v1/certificates/{id}"),
         Target::Upstreams => "/v1/upstreams".to_owned(),
         Target::Upstream(id) => format!("/v1/upstreams/{id}"),
         Target::Listeners => "/v1/listeners".to_owned(),
@@ -177,8 +189,11 @@ pub(super) fn location(target: &Target) -> String {
 #[must_use]
 pub(super) fn revision(target: &Target, config: &Config) -> Option<Revision> {
     match target {
-        Target::Config | Target::Upstreams | Target::Listeners => Some(config.revision),
+        Target::Config | Target::Certificates | Target::Upstreams | Target::Listeners => {
+            Some(config.revision)
+        }
         Target::Listener(id) => config.listeners.get(id.as_str()).map(|record| record.meta.revision),
+        Target::Certificate(id) => config.certificates.get(id.as_str()).map(|record| record.meta.revision),
         Target::Upstream(id) => config.upstreams.get(id.as_str()).map(|record| record.meta.revision),
         Target::Server(upstream, id) => config
             .upstreams
@@ -192,7 +207,11 @@ pub(super) fn revision(target: &Target, config: &Config) -> Option<Revision> {
 #[must_use]
 pub(super) fn current(target: &Target, config: &Config) -> Value {
     let value = match target {
-        Target::Config | Target::Upstreams | Target::Listeners => None,
+        Target::Config | Target::Certificates | Target::Upstreams | Target::Listeners => None,
+        Target::Certificate(id) => config
+            .certificates
+            .get(id.as_str())
+            .and_then(|record| serde_json::to_value(Stored { spec: &record.spec, meta: record.meta }).ok()),
         Target::Listener(id) => config.listeners.get(id.as_str()).and_then(|record| listener(record)),
         Target::Upstream(id) => config
             .upstreams

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use weir_shared::{
     id::Revision,
-    model::{Config, Listener, Server, Upstream},
+    model::{Certificate, Config, Listener, PrivateKey, Server, Upstream},
 };
 
 use super::{document::Whole, submitted::Submitted};
@@ -145,6 +145,32 @@ pub enum Change {
         /// Its id.
         id: String,
     },
+    /// Makes a certificate that is not there.
+    CreateCertificate {
+        /// The certificate.
+        certificate: Submitted<Certificate>,
+    },
+    /// Makes or replaces a certificate.
+    PutCertificate {
+        /// Its id.
+        id: String,
+        /// The certificate.
+        certificate: Submitted<Certificate>,
+    },
+    /// Changes some fields of a certificate.
+    PatchCertificate {
+        /// Its id.
+        id: String,
+        /// The merge patch, but for the key.
+        patch: Value,
+        /// The key, if it is another one.
+        private_key: Option<PrivateKey>,
+    },
+    /// Deletes a certificate that nothing uses.
+    DeleteCertificate {
+        /// Its id.
+        id: String,
+    },
     /// Begins the drain of a server.
     StartDrain(StartDrain),
     /// Ends the drain of a server and makes the server what it was before.
@@ -239,6 +265,10 @@ impl Change {
             Self::PutListener { id, .. } => format!("put listener {id}"),
             Self::PatchListener { id, .. } => format!("patch listener {id}"),
             Self::DeleteListener { id } => format!("delete listener {id}"),
+            Self::CreateCertificate { certificate } => format!("create certificate {}", certificate.value.id),
+            Self::PutCertificate { id, .. } => format!("put certificate {id}"),
+            Self::PatchCertificate { id, .. } => format!("patch certificate {id}"),
+            Self::DeleteCertificate { id } => format!("delete certificate {id}"),
             Self::StartDrain(StartDrain { upstream, key, .. }) => {
                 format!("drain server {key} of upstream {upstream}")
             }

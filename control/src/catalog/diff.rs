@@ -73,10 +73,21 @@ impl Summary {
     }
 }
 
-/// Everything that differs, ordered by place: listeners, routes, then upstreams each with its servers.
+/// Everything that differs, ordered by place: certificates, listeners, routes, then upstreams each with its servers. Of a
+/// private key nothing is told but that it is another one.
 #[must_use]
 pub fn diff(before: &Config, after: &Config) -> Vec<Difference> {
     let mut found = Differences::default();
+    for (id, change) in changed(&before.certificates, &after.certificates) {
+        let at = place(["certificates", id.as_str()]);
+        let (old, new) = sides(&change, |record| value(&record.spec));
+        found.values(&at, old.as_ref(), new.as_ref());
+        if let Change::Replaced(old, new) = change
+            && old.spec.private_key != new.spec.private_key
+        {
+            found.note(Edit::Replace, format!("{at}/private_key"), None, None);
+        }
+    }
     for (id, change) in changed(&before.listeners, &after.listeners) {
         let (old, new) = sides(&change, |record| value(&record.spec));
         found.values(&place(["listeners", id.as_str()]), old.as_ref(), new.as_ref());

@@ -7,10 +7,11 @@ use std::collections::HashSet;
 use serde_json::Value;
 use weir_shared::{
     error::{FieldError, FieldErrorCode, Pointer},
-    model::{Document, Listener, ListenerFlags, Route, Upstream, check},
+    model::{Certificate, Document, Listener, ListenerFlags, MAX_CERTIFICATES, Route, Upstream, check},
 };
 
 use super::{
+    certificate::certificate_at,
     listener_flags,
     submitted::{self, Submitted},
     warning::Warning,
@@ -18,13 +19,15 @@ use super::{
 use crate::strict;
 
 /// Members of the document.
-const MEMBERS: [&str; 4] = ["api_version", "listeners", "routes", "upstreams"];
+const MEMBERS: [&str; 5] = ["api_version", "certificates", "listeners", "routes", "upstreams"];
 
 /// A whole configuration, checked as far as can be without the present one.
 #[derive(Clone, Debug, Default)]
 pub struct Whole {
     /// The upstreams, in the order they were written.
     pub upstreams: Vec<Submitted<Upstream>>,
+    /// The certificates; `None` when the document does not speak of them.
+    pub certificates: Option<Vec<Submitted<Certificate>>>,
     /// The routes; `None` when the document does not speak of them.
     pub routes: Option<Vec<Route>>,
     /// The listeners; `None` when the document does not speak of them.
@@ -52,6 +55,8 @@ pub fn read(value: Value, flags: Option<&ListenerFlags>) -> Result<Whole, Vec<Fi
     let mut ignored = Vec::new();
     let listeners = members.remove("listeners");
     let listeners = read_listeners(listeners, flags, &root.at("listeners"), &mut ignored, &mut errors);
+    let certificates =
+        read_certificates(members.remove("certificates"), &root.at("certificates"), &mut errors);
     let routes = read_routes(members.remove("routes"), &root.at("routes"), &mut errors);
     let upstreams = read_upstreams(members.remove("upstreams"), &root.at("upstreams"), &mut errors);
     for name in members.keys().take(strict::MAX_ERRORS) {
@@ -61,7 +66,7 @@ pub fn read(value: Value, flags: Option<&ListenerFlags>) -> Result<Whole, Vec<Fi
         return Err(errors);
     }
     let kept = flags.map_or_else(|| vec!["address"], ListenerFlags::names);
-    Ok(Whole { upstreams, routes, listeners, kept, ignored })
+    Ok(Whole { upstreams, certificates, routes, listeners, kept, ignored })
 }
 
 fn api_version(value: Option<Value>, at: &Pointer, errors: &mut Vec<FieldError>) {
@@ -117,6 +122,34 @@ fn read_upstreams(
         errors.push(at.error(FieldErrorCode::TooMany, detail));
     }
     upstreams
+}
+
+fn read_certificates(
+    value: Option<Value>,
+    at: &Pointer,
+    errors: &mut Vec<FieldError>,
+) -> Option<Vec<Submitted<Certificate>>> {
+    let items = items(value, at, errors)?;
+    if items.len() > MAX_CERTIFICATES {
+        let detail = format!("a configuration holds at most {MAX_CERTIFICATES} certificates");
+        errors.push(at.error(FieldErrorCode::TooMany, detail));
+        return None;
+    }
+    let mut certificates = Vec::with_capacity(items.len());
+    let mut ids = HashSet::with_capacity(items.len());
+    for (index, value) in items.into_iter().enumerate() {
+        if errors.len() >= strict::MAX_ERRORS {
+            break;
+        }
+        let at = at.at(index);
+        let Some(certificate) = certificate_at(value, None, &at, errors) else { continue };
+        if !ids.insert(certificate.value.id.clone()) {
+            let detail = format!("the id \"{}\" is used twice", certificate.value.id);
+            errors.push(at.at("id").error(FieldErrorCode::Duplicate, detail));
+        }
+        certificates.push(certificate);
+    }
+    Some(certificates)
 }
 
 fn read_routes(value: Option<Value>, at: &Pointer, errors: &mut Vec<FieldError>) -> Option<Vec<Route>> {

@@ -5,6 +5,7 @@
 //! a caller who goes away in the middle leaves nothing half done.
 
 pub mod address;
+pub mod certificate;
 pub mod change;
 pub mod diff;
 pub mod document;

@@ -12,7 +12,7 @@ use super::address;
 use crate::strict;
 
 /// Fields of every resource that only Weir sets.
-const META_FIELDS: [&str; 3] = ["revision", "created_at", "updated_at"];
+pub(super) const META_FIELDS: [&str; 3] = ["revision", "created_at", "updated_at"];
 
 /// Most servers added by one request; a larger group is put as a whole.
 pub const MAX_ADDED: usize = 1000;
@@ -47,7 +47,13 @@ impl Claims {
         self.0.is_empty()
     }
 
-    fn take(&mut self, value: &mut Value, names: &[&str], at: impl Fn() -> Pointer, server: Option<usize>) {
+    pub(super) fn take(
+        &mut self,
+        value: &mut Value,
+        names: &[&str],
+        at: impl Fn() -> Pointer,
+        server: Option<usize>,
+    ) {
         let Some(fields) = value.as_object_mut() else { return };
         for name in names {
             if let Some(value) = fields.remove(*name) {

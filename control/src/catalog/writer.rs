@@ -278,11 +278,12 @@ impl Writer {
     }
 }
 
-/// `config` with every listener and upstream that is equal in `before` taken over from there, so that it is recognised as
-/// unchanged.
+/// `config` with every listener, certificate and upstream that is equal in `before` taken over from there, so that it is
+/// recognised as unchanged.
 pub(super) fn share(config: Config, before: &Config) -> Config {
     Config {
         listeners: taking_over(&config.listeners, &before.listeners),
+        certificates: taking_over(&config.certificates, &before.certificates),
         upstreams: taking_over(&config.upstreams, &before.upstreams),
         ..config
     }
@@ -307,12 +308,17 @@ fn relative_to(change: &Change, Invalid(errors): Invalid) -> CatalogError {
         Change::PutUpstream { id, .. } | Change::PatchUpstream { id, .. } => format!("#/upstreams/{id}"),
         Change::CreateListener { listener } => format!("#/listeners/{}", listener.value.id),
         Change::PutListener { id, .. } | Change::PatchListener { id, .. } => format!("#/listeners/{id}"),
+        Change::CreateCertificate { certificate } => format!("#/certificates/{}", certificate.value.id),
+        Change::PutCertificate { id, .. } | Change::PatchCertificate { id, .. } => {
+            format!("#/certificates/{id}")
+        }
         Change::DeleteUpstream { .. }
         | Change::DeleteListener { .. }
         | Change::AddServers { .. }
         | Change::PutServer { .. }
         | Change::PatchServer { .. }
         | Change::DeleteServer { .. }
+        | Change::DeleteCertificate { .. }
         | Change::StartDrain(_)
         | Change::CancelDrain { .. }
         | Change::EndDrain { .. }

@@ -115,7 +115,9 @@ impl Targets {
             Some(group) => group,
             None => Group { upstream: Arc::clone(upstream), probe: None, members: HashMap::new() },
         };
-        let same = probe.filter(|probe| spec.enabled && probe.is_of(spec, protocol));
+        let tls = upstream.tls.as_ref();
+        let same =
+            probe.filter(|probe| spec.enabled && probe.is_of(spec, protocol) && probe.is_secured_as(tls));
         // With the same check, only servers that came or went are looked at.
         let (was, is) = match &same {
             Some(_) => middle(&before.servers, &upstream.servers, is_same),
@@ -144,7 +146,8 @@ impl Targets {
         } else {
             assume_healthy(upstream, now);
         }
-        let probe = spec.enabled.then(|| same.unwrap_or_else(|| Arc::new(Probe::new(spec, protocol))));
+        let probe =
+            spec.enabled.then(|| same.unwrap_or_else(|| Arc::new(Probe::new(spec, protocol).secured(tls))));
         self.groups.insert(upstream.id.clone(), Group { upstream: Arc::clone(upstream), probe, members });
         fresh
     }

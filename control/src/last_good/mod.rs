@@ -2,7 +2,7 @@
 //!
 //! Written whole beside the old one and renamed over it, so that there is always one that is complete; guarded by a
 //! checksum, so that a damaged one is noticed and left alone instead of obeyed. It also names the servers known to be
-//! unhealthy, so that a restart does not send requests to the dead.
+//! unhealthy, so that a restart does not send requests to the dead. It holds private keys, and nobody else may read it.
 
 mod keeper;
 #[cfg(test)]
@@ -28,7 +28,7 @@ use weir_shared::{
     time::Timestamp,
 };
 
-use crate::clock::Clock;
+use crate::{clock::Clock, store::codec::WithKey};
 
 /// Version of the file's form.
 const FORMAT: u32 = 1;
@@ -189,11 +189,14 @@ impl Serialize for Written<'_> {
                 serializer.collect_seq(self.0.upstreams.values().map(|record| record.to_model()))
             }
         }
+        let certificates: Vec<WithKey<'_>> =
+            self.0.certificates.values().map(|record| WithKey::from(&record.spec)).collect();
         let routes: Vec<&Route> = self.0.routes.values().map(AsRef::as_ref).collect();
         let listeners: Vec<&Listener> = self.0.listeners.values().map(|record| &record.spec).collect();
-        let mut document = serializer.serialize_struct("Document", 4)?;
+        let mut document = serializer.serialize_struct("Document", 5)?;
         document.serialize_field("api_version", Document::API_VERSION)?;
         document.serialize_field("listeners", &listeners)?;
+        document.serialize_field("certificates", &certificates)?;
         document.serialize_field("routes", &routes)?;
         document.serialize_field("upstreams", &Upstreams(self.0))?;
         document.end()

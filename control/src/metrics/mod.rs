@@ -3,6 +3,7 @@
 //! Written by hand: the numbers live in the workers' own counters already, so a registry would only copy them. Labels
 //! are configured ids alone, never request text, so that no client can add a series.
 
+mod certificates;
 mod listeners;
 mod overload;
 mod own;
@@ -81,6 +82,7 @@ pub struct Sources<'a> {
 pub fn render(sources: &Sources<'_>) -> String {
     let mut text = writer::Writer::default();
     own::write(sources, &mut text);
+    certificates::write(sources.table, &mut text);
     listeners::write(sources.table, &mut text);
     let with_servers = sources.servers.is_on(sources.table);
     upstreams::write(sources, &mut text);

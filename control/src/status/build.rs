@@ -135,7 +135,10 @@ fn check(upstream: &Upstream, server: &Server, health: &HealthRecord) -> Option<
     let last = health.last.as_ref();
     Some(CheckView {
         kind: spec.effective_type(),
-        url: Probe::url(spec, &server.address),
+        url: match upstream.tls {
+            Some(_) => Probe::secured_url(spec, &server.address),
+            None => Probe::url(spec, &server.address),
+        },
         last_at: last.map(|last| last.at),
         last_ok: last.map(|last| last.ok),
         last_status: last.and_then(|last| last.status),

@@ -7,6 +7,7 @@
 //! Reading order: [`view`] (the JSON), [`query`], `page`, `build`, `window`; [`explain`]; [`timeseries`], `series`.
 
 mod build;
+mod certificates;
 mod counts;
 pub mod explain;
 mod overload;
@@ -25,6 +26,7 @@ use std::{
     time::Duration,
 };
 
+pub use certificates::{CertificateView, CertificatesView, days_left};
 pub use query::{HealthFormat, HealthQuery};
 use tokio::time::MissedTickBehavior;
 pub use view::{HealthPage, ServerHealth, StoreState, StoreView, UpstreamHealth};

@@ -12,6 +12,7 @@ use weir_shared::{
 
 use super::{
     HealthFormat, HealthPage, HealthQuery, ServerHealth, Status, StoreView, UpstreamHealth, build,
+    certificates,
     view::{ListenerCounts, OverallStatus, Scope, Totals, UnboundListener},
     window::{self, Window},
 };
@@ -39,6 +40,7 @@ pub(super) fn build(status: &Status, query: &HealthQuery, store: StoreView) -> H
         status: overall(&table, now.moment),
         totals,
         store,
+        certificates: certificates::view(&table, now.wall),
         listener: listener(&ListenerTotals::sum(&status.listener.counters)),
         listeners_unbound: unbound(&table),
         upstreams,

@@ -104,7 +104,8 @@ async fn a_page_tells_state_reason_time_and_numbers_of_everything() {
 async fn the_shape_is_the_documented_one() {
     let fixture = Fixture::new(web(json!([A])));
     let page = page(&status(&fixture), &HealthQuery::default());
-    let expected = "at listener listeners_unbound node revision scope status store totals upstreams";
+    let expected =
+        "at certificates listener listeners_unbound node revision scope status store totals upstreams";
     assert_eq!(keys(&page).join(" "), expected);
     let upstream = &page["upstreams"][0];
     let expected = [

@@ -13,7 +13,10 @@ use weir_shared::{
     time::Timestamp,
 };
 
-pub use super::overload::{CircuitView, QueueView, RateView};
+pub use super::{
+    certificates::{CertificateView, CertificatesView},
+    overload::{CircuitView, QueueView, RateView},
+};
 use crate::drains::Then;
 
 /// The health of everything, as one process sees it.
@@ -35,6 +38,8 @@ pub struct HealthPage {
     pub totals: Totals,
     /// How the configuration is kept.
     pub store: StoreView,
+    /// How long certificates last.
+    pub certificates: CertificatesView,
     /// What all listeners counted, requests that never reached an upstream included.
     pub listener: ListenerCounts,
     /// The first hundred listeners whose address is not bound, by id. The rest serves.

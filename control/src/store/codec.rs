@@ -1,14 +1,17 @@
-//! Between configurations and stored objects: one object per listener, upstream, server and route, so that a change of one server
+//! Between configurations and stored objects: one object per listener, upstream, server, route and certificate, so that a change of one server
 //! among thousands writes two small rows.
 //!
 //! Reading ignores unknown fields, so that an older release can read what a newer one wrote.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use weir_shared::{
-    id::{ListenerId, RouteId, UpstreamId},
-    model::{Config, Listener, ListenerRecord, Meta, Route, Server, ServerRecord, Upstream, UpstreamRecord},
+    id::{CertificateId, ListenerId, RouteId, UpstreamId},
+    model::{
+        Certificate, CertificateRecord, Config, Listener, ListenerRecord, Meta, PrivateKey, Route, Server,
+        ServerRecord, Upstream, UpstreamRecord,
+    },
     time::Timestamp,
 };
 
@@ -53,10 +56,38 @@ pub fn put_listener(record: &ListenerRecord) -> Op {
     put(Kind::Listener, record.spec.id.clone(), &stored(&record.spec, record.meta))
 }
 
+/// A certificate with its private key, for whoever keeps both. Read as a [`Certificate`].
+#[derive(Serialize)]
+pub struct WithKey<'a> {
+    #[serde(flatten)]
+    certificate: &'a Certificate,
+    private_key: Option<&'a str>,
+}
+
+impl<'a> From<&'a Certificate> for WithKey<'a> {
+    fn from(certificate: &'a Certificate) -> Self {
+        Self { certificate, private_key: certificate.private_key.as_ref().map(PrivateKey::expose) }
+    }
+}
+
+/// Without the key.
+impl fmt::Debug for WithKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.certificate.fmt(f)
+    }
+}
+
+/// The operation that stores a certificate, its private key included.
+#[must_use]
+pub fn put_certificate(record: &CertificateRecord) -> Op {
+    put(Kind::Certificate, record.spec.id.clone(), &stored(WithKey::from(&record.spec), record.meta))
+}
+
 /// The operations that store all of `config`, in an order that keeps the servers'.
 #[must_use]
 pub fn put_all(config: &Config) -> Vec<Op> {
-    let mut ops: Vec<Op> = config.routes.values().map(|route| put_route(route)).collect();
+    let mut ops: Vec<Op> = config.certificates.values().map(|record| put_certificate(record)).collect();
+    ops.extend(config.routes.values().map(|route| put_route(route)));
     // One that was never changed is there without being stored.
     let changed = config.listeners.values().filter(|record| ***record != ListenerRecord::default());
     ops.extend(changed.map(|record| put_listener(record)));
@@ -97,6 +128,12 @@ pub fn decode(snapshot: Snapshot) -> Result<Config, StoreError> {
                 let meta = meta(&object, &stored);
                 let record = ListenerRecord { spec: stored.spec, meta };
                 config.listeners.insert_mut(ListenerId::new(&object.id), Arc::new(record));
+            }
+            Kind::Certificate => {
+                let stored: Stored<Certificate> = read(&object)?;
+                let meta = meta(&object, &stored);
+                let record = CertificateRecord { spec: stored.spec, meta };
+                config.certificates.insert_mut(CertificateId::new(&object.id), Arc::new(record));
             }
             Kind::Upstream | Kind::Server => {
                 let stored: Stored<Upstream> = read(&object)?;
@@ -147,6 +184,10 @@ mod properties {
             if kind == Kind::Listener {
                 return config.listeners[id].meta.revision;
             }
+            if kind == Kind::Certificate {
+                let record = config.certificates.get(id);
+                return record.map(|record| record.meta.revision).unwrap_or_default();
+            }
             let (upstream, server) = id.split_once('/').unwrap_or((id, ""));
             let record = config.upstreams.get(upstream).filter(|_| kind != Kind::Route);
             let of_server =
@@ -171,7 +212,7 @@ mod properties {
         /// A newer release may have stored more; nothing else is guessed at.
         #[test]
         fn any_content_is_read_or_called_corrupt(
-            objects in vec((select(vec![Kind::Upstream, Kind::Server, Kind::Route, Kind::Listener]), "[a/]{0,3}", arbitrary::json()), 0..6),
+            objects in vec((select(vec![Kind::Upstream, Kind::Server, Kind::Route, Kind::Listener, Kind::Certificate]), "[a/]{0,3}", arbitrary::json()), 0..6),
         ) {
             let object = |(kind, id, json): (Kind, String, serde_json::Value)| {
                 Object { kind, id, json: json.to_string(), touched: Revision(1) }

@@ -16,6 +16,8 @@ pub enum Kind {
     Route,
     /// A listener.
     Listener,
+    /// A certificate with its private key.
+    Certificate,
 }
 
 impl Kind {
@@ -27,13 +29,14 @@ impl Kind {
             Self::Server => "server",
             Self::Route => "route",
             Self::Listener => "listener",
+            Self::Certificate => "certificate",
         }
     }
 
     /// The kind stored as `word`.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        let all = [Self::Upstream, Self::Server, Self::Route, Self::Listener];
+        let all = [Self::Upstream, Self::Server, Self::Route, Self::Listener, Self::Certificate];
         all.into_iter().find(|kind| kind.as_str() == word)
     }
 }

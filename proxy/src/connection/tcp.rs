@@ -163,7 +163,7 @@ async fn pass(
         // Whoever is left learns that this is no end in order: what it got may not be all there was.
         Ended::Failed(Way::Up, Side::Source) | Ended::Failed(Way::Down, Side::Sink) => {
             worker.listener().client_aborts.add(1);
-            forward::reset_on_drop(&stream);
+            stream.reset_on_drop();
         }
         Ended::Failed(..) => {
             client.reset_on_drop();
@@ -175,7 +175,7 @@ async fn pass(
         Ended::Stopped => {
             lease.counters().cut.add(1);
             client.reset_on_drop();
-            forward::reset_on_drop(&stream);
+            stream.reset_on_drop();
         }
         Ended::Idle => worker.listener().client_timeouts.add(1),
     }

@@ -3,24 +3,27 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
-    time::Duration,
 };
 
-use socket2::SockRef;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use weir_shared::{
     model::{ProxyVersion, SendProxyProtocol, address::Address},
     proxy_protocol,
     table::{Server, Upstream},
+    tls::Offer,
 };
 
-use super::{connection::ServerConnection, lease::Lease};
+use super::{
+    connection::ServerConnection,
+    lease::Lease,
+    stream::{self, Stream},
+};
 use crate::{connection::Ends, error::ProxyError, worker::Worker};
 
 /// A connection to a server that bytes are passed on to.
 pub(crate) struct Tunnel {
     pub(crate) lease: Lease,
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
 }
 
 /// Opens a connection to `server` for one client alone, which is at `ends`.
@@ -31,7 +34,7 @@ pub(crate) async fn tunnel(
     lease: Lease,
     ends: Ends,
 ) -> Result<Tunnel, ProxyError> {
-    let connection = Box::pin(connect(worker, upstream, server, &lease, ends)).await?;
+    let connection = Box::pin(connect(worker, upstream, server, &lease, ends, Offer::Nothing)).await?;
     if lease.is_cut() {
         lease.counters().cut.add(1);
         return Err(ProxyError::ServerDrained);
@@ -39,13 +42,7 @@ pub(crate) async fn tunnel(
     Ok(Tunnel { lease, stream: connection.stream })
 }
 
-/// Lets the server's end of the connection fail instead of ending in order when `stream` is dropped.
-pub(crate) fn reset_on_drop(stream: &TcpStream) {
-    // Best effort: a connection that ends in order instead is still at its end.
-    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
-}
-
-/// Opens a connection to `server` for HTTP/1.1 and a client at `ends`, within the upstream's connect timeout, name resolution
+/// Opens a connection to `server` for a client at `ends`, within the upstream's connect timeout, name resolution and handshake
 /// included.
 pub(super) async fn connect(
     worker: &Worker,
@@ -53,11 +50,12 @@ pub(super) async fn connect(
     server: &Server,
     lease: &Lease,
     ends: Ends,
+    offer: Offer,
 ) -> Result<ServerConnection, ProxyError> {
     let opening = async {
-        let mut stream = open(worker, server).await?;
+        let mut stream = socket(worker, server).await?;
         introduce(&mut stream, upstream.send_proxy_protocol, ends).await?;
-        Ok(stream)
+        secure(stream, upstream, server, offer).await
     };
     let stream = within(worker, upstream, lease, opening).await?;
     Ok(ServerConnection {
@@ -106,8 +104,30 @@ pub(super) async fn within<T>(
     Ok(opened)
 }
 
+/// Opens a connection to `server`, secured as `upstream` says; with TLS, `offer` is what is offered to speak.
+pub(super) async fn open(
+    worker: &Worker,
+    upstream: &Upstream,
+    server: &Server,
+    offer: Offer,
+) -> Result<Stream, ProxyError> {
+    secure(socket(worker, server).await?, upstream, server, offer).await
+}
+
+async fn secure(
+    stream: TcpStream,
+    upstream: &Upstream,
+    server: &Server,
+    offer: Offer,
+) -> Result<Stream, ProxyError> {
+    match &upstream.tls {
+        Some(settings) => stream::secure(stream, settings, &server.address, offer).await,
+        None => Ok(Stream::Plain(stream)),
+    }
+}
+
 /// Opens a socket to `server`.
-pub(super) async fn open(worker: &Worker, server: &Server) -> Result<TcpStream, ProxyError> {
+async fn socket(worker: &Worker, server: &Server) -> Result<TcpStream, ProxyError> {
     let stream = match &server.address {
         Address::Socket(address) => TcpStream::connect(address).await.map_err(|error| classify(&error))?,
         Address::Name { host, port } => {

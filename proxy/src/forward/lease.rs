@@ -150,7 +150,7 @@ impl Lease {
             // A connection says at its start whose it is.
             return None;
         }
-        let connection = self.pool.take(&self.worker, method);
+        let connection = self.pool.take(&self.worker, upstream, method);
         self.counters().connections_idle.set(self.pool.idle_count());
         connection
     }

@@ -20,6 +20,7 @@ mod request_body;
 mod resolve;
 mod response_head;
 mod server_body;
+mod stream;
 mod switched;
 mod upload;
 
@@ -29,7 +30,7 @@ use std::{
 };
 
 use bytes::Bytes;
-pub(crate) use connect::{Tunnel, reset_on_drop, tunnel};
+pub(crate) use connect::{Tunnel, tunnel};
 pub(crate) use encode::{RequestHead, write_field};
 use http::{HeaderValue, Response, StatusCode, header};
 pub(crate) use http2::StreamBody;
@@ -42,6 +43,7 @@ use weir_shared::{
     model::ServerProtocol,
     table::{Server, Upstream},
     time::Moment,
+    tls::Offer,
 };
 
 use self::{
@@ -112,7 +114,16 @@ pub(crate) async fn send(
         Some(connection) => connection,
         // Boxed, because most requests find a connection and would carry the room for this through every move.
         None => {
-            match Box::pin(connect::connect(worker, upstream, server, &lease, exchange.client().ends)).await {
+            match Box::pin(connect::connect(
+                worker,
+                upstream,
+                server,
+                &lease,
+                exchange.client().ends,
+                Offer::Http1,
+            ))
+            .await
+            {
                 Ok(connection) if !lease.is_cut() => connection,
                 Ok(_) => {
                     let error = ProxyError::ServerDrained;
@@ -168,7 +179,7 @@ impl Call {
         let mut is_uploading = true;
         let answer = poll_fn(|cx| {
             if is_uploading {
-                match self.upload.poll(cx, &self.connection.stream) {
+                match self.upload.poll(cx, &mut self.connection.stream) {
                     Poll::Ready(Err(UploadError::Client(error))) => return Poll::Ready(Err(error)),
                     Poll::Ready(Ok(()) | Err(UploadError::Server)) => {
                         is_uploading = false;
@@ -228,7 +239,11 @@ impl Call {
                 Poll::Ready(Ok(0)) if !self.connection.buffer.is_empty() => {
                     return Poll::Ready(Err(ProxyError::ResponseMalformed));
                 }
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(ProxyError::ConnectionTerminated)),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(ProxyError::ConnectionTerminated)),
+                Poll::Ready(Err(error)) => {
+                    // With TLS 1.3 a server tells only now that it does not like our certificate.
+                    return Poll::Ready(Err(stream::failed(&error, ProxyError::ConnectionTerminated)));
+                }
                 Poll::Ready(Ok(received)) => self.lease.counters().bytes_received.add(received as u64),
             }
         }

@@ -1,12 +1,13 @@
 //! Bytes on their way to a server: framing of our own, then data of the client's, in one system call where possible.
 
 use std::{
-    io::{self, IoSlice, Write},
+    io::{self, Write},
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes};
-use tokio::net::TcpStream;
+
+use super::stream::Stream;
 
 /// What is to be sent next.
 pub(super) struct Outgoing {
@@ -67,25 +68,13 @@ impl Outgoing {
         self.head.extend_from_slice(b"\r\n");
     }
 
-    /// Sends as much as the socket takes. Ready when nothing is left.
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, stream: &TcpStream) -> Poll<io::Result<()>> {
+    /// Sends as much as is taken. Ready when nothing is left.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, stream: &mut Stream) -> Poll<io::Result<()>> {
         while !self.is_empty() {
             let head = self.head.get(self.sent..).unwrap_or_default();
-            let written = if self.data.is_empty() {
-                stream.try_write(head)
-            } else if head.is_empty() {
-                stream.try_write(&self.data)
-            } else {
-                stream.try_write_vectored(&[IoSlice::new(head), IoSlice::new(&self.data)])
-            };
-            match written {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(written) => self.advance(written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(stream.poll_write_ready(cx))?
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error)),
+            match ready!(stream.poll_send(cx, head, &self.data))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.advance(written),
             }
         }
         Poll::Ready(Ok(()))

@@ -133,7 +133,7 @@ impl Pools {
                 pool.http2.clear();
             } else {
                 pool.http2.sweep(limits.idle, limits.age, now);
-                idle.retain(|idle| limits.allow(idle, now) && idle.connection.is_quiet());
+                idle.retain_mut(|idle| limits.allow(idle, now) && idle.connection.stream.is_quiet());
             }
             let waiting = idle.len() + pool.http2.idle_count();
             pool.state.counters.of(worker).connections_idle.set(waiting as u64);
@@ -143,8 +143,14 @@ impl Pools {
 }
 
 impl ServerPool {
-    /// A connection that can take a request with `method`.
-    pub(super) fn take(&self, worker: &Worker, method: &Method) -> Option<ServerConnection> {
+    /// A connection that can take a request to `upstream` with `method`. One that is secured in another way than the upstream
+    /// says now is closed.
+    pub(super) fn take(
+        &self,
+        worker: &Worker,
+        upstream: &Upstream,
+        method: &Method,
+    ) -> Option<ServerConnection> {
         let limits = self.limits.get();
         let now = worker.coarse_moment();
         loop {
@@ -153,8 +159,9 @@ impl ServerPool {
             // Worth a system call, to see a close that is only microseconds old: a request that may not be repeated, and a
             // connection idle for so long that its server may be about to close it.
             let asks_kernel = !method.is_idempotent() || now.since(idle.since) > BRISK;
-            let is_usable = connection.is_quiet()
-                && (!asks_kernel || connection.is_quiet_now())
+            let is_usable = connection.stream.is_secured_as(upstream.tls.as_ref())
+                && connection.stream.is_quiet()
+                && (!asks_kernel || connection.stream.is_quiet_now())
                 && now.since(connection.opened) < limits.age;
             if is_usable {
                 connection.buffer = worker.pools.buffer();

@@ -121,7 +121,7 @@ impl ServerBody {
     /// connection, which is not used again unless the request was sent whole.
     fn poll_upload(&mut self, cx: &mut Context<'_>) {
         if let (Some(upload), Some(connection)) = (&mut self.upload, &mut self.connection) {
-            let sent = upload.poll(cx, &connection.stream);
+            let sent = upload.poll(cx, &mut connection.stream);
             if let Some(lease) = &self.lease {
                 let bytes = upload.take_sent();
                 if bytes > 0 {

@@ -7,14 +7,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    net::TcpStream,
-    time::{Sleep, sleep},
-};
+use tokio::time::{Sleep, sleep};
 
 use super::{
     outgoing::Outgoing,
     request_body::{Framing, Piece, RequestBody},
+    stream::Stream,
 };
 use crate::{error::ProxyError, header};
 
@@ -110,7 +108,11 @@ impl Upload {
     }
 
     /// Sends as much as can be sent now.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, stream: &TcpStream) -> Poll<Result<(), UploadError>> {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+    ) -> Poll<Result<(), UploadError>> {
         loop {
             self.waits_for_client = false;
             match self.state {
@@ -131,6 +133,14 @@ impl Upload {
                 }
             }
             if self.outgoing.is_empty() {
+                match stream.poll_send_rest(cx) {
+                    Poll::Pending => {
+                        self.waits_for_client = false;
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => self.state = State::Refused,
+                }
                 match self.state {
                     State::Taken => self.state = State::Done,
                     State::AwaitingContinue | State::Body => return Poll::Pending,

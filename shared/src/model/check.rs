@@ -9,9 +9,10 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Config, ListenAddress, Listener, Retries, Route, SendProxyProtocol, Server, ServerProtocol, Upstream,
-    adaptive_limit, address::Address, affinity, balancing, circuit_breaker, health_check, hedging, limits,
-    outlier_detection, placement, rate_limit, server_retry_after, slow_start, upgrades,
+    Config, ListenAddress, Listener, MAX_CERTIFICATES, Retries, Route, SendProxyProtocol, Server,
+    ServerProtocol, Upstream, adaptive_limit, address::Address, affinity, balancing, check_references,
+    circuit_breaker, health_check, hedging, limits, outlier_detection, placement, rate_limit,
+    server_retry_after, slow_start, upgrades,
 };
 use crate::{
     error::{FieldError, FieldErrorCode, Pointer},
@@ -61,6 +62,7 @@ pub fn upstream_spec(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldEr
     limits::check(&upstream.limits, &at.at("limits"), errors);
     retries(&upstream.retries, &at.at("retries"), errors);
     hedging::check(&upstream.hedging, &at.at("hedging"), errors);
+    upstream.tls.check(&at.at("tls"), errors);
     number(upstream.panic_threshold_percent, 0..=100, &at.at("panic_threshold_percent"), errors);
     number(upstream.overprovisioning_percent, 100..=1000, &at.at("overprovisioning_percent"), errors);
     number(upstream.keepalive_connections, 0..=65_536, &at.at("keepalive_connections"), errors);
@@ -185,6 +187,15 @@ pub fn config(config: &Config, errors: &mut Vec<FieldError>) {
         |id| config.upstreams.contains_key(id),
         errors,
     );
+    if config.certificates.size() > MAX_CERTIFICATES {
+        let detail = format!("a configuration holds at most {MAX_CERTIFICATES} certificates");
+        errors.push(root.at("certificates").error(FieldErrorCode::TooMany, detail));
+    }
+    let kind = |id: &str| config.certificate_kind(id);
+    for record in config.upstreams.values().filter(|record| record.spec.tls.references().next().is_some()) {
+        let at = root.at("upstreams").at(&record.spec.id).at("tls");
+        check_references(record.spec.tls.references(), kind, &at, errors);
+    }
     for one in config.routes.values() {
         let at = root.at("routes").at(&one.id);
         route(one, &at, errors);
@@ -280,13 +291,13 @@ pub(super) fn check_id(id: &str, at: &Pointer, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn description(text: &str, at: &Pointer, errors: &mut Vec<FieldError>) {
+pub(super) fn description(text: &str, at: &Pointer, errors: &mut Vec<FieldError>) {
     if text.chars().count() > 1024 {
         errors.push(at.error(FieldErrorCode::OutOfRange, "at most 1024 characters"));
     }
 }
 
-fn labels(labels: &BTreeMap<String, String>, at: &Pointer, errors: &mut Vec<FieldError>) {
+pub(super) fn labels(labels: &BTreeMap<String, String>, at: &Pointer, errors: &mut Vec<FieldError>) {
     if labels.len() > 32 {
         errors.push(at.error(FieldErrorCode::TooMany, "at most 32 labels"));
     }

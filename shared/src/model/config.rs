@@ -5,9 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Listener, ListenerRecord, Route, Server, Upstream, address::Address};
+use super::{
+    Certificate, CertificateKind, Listener, ListenerRecord, Route, Server, Upstream, address::Address,
+};
 use crate::{
-    id::{Epoch, ListenerId, Revision, RouteId, UpstreamId},
+    id::{CertificateId, Epoch, ListenerId, Revision, RouteId, UpstreamId},
     sharing::SharedMap,
     time::Timestamp,
 };
@@ -28,6 +30,15 @@ pub struct Meta {
 pub struct ServerRecord {
     /// What the operator wrote, with the id filled in.
     pub server: Server,
+    /// What Weir notes.
+    pub meta: Meta,
+}
+
+/// A certificate as stored, its private key included.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CertificateRecord {
+    /// What the operator wrote.
+    pub spec: Certificate,
     /// What Weir notes.
     pub meta: Meta,
 }
@@ -81,6 +92,8 @@ pub struct Config {
     pub epoch: Epoch,
     /// Listeners by id. `default` is always there.
     pub listeners: SharedMap<ListenerId, ListenerRecord>,
+    /// Certificates by id.
+    pub certificates: SharedMap<CertificateId, CertificateRecord>,
     /// Upstreams by id.
     pub upstreams: SharedMap<UpstreamId, UpstreamRecord>,
     /// Routes by id.
@@ -95,7 +108,14 @@ impl Config {
         let routes = SharedMap::from_iter([(RouteId::new(&route.id), Arc::new(route))]);
         let listener = ListenerRecord::default();
         let listeners = SharedMap::from_iter([(ListenerId::new(&listener.spec.id), Arc::new(listener))]);
-        Self { revision: Revision::default(), epoch, listeners, upstreams: SharedMap::default(), routes }
+        Self {
+            revision: Revision::default(),
+            epoch,
+            listeners,
+            certificates: SharedMap::default(),
+            upstreams: SharedMap::default(),
+            routes,
+        }
     }
 
     /// The ids of the routes that send to the upstream named `id`.
@@ -111,12 +131,28 @@ impl Config {
         specs.filter(|spec| spec.upstream.as_deref() == Some(id)).map(|spec| spec.id.clone()).collect()
     }
 
-    /// The configuration as one document.
+    /// What the certificate named `id` is for; `None` when there is none.
+    #[must_use]
+    pub fn certificate_kind(&self, id: &str) -> Option<CertificateKind> {
+        self.certificates.get(id).map(|record| record.spec.kind)
+    }
+
+    /// What uses certificates: each resource's path with the certificates that it names.
+    pub fn certificate_users(&self) -> impl Iterator<Item = (String, Vec<&str>)> {
+        let upstreams = self.upstreams.values().map(|record| {
+            let names = record.spec.tls.references().map(|reference| reference.id).collect();
+            (format!("/upstreams/{}", record.spec.id), names)
+        });
+        upstreams.filter(|(_, names): &(_, Vec<&str>)| !names.is_empty())
+    }
+
+    /// The configuration as one document, without private keys.
     #[must_use]
     pub fn to_document(&self) -> Document {
         Document {
             api_version: Document::API_VERSION.to_owned(),
             listeners: self.listeners.values().map(|record| record.spec.clone()).collect(),
+            certificates: self.certificates.values().map(|record| record.spec.clone()).collect(),
             routes: self.routes.values().map(|route| Route::clone(route)).collect(),
             upstreams: self.upstreams.values().map(|record| record.to_model()).collect(),
         }
@@ -131,6 +167,9 @@ pub struct Document {
     pub api_version: String,
     /// Where clients connect. The address of `default` is the process's own, whatever is said here.
     pub listeners: Vec<Listener>,
+    /// What Weir proves itself with, and whom it believes. Private keys are left out of what is read, and kept where they are
+    /// left out of what is put.
+    pub certificates: Vec<Certificate>,
     /// Which requests go where.
     pub routes: Vec<Route>,
     /// The groups of servers.
@@ -156,10 +195,13 @@ impl Document {
                 listeners.insert_mut(ListenerId::new(&spec.id), Arc::new(ListenerRecord { spec, meta }));
             }
         }
+        let certificate =
+            |spec: Certificate| (CertificateId::new(&spec.id), Arc::new(CertificateRecord { spec, meta }));
         Config {
             revision,
             epoch,
             listeners,
+            certificates: self.certificates.into_iter().map(certificate).collect(),
             upstreams: self.upstreams.into_iter().map(record).collect(),
             routes: self.routes.into_iter().map(|route| (RouteId::new(&route.id), Arc::new(route))).collect(),
         }

@@ -7,6 +7,7 @@ mod adaptive_limit;
 pub mod address;
 mod affinity;
 mod balancing;
+mod certificate;
 pub mod check;
 mod circuit_breaker;
 mod config;
@@ -26,14 +27,18 @@ mod server;
 mod server_retry_after;
 mod slow_start;
 mod status_range;
+mod tls;
 mod upgrades;
 mod upstream;
 
 pub use adaptive_limit::AdaptiveLimit;
 pub use affinity::{Affinity, SameSite, SecureCookie};
 pub use balancing::{Algorithm, Comparison, Hash, HashOn, Latency};
+pub use certificate::{
+    Certificate, CertificateKind, MAX_CERTIFICATES, PrivateKey, check as check_certificate,
+};
 pub use circuit_breaker::CircuitBreaker;
-pub use config::{Config, Document, Meta, ServerRecord, UpstreamRecord};
+pub use config::{CertificateRecord, Config, Document, Meta, ServerRecord, UpstreamRecord};
 pub use health_check::{HealthCheck, HealthCheckType};
 pub use hedging::Hedging;
 pub use limits::{Limits, Queue};
@@ -50,5 +55,9 @@ pub use server::{AdminState, Server, ServerOrAddress};
 pub use server_retry_after::ServerRetryAfter;
 pub use slow_start::SlowStart;
 pub use status_range::StatusRange;
+pub use tls::{
+    AlpnProtocol, ClientAuth, ClientAuthMode, ListenerTls, Reference, TlsVerify, TlsVersion, UnknownName,
+    UpstreamTls, check_references,
+};
 pub use upgrades::UpgradeProtocol;
 pub use upstream::Upstream;

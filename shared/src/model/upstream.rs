@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{
     AdaptiveLimit, Affinity, Algorithm, CircuitBreaker, Comparison, Hash, HealthCheck, Hedging, Latency,
     Limits, OutlierDetection, RateLimit, Retries, SendProxyProtocol, Server, ServerOrAddress, ServerProtocol,
-    ServerRetryAfter, SlowStart, Subset, UpgradeProtocol, ZoneAwareness, upgrades,
+    ServerRetryAfter, SlowStart, Subset, UpgradeProtocol, UpstreamTls, ZoneAwareness, upgrades,
 };
 use crate::units::Span;
 
@@ -62,7 +62,9 @@ pub struct Upstream {
     pub subset: Subset,
     /// How a server that is new or back gets its requests little by little.
     pub slow_start: SlowStart,
-    /// Time to open a connection to a server, 10ms to 60s. Default 3s.
+    /// How connections to the servers are secured.
+    pub tls: UpstreamTls,
+    /// Time to open a connection to a server, the TLS handshake included, 10ms to 60s. Default 3s.
     pub connect_timeout: Span,
     /// Time from the request's end until the first byte of the response, `0s` (off) or 10ms to 1h. Default 60s.
     pub response_timeout: Span,
@@ -125,6 +127,7 @@ impl Default for Upstream {
             zone_awareness: ZoneAwareness::default(),
             subset: Subset::default(),
             slow_start: SlowStart::default(),
+            tls: UpstreamTls::default(),
             connect_timeout: Span::from_secs(3),
             response_timeout: Span::from_secs(60),
             stream_idle_timeout: Span::from_secs(300),

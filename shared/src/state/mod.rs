@@ -23,6 +23,7 @@ mod resolved;
 mod retry_budget;
 mod sample;
 mod server;
+mod tls;
 mod upstream;
 
 pub use adaptive_limit::{AdaptiveLimit, AdaptivePolicy};
@@ -47,4 +48,5 @@ pub use resolved::Resolved;
 pub use retry_budget::RetryBudget;
 pub use sample::Sample;
 pub use server::ServerState;
+pub use tls::{HandshakeFailure, TlsCounters, TlsTotals};
 pub use upstream::UpstreamState;

@@ -11,7 +11,7 @@ use http::HeaderValue;
 use super::{
     AffinityTable, Eligible, EligiblePolicy, HashTable, HedgeDelay, HedgePolicy, LatencyPolicy, LimitPolicy,
     Listener, PausePolicy, Placement, RateLimiter, RetryPolicy, Route, Server, Site, Steps, Table, Upstream,
-    ejecting,
+    certificates::Certificates, ejecting,
 };
 use crate::{
     error::{FieldError, Invalid, Pointer},
@@ -22,6 +22,7 @@ use crate::{
     sharing::{Change, SharedMap, changed, middle},
     state::{BreakerPolicy, Decay, HealthThresholds, ServerState, UpstreamState},
     time::Now,
+    tls,
 };
 
 /// Compiles configurations for a process with a given number of workers.
@@ -33,6 +34,8 @@ pub struct Compiler {
     pub site: Site,
     /// What the command line says of the listener `default`.
     pub flags: ListenerFlags,
+    /// What TLS needs of the process.
+    pub tls: tls::Basis,
 }
 
 impl Compiler {
@@ -43,12 +46,15 @@ impl Compiler {
     pub fn compile(&self, config: Arc<Config>, previous: Option<&Table>, now: Now) -> Result<Table, Invalid> {
         let mut errors = Vec::new();
         check::config(&config, &mut errors);
+        let certificates = Certificates::compile(&config, previous, &mut errors);
         let listeners = self.listeners(&config, previous, now, &mut errors);
         let none = SharedMap::default();
         let known = previous.map_or(&none, |table| &table.config.upstreams);
         let mut upstreams = previous.map(|table| table.upstreams.clone()).unwrap_or_default();
         let mut touched = Vec::new();
-        for (id, change) in changed(known, &config.upstreams) {
+        let concerned = certificates.concerned(&config, known);
+        let concerned = concerned.iter().map(|(id, record)| (*id, Change::Added(*record)));
+        for (id, change) in changed(known, &config.upstreams).chain(concerned) {
             touched.push(id.clone());
             let record = match change {
                 Change::Added(record) | Change::Replaced(_, record) => record,
@@ -58,17 +64,18 @@ impl Compiler {
                 }
             };
             let before = upstreams.get(id).map(AsRef::as_ref);
-            if let Some(upstream) = self.upstream(id, record, before, now, &mut errors) {
+            if let Some(upstream) = self.upstream(id, record, before, &certificates, now, &mut errors) {
                 upstreams.insert_mut(id.clone(), Arc::new(upstream));
             }
         }
+        touched.sort_unstable();
         if !errors.is_empty() {
             return Err(Invalid(errors));
         }
         let default_route = default_route(&config, &upstreams);
         let from = previous.map(|table| Arc::downgrade(&table.config)).unwrap_or_default();
         let steps = Steps { from, upstreams: touched.into_boxed_slice() };
-        Ok(Table { config, listeners, upstreams, default_route, steps })
+        Ok(Table { config, listeners, certificates: certificates.all, upstreams, default_route, steps })
     }
 
     /// The listeners of `config`. Those that did not change are taken over as they are.
@@ -102,6 +109,7 @@ impl Compiler {
         id: &UpstreamId,
         record: &Arc<UpstreamRecord>,
         before: Option<&Upstream>,
+        certificates: &Certificates,
         now: Now,
         errors: &mut Vec<FieldError>,
     ) -> Option<Upstream> {
@@ -110,6 +118,7 @@ impl Compiler {
         let at = Pointer::root().at("upstreams").at(id);
         check::upstream_spec(spec, &at, errors);
         let servers = self.servers(record, before, now, &at.at("servers"), errors);
+        let tls = certificates.outgoing(&spec.tls, before, &self.tls, &at.at("tls"), errors);
         if errors.len() > found {
             return None;
         }
@@ -132,6 +141,7 @@ impl Compiler {
             affinity: spec.affinity.enabled.then(|| AffinityTable::new(&servers)),
             hash: HashTable::build(spec.algorithm, &spec.hash, &servers, &placement),
             balance_percent: if spec.algorithm.uses_key() { spec.hash.balance_percent } else { 0 },
+            tls,
             connect_timeout: spec.connect_timeout.duration(),
             response_timeout: Some(spec.response_timeout.duration()).filter(|timeout| !timeout.is_zero()),
             stream_idle_timeout: spec.stream_idle_timeout.duration(),

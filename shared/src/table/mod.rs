@@ -1,6 +1,7 @@
 //! What the proxy reads: a configuration compiled for the request path. Immutable; replaced as a whole.
 
 mod affinity;
+mod certificates;
 mod channel;
 mod compile;
 mod ejecting;
@@ -49,9 +50,10 @@ pub use tier::Tier;
 pub use upstream::{HedgeDelay, HedgePolicy, LatencyPolicy, PausePolicy, RetryPolicy, Upstream};
 
 use crate::{
-    id::{ListenerId, Revision, UpstreamId},
+    id::{CertificateId, ListenerId, Revision, UpstreamId},
     model::Config,
     sharing::{Change, SharedMap, changed},
+    tls::Certificate,
 };
 
 /// A configuration compiled for the request path. A request holds one from its start to its end.
@@ -59,6 +61,7 @@ use crate::{
 pub struct Table {
     config: Arc<Config>,
     listeners: SharedMap<ListenerId, Listener>,
+    certificates: SharedMap<CertificateId, Certificate>,
     upstreams: SharedMap<UpstreamId, Upstream>,
     default_route: Route,
     steps: Steps,
@@ -123,6 +126,17 @@ impl Table {
     /// The upstreams whose id is greater than `id`, by id.
     pub fn upstreams_after<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Arc<Upstream>> {
         self.upstreams.range::<str, _>((Bound::Excluded(id), Bound::Unbounded)).map(|(_, upstream)| upstream)
+    }
+
+    /// All certificates, by id.
+    pub fn certificates(&self) -> impl ExactSizeIterator<Item = &Arc<Certificate>> {
+        self.certificates.values()
+    }
+
+    /// The certificate named `id`.
+    #[must_use]
+    pub fn certificate(&self, id: &str) -> Option<&Arc<Certificate>> {
+        self.certificates.get(id)
     }
 
     /// All upstreams, by id.

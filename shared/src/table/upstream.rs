@@ -17,6 +17,7 @@ use crate::{
     sharing::middle,
     state::{BreakerPolicy, Decay, EjectionPolicy, HealthThresholds, RatePolicy, ServerState, UpstreamState},
     time::Moment,
+    tls::OutgoingTls,
 };
 
 /// When another server is tried.
@@ -93,6 +94,8 @@ pub struct Upstream {
     pub balance_percent: u16,
     /// Which server a client's cookie means; `None`: clients are not bound.
     pub affinity: Option<AffinityTable>,
+    /// How connections to the servers are secured; `None`: they are not.
+    pub tls: Option<Arc<OutgoingTls>>,
     /// Time to open a connection.
     pub connect_timeout: Duration,
     /// Time until the first byte of a response; `None` = no limit.

@@ -1,6 +1,7 @@
 //! Examples for the API's document: made from the types themselves, or held to what the API answers by a test, so that they
 //! cannot go stale.
 
+mod certificates;
 mod observed;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use weir_shared::{
     time::Timestamp,
 };
 
+pub(super) use self::certificates::{authority_to_put, certificate, certificate_to_put, certificates};
 pub(super) use self::observed::{explanation, health, info, server_health, upstream_health};
 use super::view::{ServerView, Servers, UpstreamView};
 use crate::yaml;
@@ -144,6 +146,7 @@ pub(super) fn config() -> Value {
     json!({
         "api_version": "v1",
         "listeners": [bound("default", "0.0.0.0:8080")],
+        "certificates": [],
         "routes": [{"id": "default", "match": {}, "action": {"upstreams": [{"upstream": "default", "weight": 100}]}}],
         "upstreams": [record().to_model()]
     })

@@ -1,6 +1,7 @@
 //! The API, called without a socket.
 
 mod bad_input;
+mod certificates;
 mod conditions;
 mod config;
 mod drains;

@@ -5,8 +5,11 @@
 use std::{collections::HashMap, sync::Arc};
 
 use weir_shared::{
-    id::{ListenerId, Revision, RouteId, UpstreamId},
-    model::{Config, Listener, ListenerRecord, Meta, Route, Server, ServerRecord, Upstream, UpstreamRecord},
+    id::{CertificateId, ListenerId, Revision, RouteId, UpstreamId},
+    model::{
+        Certificate, CertificateRecord, Config, Listener, ListenerRecord, Meta, Route, Server, ServerRecord,
+        Upstream, UpstreamRecord,
+    },
     time::Now,
 };
 
@@ -69,6 +72,24 @@ impl Draft {
     fn put_server(&mut self, upstream: &str, record: ServerRecord) -> Arc<ServerRecord> {
         self.ops.push(codec::put_server(upstream, &record));
         Arc::new(record)
+    }
+
+    /// Makes the certificate of that name equal to `spec`. Touches nothing when it is.
+    pub(super) fn set_certificate(&mut self, spec: Certificate) {
+        let meta = match self.config.certificates.get(spec.id.as_str()) {
+            Some(present) if present.spec == spec => return,
+            Some(present) => Meta { created_at: present.meta.created_at, ..self.fresh },
+            None => self.fresh,
+        };
+        let record = CertificateRecord { spec, meta };
+        self.ops.push(codec::put_certificate(&record));
+        self.config.certificates.insert_mut(CertificateId::new(&record.spec.id), Arc::new(record));
+    }
+
+    /// Deletes the certificate named `id`.
+    pub(super) fn delete_certificate(&mut self, id: &str) {
+        self.ops.push(Op::Delete { kind: Kind::Certificate, id: id.to_owned() });
+        self.config.certificates.remove_mut(id);
     }
 
     /// Makes an upstream that is not there.

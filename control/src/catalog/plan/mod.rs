@@ -3,6 +3,7 @@
 //! Pure: no store, no clock, no HTTP, so that every rule can be tested by itself and a dry run is the plan alone. A
 //! resource's state is looked at in the order: is it there, is it in the state the caller knows, is the change valid.
 
+mod certificates;
 mod draft;
 mod ids;
 mod listeners;
@@ -68,6 +69,12 @@ pub fn plan(
         Change::PutListener { id, listener, kept } => listeners::put(&scene, id, listener, kept),
         Change::PatchListener { id, patch } => listeners::patch(&scene, id, patch),
         Change::DeleteListener { id } => listeners::delete(&scene, id),
+        Change::CreateCertificate { certificate } => certificates::create(&scene, certificate),
+        Change::PutCertificate { id, certificate } => certificates::put(&scene, id, certificate),
+        Change::PatchCertificate { id, patch, private_key } => {
+            certificates::patch(&scene, id, patch, private_key.as_ref())
+        }
+        Change::DeleteCertificate { id } => certificates::delete(&scene, id),
         // The writer plans what they come to, which depends on the drains that there are.
         Change::StartDrain(StartDrain { upstream, .. }) | Change::CancelDrain { upstream, .. } => {
             Ok(scene.unchanged(upstream, Vec::new()))

@@ -8,10 +8,13 @@ use std::{
 use weir_shared::{
     error::{FieldError, FieldErrorCode, Pointer},
     id::Revision,
-    model::{Config, Listener, Route, Upstream, UpstreamRecord, check},
+    model::{
+        Certificate, CertificateKind, Config, Listener, Route, Upstream, UpstreamRecord, check,
+        check_references,
+    },
 };
 
-use super::{Plan, Scene, draft::Draft, ids, listeners, none_or_invalid, planned, upstreams};
+use super::{Plan, Scene, certificates, draft::Draft, ids, listeners, none_or_invalid, planned, upstreams};
 use crate::{
     catalog::{
         change::{Effect, Unnamed},
@@ -28,6 +31,8 @@ const GUARDED_SERVERS: usize = 4;
 /// What shall be there.
 struct Wanted {
     upstreams: Vec<Upstream>,
+    /// `None`: nothing was said of certificates.
+    certificates: Option<Vec<Certificate>>,
     /// `None`: nothing was said of routes.
     routes: Option<Vec<Route>>,
     /// `None`: nothing was said of listeners.
@@ -62,6 +67,8 @@ pub(super) fn put(
         }
         wanted.push(upstream);
     }
+    let certificates = wanted_certificates(scene, whole, &mut errors);
+    references(scene, &wanted, certificates.as_deref(), unnamed, &mut errors);
     let names: HashSet<&str> = wanted.iter().map(|upstream| upstream.id.as_str()).collect();
     let root = Pointer::root();
     let known = |id: &str| {
@@ -88,7 +95,7 @@ pub(super) fn put(
         }
     }
     none_or_invalid(errors)?;
-    let wanted = Wanted { upstreams: wanted, routes: whole.routes.clone(), listeners };
+    let wanted = Wanted { upstreams: wanted, certificates, routes: whole.routes.clone(), listeners };
     carry_out(scene, wanted, unnamed, confirmed)
 }
 
@@ -121,6 +128,45 @@ fn wanted_listeners(
     wanted
 }
 
+/// The certificates of `whole`, each with a private key: its own, or the one that is there.
+fn wanted_certificates(
+    scene: &Scene<'_>,
+    whole: &Whole,
+    errors: &mut Vec<FieldError>,
+) -> Option<Vec<Certificate>> {
+    let at = Pointer::root().at("certificates");
+    let wanted = whole.certificates.as_ref()?.iter().enumerate().map(|(index, submitted)| {
+        let before = scene.config.certificates.get(submitted.value.id.as_str()).map(AsRef::as_ref);
+        submitted.claims.check(|_| before.map(|before| &before.meta), &[], errors);
+        certificates::with_key(before, &submitted.value, &at.at(index), errors)
+    });
+    Some(wanted.collect())
+}
+
+/// Checks that the certificates that upstreams name will be there.
+fn references(
+    scene: &Scene<'_>,
+    upstreams: &[Upstream],
+    certificates: Option<&[Certificate]>,
+    unnamed: Unnamed,
+    errors: &mut Vec<FieldError>,
+) {
+    let wanted: HashMap<&str, CertificateKind> = certificates
+        .into_iter()
+        .flatten()
+        .map(|certificate| (certificate.id.as_str(), certificate.kind))
+        .collect();
+    let keeps = certificates.is_none() || unnamed == Unnamed::Keep;
+    let kind =
+        |id: &str| wanted.get(id).copied().or_else(|| scene.config.certificate_kind(id).filter(|_| keeps));
+    let at = Pointer::root().at("upstreams");
+    for (index, upstream) in upstreams.iter().enumerate() {
+        if upstream.tls.references().next().is_some() {
+            check_references(upstream.tls.references(), kind, &at.at(index).at("tls"), errors);
+        }
+    }
+}
+
 fn servers(upstreams: &[Upstream]) -> usize {
     upstreams.iter().map(|upstream| upstream.servers.len()).sum()
 }
@@ -135,7 +181,13 @@ pub(super) fn roll_back(
     let upstreams = target.upstreams.values().map(|record| record.to_model()).collect();
     let routes = target.routes.values().map(|route| Route::clone(route)).collect();
     let listeners = target.listeners.values().map(|record| record.spec.clone()).collect();
-    let wanted = Wanted { upstreams, routes: Some(routes), listeners: Some(listeners) };
+    let certificates = target.certificates.values().map(|record| record.spec.clone()).collect();
+    let wanted = Wanted {
+        upstreams,
+        certificates: Some(certificates),
+        routes: Some(routes),
+        listeners: Some(listeners),
+    };
     carry_out(scene, wanted, Unnamed::Delete, confirmed)
 }
 
@@ -147,6 +199,9 @@ fn carry_out(
 ) -> Result<Plan, CatalogError> {
     let before = scene.config;
     let mut draft = scene.draft();
+    if let Some(certificates) = wanted.certificates {
+        set_certificates(&mut draft, before, certificates, unnamed);
+    }
     let names: HashSet<String> = wanted.upstreams.iter().map(|upstream| upstream.id.clone()).collect();
     if unnamed == Unnamed::Delete {
         for record in before.upstreams.values().filter(|record| !names.contains(&record.spec.id)) {
@@ -193,6 +248,19 @@ fn set_listeners(draft: &mut Draft, before: &Config, listeners: Vec<Listener>, u
     if unnamed == Unnamed::Delete {
         for id in before.listeners.keys().filter(|id| !names.contains(id.as_str())) {
             draft.delete_listener(id.as_str());
+        }
+    }
+}
+
+/// Makes the certificates those that are wanted.
+fn set_certificates(draft: &mut Draft, before: &Config, certificates: Vec<Certificate>, unnamed: Unnamed) {
+    let names: HashSet<String> = certificates.iter().map(|certificate| certificate.id.clone()).collect();
+    for certificate in certificates {
+        draft.set_certificate(certificate);
+    }
+    if unnamed == Unnamed::Delete {
+        for id in before.certificates.keys().filter(|id| !names.contains(id.as_str())) {
+            draft.delete_certificate(id.as_str());
         }
     }
 }

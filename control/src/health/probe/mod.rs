@@ -10,6 +10,7 @@ mod grpc_tests;
 mod http;
 mod http2;
 mod lookup;
+mod secure;
 #[cfg(test)]
 mod tests;
 
@@ -23,10 +24,11 @@ use tokio::{
 use weir_shared::{
     model::{HealthCheck, HealthCheckType, ServerProtocol, StatusRange, address::Address},
     state::{Reason, Resolved, ServerState},
+    tls::{Offer, OutgoingTls},
 };
 
-use self::lookup::Lookups;
 pub(super) use self::lookup::MAX_LOOKUPS;
+use self::{lookup::Lookups, secure::Stream};
 
 /// How a check ended, if it says anything about the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +108,8 @@ pub(crate) struct Probe {
     protocol: ServerProtocol,
     kind: HealthCheckType,
     timeout: Duration,
+    /// How connections are secured; `None`: they are not.
+    tls: Option<Arc<OutgoingTls>>,
     /// Looks for the expected body.
     finder: Option<Finder<'static>>,
 }
@@ -119,7 +123,34 @@ impl Probe {
             protocol,
             kind: spec.effective_type(),
             timeout: spec.timeout.duration(),
+            tls: None,
             finder: spec.expected_body.as_deref().map(|text| Finder::new(text).into_owned()),
+        }
+    }
+
+    /// The same over connections that are secured as `tls` says.
+    #[must_use]
+    pub(crate) fn secured(self, tls: Option<&Arc<OutgoingTls>>) -> Self {
+        Self { tls: tls.cloned(), ..self }
+    }
+
+    /// Whether its connections are secured as `tls` says.
+    #[must_use]
+    pub(crate) fn is_secured_as(&self, tls: Option<&Arc<OutgoingTls>>) -> bool {
+        match (&self.tls, tls) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    /// What is checked at `address` over a secured connection, as a URL for a person.
+    #[must_use]
+    pub(crate) fn secured_url(spec: &HealthCheck, address: &Address) -> String {
+        let plain = Self::url(spec, address);
+        match plain.strip_prefix("tcp") {
+            Some(rest) => format!("tls{rest}"),
+            None => plain.replacen("://", "s://", 1),
         }
     }
 
@@ -164,7 +195,11 @@ impl Probe {
         if let Address::Name { .. } = address {
             resolved.note(sockets.iter().map(SocketAddr::ip));
         }
-        let stream = match self.connect(&target, sockets, deadline).await {
+        let secured = match self.connect(&target, sockets, deadline).await {
+            Ok(stream) => self.secure(stream, address, &target, deadline).await,
+            Err(answer) => return answer,
+        };
+        let stream = match secured {
             Ok(stream) => stream,
             Err(answer) => return answer,
         };
@@ -172,6 +207,33 @@ impl Probe {
             HealthCheckType::Tcp => Answer::Passed { status: None },
             HealthCheckType::Http => self.ask(stream, address, &target, deadline).await,
             HealthCheckType::Grpc => self.call(stream, address, &target, deadline).await,
+        }
+    }
+
+    /// Secures `stream`, if that is asked for.
+    async fn secure(
+        &self,
+        stream: TcpStream,
+        address: &Address,
+        target: &Address,
+        deadline: Instant,
+    ) -> Result<Stream, Answer> {
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let offer = match self.kind {
+            HealthCheckType::Http if self.protocol == ServerProtocol::Http1 => Offer::Http1,
+            HealthCheckType::Http => Offer::Http2,
+            HealthCheckType::Grpc => Offer::Http2,
+            HealthCheckType::Tcp => Offer::Nothing,
+        };
+        match timeout_at(deadline, secure::handshake(stream, tls, address, offer)).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(why)) => {
+                Err(Answer::failed(Reason::TlsError, format!("tls handshake with {target}: {why}")))
+            }
+            Err(_) => {
+                let detail = format!("tls handshake with {target}: not done within {}", self.spec.timeout);
+                Err(Answer::failed(Reason::ConnectTimeout, detail))
+            }
         }
     }
 
@@ -196,7 +258,7 @@ impl Probe {
         Err(failure)
     }
 
-    async fn ask(&self, stream: TcpStream, address: &Address, target: &Address, deadline: Instant) -> Answer {
+    async fn ask(&self, stream: Stream, address: &Address, target: &Address, deadline: Instant) -> Answer {
         let path = self.spec.path.as_deref().unwrap_or("/");
         let what = format!("{} http://{target}{path}", self.spec.method);
         let asked = async {
@@ -223,7 +285,7 @@ impl Probe {
 
     async fn ask_http1(
         &self,
-        mut stream: TcpStream,
+        mut stream: Stream,
         address: &Address,
     ) -> Result<(u16, Said), http::ExchangeError> {
         let reply = http::exchange(&mut stream, &http::request(&self.spec, address)).await?;
@@ -255,13 +317,7 @@ impl Probe {
         Answer::Failed { reason, detail, status: Some(status) }
     }
 
-    async fn call(
-        &self,
-        stream: TcpStream,
-        address: &Address,
-        target: &Address,
-        deadline: Instant,
-    ) -> Answer {
+    async fn call(&self, stream: Stream, address: &Address, target: &Address, deadline: Instant) -> Answer {
         let service = self.spec.grpc_service.as_deref().unwrap_or_default();
         let what = format!("grpc health check of \"{service}\" at {target}");
         match timeout_at(deadline, grpc::exchange(stream, &self.spec, address)).await {

@@ -60,6 +60,9 @@ fn health(scene: &Scene<'_>) -> String {
             )
         }
         Some(Reason::ConnectError) => format!("No connection to {address} can be made from here."),
+        Some(Reason::TlsError) => "Its certificate is not accepted, or it speaks no TLS: check tls.ca and tls.server_name of the \
+                                  upstream, and the certificate of the server."
+            .to_owned(),
         Some(Reason::DnsError) => format!("The name in {address} cannot be resolved from here."),
         Some(Reason::ResponseTimeout) => {
             format!(

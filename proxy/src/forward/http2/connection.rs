@@ -20,7 +20,7 @@ use h2::{
 };
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
-use weir_shared::{state::ServerState, time::Moment};
+use weir_shared::{state::ServerState, time::Moment, tls::OutgoingTls};
 
 use super::{
     fault,
@@ -49,6 +49,8 @@ const PING_PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Connection {
     sender: SendRequest<Bytes>,
     opened: Moment,
+    /// As what it was secured; `None`: it is not.
+    tls: Option<Arc<OutgoingTls>>,
     shared: Rc<Shared>,
     /// Whether a request was sent on it.
     has_served: Cell<bool>,
@@ -90,10 +92,11 @@ pub(super) struct Opened<S> {
 }
 
 /// Begins HTTP/2 on `stream`, and waits until the server has said what it allows: before that it may be no server of
-/// HTTP/2 at all, and nothing may be sent to it that cannot be sent elsewhere.
+/// HTTP/2 at all, and nothing may be sent to it that cannot be sent elsewhere. `tls` is as what `stream` was secured.
 pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     worker: &Worker,
     stream: S,
+    tls: Option<Arc<OutgoingTls>>,
 ) -> Result<Opened<S>, ProxyError> {
     let shared = Rc::new(Shared::default());
     let wire = Wire::new(stream, Rc::clone(&shared.traffic));
@@ -118,6 +121,7 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     let connection = Rc::new(Connection {
         sender,
         opened: worker.clock.moment(),
+        tls,
         shared,
         has_served: Cell::new(false),
         idle_since: Cell::new(None),
@@ -198,6 +202,11 @@ impl Watch {
 }
 
 impl Connection {
+    /// Whether it is secured as `tls` says, or not at all without.
+    pub(super) fn is_secured_as(&self, tls: Option<&Arc<OutgoingTls>>) -> bool {
+        self.tls.as_ref().map(Arc::as_ptr) == tls.map(Arc::as_ptr)
+    }
+
     /// Streams the server lets be open at once, as far as we would.
     pub(super) fn capacity(&self) -> usize {
         self.sender.current_max_send_streams().min(MAX_STREAMS)

@@ -51,7 +51,7 @@ pub(super) async fn send(
 ) -> Result<Answer, Failure> {
     let worker = exchange.worker();
     let ends = if upload::has_content(body.framing()) { End::Later } else { End::WithHead };
-    let begun = match head(server, request, &body) {
+    let begun = match head(upstream, server, request, &body) {
         Ok(head) => pool::begin(worker, upstream, server, &lease, head, ends).await,
         Err(error) => Err(error),
     };
@@ -86,13 +86,15 @@ pub(super) async fn send(
 }
 
 fn head(
+    upstream: &Upstream,
     server: &Server,
     request: &RequestHead<'_>,
     body: &RequestBody,
 ) -> Result<http::Request<()>, ProxyError> {
     let mut head = Vec::with_capacity(COMMON_HEAD);
     request.encode(&mut head, server, body.framing());
-    request::from_head(&Bytes::from(head), request.method, Scheme::HTTP)
+    let scheme = if upstream.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+    request::from_head(&Bytes::from(head), request.method, scheme)
 }
 
 /// An attempt that has a stream.

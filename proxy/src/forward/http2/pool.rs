@@ -16,6 +16,7 @@ use http::Request;
 use weir_shared::{
     table::{Server, Upstream},
     time::Moment,
+    tls::Offer,
 };
 
 use super::connection::{self, Connection, End, MAX_STREAMS, Stream};
@@ -75,8 +76,13 @@ impl Pool {
         self.connections.borrow().iter().filter(|connection| connection.is_idle()).count()
     }
 
-    fn find(&self, age: Duration, now: Moment) -> Option<Rc<Connection>> {
-        self.connections.borrow().iter().find(|connection| connection.has_room(age, now)).cloned()
+    /// One with room that is secured as `upstream` says now.
+    fn find(&self, upstream: &Upstream, now: Moment) -> Option<Rc<Connection>> {
+        let is_usable = |connection: &&Rc<Connection>| {
+            connection.is_secured_as(upstream.tls.as_ref())
+                && connection.has_room(upstream.keepalive_time, now)
+        };
+        self.connections.borrow().iter().find(is_usable).cloned()
     }
 
     /// A connection being opened that will probably have room for one more.
@@ -145,7 +151,7 @@ pub(super) async fn begin(
     let pool = lease.http2();
     let mut has_looked = request.method().is_idempotent();
     for _ in 0..MAX_ROUNDS {
-        if let Some(connection) = pool.find(upstream.keepalive_time, worker.coarse_moment()) {
+        if let Some(connection) = pool.find(upstream, worker.coarse_moment()) {
             if has_looked || !connection.is_resting() {
                 return connection.begin(request, ends);
             }
@@ -172,7 +178,10 @@ async fn open(
 ) -> Result<(), ProxyError> {
     let pool = lease.http2();
     let announced = pool.announce();
-    let opening = async { connection::handshake(worker, connect::open(worker, server).await?).await };
+    let opening = async {
+        let stream = connect::open(worker, upstream, server, Offer::Http2).await?;
+        connection::handshake(worker, stream, upstream.tls.clone()).await
+    };
     match connect::within(worker, upstream, lease, opening).await {
         Ok(opened) => {
             pool.expected.set(Some(opened.connection.capacity()));

@@ -62,6 +62,8 @@ pub enum Reason {
     ConnectTimeout,
     /// The connection failed otherwise.
     ConnectError,
+    /// No TLS handshake: the server's certificate was not accepted, most likely.
+    TlsError,
     /// The name could not be resolved.
     DnsError,
     /// No answer in time.
