@@ -38,7 +38,7 @@ use crate::{
     clock::Clock,
     drains,
     error::CatalogError,
-    events::{Bus, ListenerObserver, Observer, tickets::Tickets},
+    events::{Bus, CertificateObserver, ListenerObserver, Observer, tickets::Tickets},
     health::{CheckerStats, HealthChecker},
     last_good::Keeper,
     seed::{self, Seed, SeedError},
@@ -210,6 +210,8 @@ impl Control {
             Writer::new(store, report, config.compiler.clone(), (table, reader.clone()), config.clock);
         // Before anything is checked, so that the first verdicts are told.
         let observer = Observer::new(reader.clone(), catalog.events().clone(), config.clock, &config.node);
+        let certificates =
+            CertificateObserver::new(reader.clone(), catalog.events().clone(), config.clock, &config.node);
         let published = writer.published();
         let checker = HealthChecker::start(reader.clone(), writer.published(), config.clock)?;
         let mut following = JoinSet::new();
@@ -232,6 +234,7 @@ impl Control {
         let bus = catalog.events().clone();
         let listeners = ListenerObserver::new(reader.clone(), bus, config.clock, &config.node);
         sampling.spawn_on(listeners.run(), runtime.handle());
+        sampling.spawn_on(certificates.run(), runtime.handle());
         let stats = checker.stats();
         let serving = JoinSet::new();
         let parts = Parts { checker, runtime, serving, following, sampling, socket: None, data_dir };

@@ -87,6 +87,9 @@ pub(crate) enum ProxyError {
     /// The request breaks HTTP.
     #[error("{0}")]
     BadRequest(&'static str),
+    /// What is asked for is not what the connection was secured for.
+    #[error("this connection is for another host or scheme")]
+    Misdirected,
     /// A transfer coding other than chunked.
     #[error("the transfer coding is not supported")]
     UnknownTransferCoding,
@@ -142,6 +145,7 @@ impl ProxyError {
                 StatusCode::GATEWAY_TIMEOUT
             }
             Self::BadRequest(_) | Self::ClientAborted => StatusCode::BAD_REQUEST,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             // RFC 8441 has no status for it; RFC 9220 §3 has this one.
             Self::UnknownTransferCoding | Self::UpgradeNotAllowed => StatusCode::NOT_IMPLEMENTED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -175,6 +179,7 @@ impl ProxyError {
             Self::ResponseHeaderTooLarge => "http_response_header_section_size",
             Self::UpgradeUnexpected | Self::UpgradeRefused | Self::UpgradeNotAllowed => "http_upgrade_failed",
             Self::BadRequest(_)
+            | Self::Misdirected
             | Self::UnknownTransferCoding
             | Self::MethodNotAllowed
             | Self::ExpectationFailed
@@ -229,6 +234,7 @@ impl ProxyError {
             Self::UpgradeRefused => "upgrade-refused",
             Self::UpgradeNotAllowed => "upgrade-not-allowed",
             Self::BadRequest(_) => "bad-request",
+            Self::Misdirected => "misdirected-request",
             Self::UnknownTransferCoding => "unknown-transfer-coding",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::ExpectationFailed => "expectation-failed",
@@ -270,6 +276,7 @@ impl ProxyError {
             | Self::UpgradeRefused
             | Self::UpgradeNotAllowed
             | Self::BadRequest(_)
+            | Self::Misdirected
             | Self::UnknownTransferCoding
             | Self::MethodNotAllowed
             | Self::ExpectationFailed
@@ -310,6 +317,7 @@ impl ProxyError {
             | Self::UpgradeNotAllowed
             | Self::ServerDrained
             | Self::BadRequest(_)
+            | Self::Misdirected
             | Self::UnknownTransferCoding
             | Self::MethodNotAllowed
             | Self::ExpectationFailed

@@ -61,6 +61,7 @@ async fn forward(
         let settings = exchange.client().listener.settings();
         (framing::check(parts, &body, &settings.spec)?, settings.spec.max_body_bytes)
     };
+    check_direction(exchange, parts, checked.host.as_ref())?;
     let changed = exchange.client().changed();
     if changed == Changed::Fragment {
         return Err(ProxyError::BadRequest("the request target has a fragment"));
@@ -109,6 +110,18 @@ async fn forward(
         complete(exchange, upgrade, response)?;
     }
     response
+}
+
+/// RFC 9110 §7.4, §15.5.20: what is asked for over a connection is what the connection was secured for. Behind a balancer
+/// that is trusted, a connection in plain text may be the end of one that is not.
+fn check_direction(exchange: &Exchange, parts: &Parts, host: Option<&HeaderValue>) -> Result<(), ProxyError> {
+    let client = exchange.client();
+    let scheme = parts.uri.scheme_str();
+    let is_misdirected = match client.secured() {
+        Some(secured) => scheme == Some("http") || host.is_some_and(|host| !secured.serves(host.as_bytes())),
+        None => scheme == Some("https") && !client.is_trusted,
+    };
+    if is_misdirected { Err(ProxyError::Misdirected) } else { Ok(()) }
 }
 
 /// RFC 9110 §7.6.2: an OPTIONS request that may go no further is answered here, for the proxy itself.

@@ -12,9 +12,10 @@ use std::{
 
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
 };
+use tokio_rustls::server::TlsStream;
 
 /// Bytes taken off a connection in one go to be thrown away.
 const DISCARD: usize = 512;
@@ -24,6 +25,8 @@ const DISCARD: usize = 512;
 pub(crate) enum ClientStream {
     Tcp(TcpStream),
     Unix(UnixClient),
+    /// Either of them, secured.
+    Tls(Box<TlsStream<Self>>),
 }
 
 /// A connection by a unix socket, with what was looked at and not read yet: the runtime cannot look at what arrives there
@@ -46,6 +49,7 @@ impl ClientStream {
         match self {
             Self::Tcp(stream) => drop(stream.set_nodelay(true)),
             Self::Unix(_) => {}
+            Self::Tls(stream) => stream.get_ref().0.set_nodelay(),
         }
     }
 
@@ -54,6 +58,7 @@ impl ClientStream {
         match self {
             Self::Tcp(stream) => stream.local_addr().ok(),
             Self::Unix(_) => None,
+            Self::Tls(stream) => stream.get_ref().0.local_addr(),
         }
     }
 
@@ -62,6 +67,7 @@ impl ClientStream {
         match self {
             Self::Tcp(stream) => stream.take_error(),
             Self::Unix(client) => client.stream.take_error(),
+            Self::Tls(stream) => stream.get_ref().0.take_error(),
         }
     }
 
@@ -70,14 +76,18 @@ impl ClientStream {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
             Self::Unix(client) => client.stream.try_write(bytes),
+            // Nothing that is secured is written without waiting.
+            Self::Tls(_) => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
     /// Lets the client's end of the connection fail instead of ending in order when this one is dropped.
     pub(crate) fn reset_on_drop(&self) {
-        if let Self::Tcp(stream) = self {
+        match self {
             // Best effort: a connection that ends in order instead is still at its end.
-            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            Self::Tcp(stream) => drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
+            Self::Unix(_) => {}
+            Self::Tls(stream) => stream.get_ref().0.reset_on_drop(),
         }
     }
 
@@ -93,6 +103,19 @@ impl ClientStream {
                 }
                 let count = ahead.len().min(buffer.len());
                 for (to, from) in buffer.iter_mut().zip(ahead.iter()) {
+                    *to = *from;
+                }
+                Poll::Ready(Ok(count))
+            }
+            Self::Tls(stream) => {
+                let there = match ready!(Pin::new(stream).poll_fill_buf(cx)) {
+                    Ok(there) => there,
+                    // Closed without a word of TLS.
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => &[],
+                    Err(error) => return Poll::Ready(Err(error)),
+                };
+                let count = there.len().min(buffer.len());
+                for (to, from) in buffer.iter_mut().zip(there) {
                     *to = *from;
                 }
                 Poll::Ready(Ok(count))
@@ -114,6 +137,7 @@ impl ClientStream {
                 }
             }
             Self::Unix(client) => drop(client.ahead.drain(..count.min(client.ahead.len()))),
+            Self::Tls(stream) => Pin::new(stream).consume(count),
         }
         Ok(())
     }
@@ -136,6 +160,7 @@ impl AsyncRead for ClientStream {
                 ahead.drain(..count);
                 Poll::Ready(Ok(()))
             }
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -145,6 +170,7 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(client) => Pin::new(&mut client.stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -156,6 +182,7 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
             Self::Unix(client) => Pin::new(&mut client.stream).poll_write_vectored(cx, buffers),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
         }
     }
 
@@ -167,6 +194,7 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(client) => Pin::new(&mut client.stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -174,6 +202,7 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(client) => Pin::new(&mut client.stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

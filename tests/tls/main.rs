@@ -8,6 +8,7 @@
     reason = "test code: a broken expectation is reported by a panic"
 )]
 
+mod client;
 mod pki;
 mod secrets;
 mod server;

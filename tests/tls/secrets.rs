@@ -50,7 +50,10 @@ fn a_key_goes_in_and_comes_out_nowhere() {
         api.delete("/v1/certificates/site?dry_run=true"),
         api.post("/v1/upstreams", &json!({"id": site.key, "labels": other.key})),
         api.call("PUT", "/v1/certificates/site").body(site.key.clone()).send(),
-        api.call("PUT", "/v1/config").field("Content-Type", "application/yaml").body(site.key.clone()).send(),
+        api.call("PUT", "/v1/config")
+            .field("Content-Type", "application/yaml")
+            .body(other.key.as_bytes())
+            .send(),
     ];
     for path in [
         "/v1/certificates",

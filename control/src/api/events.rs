@@ -24,7 +24,7 @@ use crate::{
         scope::Need,
     },
     drains::DrainEvent,
-    events::{ConfigEvent, Filter, HealthEvent, ListenerEvent, Reset, Seat, Start, Topic},
+    events::{CertificateEvent, ConfigEvent, Filter, HealthEvent, ListenerEvent, Reset, Seat, Start, Topic},
     status::HealthPage,
 };
 
@@ -62,6 +62,8 @@ pub(super) enum EventData {
     Drain(DrainEvent),
     /// `listeners`: a listener is bound, cannot be, or is gone.
     Listeners(ListenerEvent),
+    /// `certificates`: the end of a certificate is near, or has come.
+    Certificates(CertificateEvent),
 }
 
 /// A ticket.
@@ -79,7 +81,8 @@ pub(super) struct TicketView {
 /// Listens to what happens
 ///
 /// A stream that does not end: changes of the configuration (`config`), servers and upstreams that change their state
-/// (`health`), drains (`drain`), listeners that are bound or cannot be (`listeners`). Each event has an id; whoever comes back with the last one, in `Last-Event-ID` or
+/// (`health`), drains (`drain`), listeners that are bound or cannot be (`listeners`), certificates whose
+/// end is near (`certificates`). Each event has an id; whoever comes back with the last one, in `Last-Event-ID` or
 /// `last_event_id`, misses nothing: changes are read from the history, across restarts, the rest from the last 10 000
 /// events of the process. What cannot be told any more is told as one `reset` with the topics it is about: read the state
 /// anew. A heartbeat comes every 15 seconds without an event. With `Accept: application/x-ndjson` each event is a line
@@ -89,7 +92,7 @@ pub(super) struct TicketView {
 #[utoipa::path(
     get, path = "/v1/events", tag = "events", operation_id = "streamEvents",
     params(
-        ("topics" = Option<String>, Query, description = "Comma-separated: `config`, `health`, `drain`, `listeners`; when absent, all that the caller may hear. `config` needs the scope `config:read`.", example = "config,health"),
+        ("topics" = Option<String>, Query, description = "Comma-separated: `config`, `health`, `drain`, `listeners`, `certificates`; when absent, all that the caller may hear. `config` needs the scope `config:read`.", example = "config,health"),
         ("upstream" = Option<String>, Query, description = "Only what concerns this upstream.", example = "web"),
         ("since" = Option<u32>, Query, description = "Begins with the change after this revision.", example = 42),
         ("last_event_id" = Option<String>, Query, description = "Begins after this event; for callers who cannot set the field.", example = "7f3a9c.42.1795383600123455"),

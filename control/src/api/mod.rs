@@ -143,18 +143,6 @@ pub fn router(api: Arc<Api>) -> Router {
         .delete(servers::delete)
         .route_layer(once.clone());
     let drain = get(drains::read).post(drains::start).delete(drains::cancel).route_layer(once.clone());
-    let listeners = get(listeners::list).post(listeners::create).route_layer(once.clone());
-    let listener = get(listeners::read)
-        .put(listeners::replace)
-        .patch(listeners::change)
-        .delete(listeners::delete)
-        .route_layer(once.clone());
-    let certificates = get(certificates::list).post(certificates::create).route_layer(once.clone());
-    let certificate = get(certificates::read)
-        .put(certificates::replace)
-        .patch(certificates::change)
-        .delete(certificates::delete)
-        .route_layer(once.clone());
     let config = get(config::read).put(config::replace).route_layer(once.clone());
     let rollback = post(config::roll_back).route_layer(once);
     Router::new()
@@ -169,12 +157,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/upstreams/{upstream}/servers/{server}/health", get(health::server))
         .route("/v1/upstreams/{upstream}/servers/{server}/explain", get(explain::server))
         .route("/v1/upstreams/{upstream}/servers/{server}/timeseries", get(timeseries::server))
-        .route("/v1/listeners", listeners)
-        .route("/v1/listeners/{listener}", listener)
         .route("/v1/routes", get(routes::list))
         .route("/v1/routes/{route}", get(routes::read))
-        .route("/v1/certificates", certificates)
-        .route("/v1/certificates/{certificate}", certificate)
         .route("/v1/config", config)
         .route("/v1/config/rollback", rollback)
         .route("/v1/revisions", get(revisions::list))
@@ -193,7 +177,30 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/readyz", get(probes::readyz))
         .route("/healthz", get(probes::healthz))
         .route("/metrics", get(probes::metrics))
+        .merge(edge(&api))
         .merge(document::router())
         .layer(middleware::from_fn_with_state(Arc::clone(&api), envelope::wrap))
         .with_state(api)
+}
+
+/// Where clients connect, and what is proved to them.
+fn edge(api: &Arc<Api>) -> Router<Arc<Api>> {
+    let once = middleware::from_fn_with_state(Arc::clone(api), retry::wrap);
+    let listeners = get(listeners::list).post(listeners::create).route_layer(once.clone());
+    let listener = get(listeners::read)
+        .put(listeners::replace)
+        .patch(listeners::change)
+        .delete(listeners::delete)
+        .route_layer(once.clone());
+    let certificates = get(certificates::list).post(certificates::create).route_layer(once.clone());
+    let certificate = get(certificates::read)
+        .put(certificates::replace)
+        .patch(certificates::change)
+        .delete(certificates::delete)
+        .route_layer(once);
+    Router::new()
+        .route("/v1/listeners", listeners)
+        .route("/v1/listeners/{listener}", listener)
+        .route("/v1/certificates", certificates)
+        .route("/v1/certificates/{certificate}", certificate)
 }

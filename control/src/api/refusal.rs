@@ -42,14 +42,7 @@ impl From<CatalogError> for Problem {
                               deleted.";
                 Self::new(Code::InUse, detail)
             }
-            CatalogError::CertificateInUse { certificate, users } => {
-                let detail = format!(
-                    "The certificate \"{certificate}\" is named by {}: name another one there first.",
-                    users.iter().take(3).cloned().collect::<Vec<_>>().join(", ")
-                );
-                let named: Vec<String> = users.into_iter().take(MAX_NAMED).collect();
-                Self::new(Code::InUse, detail).with("used_by", named)
-            }
+            CatalogError::CertificateInUse { certificate, users } => certificate_in_use(&certificate, users),
             CatalogError::DrainUnderWay(drain) => {
                 let drain = serde_json::to_value(&*drain).unwrap_or_default();
                 Self::new(Code::DrainUnderWay, said).with("drain", drain)
@@ -94,6 +87,15 @@ fn etag(problem: Problem, name: &str, target: &Target, config: &Config) -> Probl
 
 /// Upstreams named in one answer; there may be thousands.
 pub(super) const MAX_NAMED: usize = 100;
+
+fn certificate_in_use(certificate: &str, users: Vec<String>) -> Problem {
+    let detail = format!(
+        "The certificate \"{certificate}\" is named by {}: name another one there first.",
+        users.iter().take(3).cloned().collect::<Vec<_>>().join(", ")
+    );
+    let named: Vec<String> = users.into_iter().take(MAX_NAMED).collect();
+    Problem::new(Code::InUse, detail).with("used_by", named)
+}
 
 fn large_change(revision: Revision, losses: &[Loss]) -> Problem {
     let named = losses.iter().take(MAX_NAMED);

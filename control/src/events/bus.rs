@@ -44,6 +44,8 @@ pub enum Observed {
     Drain,
     /// Listeners.
     Listeners,
+    /// Certificates whose end is near.
+    Certificates,
 }
 
 impl From<Observed> for Topic {
@@ -52,6 +54,7 @@ impl From<Observed> for Topic {
             Observed::Health => Self::Health,
             Observed::Drain => Self::Drain,
             Observed::Listeners => Self::Listeners,
+            Observed::Certificates => Self::Certificates,
         }
     }
 }

@@ -212,7 +212,7 @@ impl Consumer {
         if glance.observed == Next::Missing {
             let observed = self.reason(self.at.sequence, self.bus.start(), glance.head.sequence);
             reason = reason.or(Some(observed));
-            topics.extend([Topic::Health, Topic::Drain, Topic::Listeners]);
+            topics.extend([Topic::Health, Topic::Drain, Topic::Listeners, Topic::Certificates]);
             self.at.sequence = glance.head.sequence;
         }
         if let Some(missing) = self.missing.take() {

@@ -24,11 +24,13 @@ pub enum Topic {
     Drain,
     /// Listeners that are bound, or cannot be.
     Listeners,
+    /// Certificates whose end is near.
+    Certificates,
 }
 
 impl Topic {
     /// All topics.
-    pub const ALL: [Self; 4] = [Self::Config, Self::Health, Self::Drain, Self::Listeners];
+    pub const ALL: [Self; 5] = [Self::Config, Self::Health, Self::Drain, Self::Listeners, Self::Certificates];
 
     /// The topic as a word.
     #[must_use]
@@ -38,6 +40,7 @@ impl Topic {
             Self::Health => "health",
             Self::Drain => "drain",
             Self::Listeners => "listeners",
+            Self::Certificates => "certificates",
         }
     }
 }

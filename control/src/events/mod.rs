@@ -1,4 +1,4 @@
-//! What happens, told to whoever listens: changes of the configuration, turns of health, drains, listeners.
+//! What happens, told to whoever listens: changes of the configuration, turns of health, drains, listeners, certificates.
 //!
 //! Whoever has something to tell calls [`Bus::publish`], which never waits for a listener. Listeners have no queues: each
 //! is a place in what the bus keeps anyway, so that a slow one costs nothing and delays nobody. What a listener has
@@ -8,6 +8,7 @@
 //! Reading order: `event` (what is told), `position` (its id), `bus`, `consumer`, `observer` (health), [`tickets`].
 
 mod bus;
+mod certificate_observer;
 mod consumer;
 mod event;
 mod listener_observer;
@@ -21,6 +22,8 @@ mod tests;
 pub mod tickets;
 
 pub use bus::{Bus, Counts, MAX_CONSUMERS, Observed};
+pub use certificate_observer::CertificateEvent;
+pub(crate) use certificate_observer::CertificateObserver;
 pub use consumer::{Consumer, Filter, Full, Item, Reset, ResetReason, Start};
 pub use event::{ConfigEvent, Event, Topic};
 pub(crate) use listener_observer::ListenerObserver;

@@ -106,7 +106,7 @@ async fn drain(consumer: &mut Consumer) -> Told {
                     let data: Value = serde_json::from_str(&event.data).unwrap();
                     match event.topic {
                         Topic::Config => told.revisions.push(data["revision"].as_u64().unwrap()),
-                        Topic::Health | Topic::Drain | Topic::Listeners => {
+                        Topic::Health | Topic::Drain | Topic::Listeners | Topic::Certificates => {
                             told.numbers.push(data.as_u64().unwrap())
                         }
                     }
@@ -235,7 +235,7 @@ async fn changes_are_told_across_a_restart_and_what_was_observed_is_reset() {
     let [reset] = told.resets.as_slice() else { panic!("{:?}", told.resets) };
     assert_eq!(
         (reset.reason, reset.topics.as_slice()),
-        (ResetReason::Restarted, &[Topic::Health, Topic::Drain, Topic::Listeners][..])
+        (ResetReason::Restarted, &[Topic::Health, Topic::Drain, Topic::Listeners, Topic::Certificates][..])
     );
     let filter = Filter { topics: vec![Topic::Config], upstream: None };
     let store: Arc<dyn Store> = Arc::clone(&world.store) as _;

@@ -4,7 +4,7 @@
 //! the request move the connection from one to the next.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     net::IpAddr,
     rc::Rc,
     time::Duration,
@@ -15,6 +15,7 @@ use http::{HeaderMap, StatusCode, Version};
 use super::{
     Ends,
     arrival::{Arrival, Changed, Left},
+    tls::Secured,
 };
 use crate::{
     deadline::Deadline,
@@ -73,6 +74,8 @@ pub(crate) struct Client {
     switched: Cell<Option<Box<Switched>>>,
     /// Interim responses on their way (HTTP/1).
     interim: RefCell<Vec<u8>>,
+    /// How the connection is secured, if it is.
+    secured: OnceCell<Secured>,
 }
 
 impl Client {
@@ -95,6 +98,7 @@ impl Client {
             exchanges: Cell::new(0),
             switched: Cell::new(None),
             interim: RefCell::default(),
+            secured: OnceCell::new(),
         }
     }
 
@@ -116,6 +120,17 @@ impl Client {
     /// How long a head may take.
     pub(super) fn header_timeout(&self) -> Duration {
         self.listener.settings().spec.header_timeout.duration()
+    }
+
+    /// Notes how the connection is secured.
+    pub(super) fn secure(&self, secured: Secured) {
+        // A connection is secured once.
+        let _ = self.secured.set(secured);
+    }
+
+    /// How the connection is secured, if it is.
+    pub(crate) fn secured(&self) -> Option<&Secured> {
+        self.secured.get()
     }
 
     pub(super) fn phase(&self) -> Phase {

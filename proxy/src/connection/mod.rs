@@ -10,6 +10,7 @@ mod http2_io;
 mod io;
 mod preface;
 mod tcp;
+mod tls;
 mod tunnel;
 
 use std::{
@@ -17,13 +18,15 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     pin::pin,
     rc::Rc,
+    sync::Arc,
     task::Poll,
 };
 
 pub(crate) use arrival::Changed;
 pub(crate) use client::Client;
+pub(crate) use tls::Secured;
 pub(crate) use tunnel::OpenTunnel;
-use weir_shared::model::ListenerProtocol;
+use weir_shared::model::{AlpnProtocol, ListenerProtocol};
 
 use crate::{
     listener::{Handle, Seat},
@@ -71,11 +74,35 @@ async fn serve(worker: Rc<Worker>, handle: Rc<Handle>, mut stream: ClientStream,
         return tcp::serve(&worker, &handle, stream, ends).await;
     }
     let client = Rc::new(Client::new(&worker, &handle, ends));
+    if protocol == ListenerProtocol::Https {
+        return serve_secured(&client, stream).await;
+    }
     match preface::detect(&client, &mut stream).await {
         preface::Protocol::Http2 if handle.settings().spec.http2 => http2::serve(client, stream).await,
         // Without HTTP/2 its preface is a malformed request.
         preface::Protocol::Http1 | preface::Protocol::Http2 => http1::serve(client, stream).await,
         preface::Protocol::Closed => {}
+    }
+}
+
+/// Makes the handshake, with the certificates in force now, and serves what was agreed on.
+async fn serve_secured(client: &Rc<Client>, stream: ClientStream) {
+    let (worker, handle) = (&client.worker, &client.listener);
+    let in_force = worker.table().0.listener(handle.id.as_str()).and_then(|listener| listener.tls.clone());
+    // A listener that was just deleted has settings of its own left.
+    let Some(settings) = in_force.or_else(|| handle.settings().tls.clone()) else { return };
+    let state = Arc::clone(&handle.settings().state);
+    let counters = &state.counters.of(worker.id).tls;
+    // Boxed, because it needs more room than anything that follows.
+    let Some((stream, secured)) = Box::pin(tls::handshake(client, &settings, stream, counters)).await else {
+        return;
+    };
+    let protocol = secured.protocol();
+    client.secure(secured);
+    let stream = ClientStream::Tls(Box::new(stream));
+    match protocol {
+        AlpnProtocol::H2 => http2::serve(Rc::clone(client), stream).await,
+        AlpnProtocol::Http11 => http1::serve(Rc::clone(client), stream).await,
     }
 }
 

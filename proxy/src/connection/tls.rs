@@ -46,8 +46,9 @@ impl Secured {
         };
         // Nearly every request is for the host that was named.
         host.eq_ignore_ascii_case(sni.as_bytes())
-            || std::str::from_utf8(host)
-                .is_ok_and(|host| self.settings.serves(sni, host.trim_end_matches('.').to_ascii_lowercase().as_str()))
+            || std::str::from_utf8(host).is_ok_and(|host| {
+                self.settings.serves(sni, host.trim_end_matches('.').to_ascii_lowercase().as_str())
+            })
     }
 }
 
@@ -64,7 +65,7 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         if let Poll::Ready(made) = accepting.as_mut().poll(cx) {
             return Poll::Ready(made.map_err(|error| failure(&error)));
         }
-        if client.deadline.poll(cx).is_ready() || client.worker.is_past_grace() {
+        if client.deadline.poll(cx).is_ready() || client.is_past_grace() {
             return Poll::Ready(Err(HandshakeFailure::Timeout));
         }
         Poll::Pending
@@ -95,7 +96,9 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
 fn failure(error: &io::Error) -> HandshakeFailure {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         None => HandshakeFailure::Closed,
-        Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented) => HandshakeFailure::ClientCertificate,
+        Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented) => {
+            HandshakeFailure::ClientCertificate
+        }
         Some(Error::PeerIncompatible(_) | Error::NoApplicationProtocol) => HandshakeFailure::Incompatible,
         Some(Error::AlertReceived(_)) => HandshakeFailure::RefusedByClient,
         // The library's words for a resolver that answered none.

@@ -14,9 +14,7 @@ const FINGERPRINT: HeaderName = HeaderName::from_static("x-client-cert-fingerpri
 
 /// Whether `name`, in lower case, is one of those written here, or is read by servers in their place.
 pub(crate) fn is_ours(name: &str) -> bool {
-    name.starts_with("client-cert")
-        || name.starts_with("x-client-cert")
-        || name == "x-forwarded-client-cert"
+    name.starts_with("client-cert") || name.starts_with("x-client-cert") || name == "x-forwarded-client-cert"
 }
 
 /// What servers are told of a client that was asked for a certificate. Made once for a connection.
@@ -66,9 +64,11 @@ fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        let bits =
+            group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
         for place in 0..4 {
-            let letter = usize::try_from(bits >> (18 - 6 * place) & 63).ok().and_then(|index| LETTERS.get(index));
+            let letter =
+                usize::try_from(bits >> (18 - 6 * place) & 63).ok().and_then(|index| LETTERS.get(index));
             let letter = letter.filter(|_| place <= group.len());
             out.push(letter.map_or('=', |letter| char::from(*letter)));
         }

@@ -7,7 +7,8 @@ use std::{io::Write, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::{exchange::Exchange, forward::write_field};
+use super::client_cert;
+use crate::{connection::Secured, exchange::Exchange, forward::write_field};
 
 const FOR: &str = "x-forwarded-for";
 const PROTO: &str = "x-forwarded-proto";
@@ -30,8 +31,13 @@ pub(crate) fn is_ours(name: &HeaderName) -> bool {
 
 fn is_ours_as_written(name: &str) -> bool {
     match name.as_bytes().first() {
-        Some(b'x') => matches!(name, FOR | PROTO | HOST | REQUEST_ID) || ALIASES.contains(&name),
+        Some(b'x') => {
+            matches!(name, FOR | PROTO | HOST | REQUEST_ID)
+                || ALIASES.contains(&name)
+                || client_cert::is_ours(name)
+        }
         Some(b'f') => name == "forwarded",
+        Some(b'c') => client_cert::is_ours(name),
         _ => false,
     }
 }
@@ -48,7 +54,8 @@ pub(crate) fn write(out: &mut Vec<u8>, exchange: &Exchange, headers: &HeaderMap,
     write_address(out, client.peer);
     out.extend_from_slice(b"\r\n");
     let proto = claimed.and_then(|headers| headers.get(PROTO));
-    write_field(out, PROTO.as_bytes(), proto.map_or(b"http", |proto| proto.as_bytes()));
+    let own: &[u8] = if client.secured().is_some() { b"https" } else { b"http" };
+    write_field(out, PROTO.as_bytes(), proto.map_or(own, |proto| proto.as_bytes()));
     if let Some(host) = claimed.and_then(|headers| headers.get(HOST)).or(host) {
         write_field(out, HOST.as_bytes(), host.as_bytes());
     }
@@ -59,6 +66,11 @@ pub(crate) fn write(out: &mut Vec<u8>, exchange: &Exchange, headers: &HeaderMap,
     for name in claimed.iter().flat_map(|_| ALIASES) {
         for value in headers.get_all(name) {
             write_field(out, name.as_bytes(), value.as_bytes());
+        }
+    }
+    if let Some(identity) = client.secured().and_then(Secured::identity) {
+        for (name, value) in identity.fields() {
+            write_field(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
 }
@@ -89,8 +101,9 @@ pub(crate) fn client_address(exchange: &Exchange, headers: &HeaderMap) -> IpAddr
 
 /// Whether the client's request came encrypted, as far as a trusted proxy in between says so.
 pub(crate) fn is_encrypted(exchange: &Exchange, headers: &HeaderMap) -> bool {
-    let proto = exchange.client().is_trusted.then(|| headers.get(PROTO)).flatten();
-    proto.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
+    let client = exchange.client();
+    let proto = client.is_trusted.then(|| headers.get(PROTO)).flatten();
+    proto.map_or_else(|| client.secured().is_some(), |proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
 }
 
 fn write_address(out: &mut Vec<u8>, address: IpAddr) {

@@ -1,5 +1,6 @@
 //! What an intermediary must do to the fields of a message.
 
+mod client_cert;
 mod connection_options;
 mod cookie;
 pub(crate) mod forwarded;
@@ -7,6 +8,7 @@ pub(crate) mod framing;
 mod target;
 mod trailers;
 
+pub(crate) use client_cert::Identity;
 pub(crate) use connection_options::{ConnectionOptions, end_connection_fields, is_hop_by_hop, is_rewritten};
 pub(crate) use cookie::cookies;
 pub(crate) use forwarded::{client_address, is_encrypted};

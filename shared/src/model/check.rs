@@ -192,6 +192,10 @@ pub fn config(config: &Config, errors: &mut Vec<FieldError>) {
         errors.push(root.at("certificates").error(FieldErrorCode::TooMany, detail));
     }
     let kind = |id: &str| config.certificate_kind(id);
+    for record in config.listeners.values() {
+        let at = root.at("listeners").at(&record.spec.id).at("tls");
+        check_references(record.spec.tls.references(), kind, &at, errors);
+    }
     for record in config.upstreams.values().filter(|record| record.spec.tls.references().next().is_some()) {
         let at = root.at("upstreams").at(&record.spec.id).at("tls");
         check_references(record.spec.tls.references(), kind, &at, errors);

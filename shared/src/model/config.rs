@@ -143,7 +143,11 @@ impl Config {
             let names = record.spec.tls.references().map(|reference| reference.id).collect();
             (format!("/upstreams/{}", record.spec.id), names)
         });
-        upstreams.filter(|(_, names): &(_, Vec<&str>)| !names.is_empty())
+        let listeners = self.listeners.values().map(|record| {
+            let names = record.spec.tls.references().map(|reference| reference.id).collect();
+            (format!("/listeners/{}", record.spec.id), names)
+        });
+        listeners.chain(upstreams).filter(|(_, names): &(_, Vec<&str>)| !names.is_empty())
     }
 
     /// The configuration as one document, without private keys.

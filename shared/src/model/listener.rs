@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    ListenAddress, Meta, ProxyProtocol,
+    ListenAddress, ListenerTls, Meta, ProxyProtocol,
     check::{self, DAY, HOUR, number, span},
     proxy_protocol,
 };
@@ -52,6 +52,8 @@ pub struct Listener {
     /// Where the connections of a `tcp` listener go: the id of an upstream. Others have routes.
     #[schema(nullable, example = "postgres")]
     pub upstream: Option<String>,
+    /// How connections are secured, at listeners with the protocol `https`.
+    pub tls: ListenerTls,
     /// Whether clients may speak HTTP/2. Default true.
     pub http2: bool,
     /// The PROXY protocol, in which a balancer in front says who the client is.
@@ -89,6 +91,7 @@ impl Default for Listener {
             address: String::new(),
             protocol: ListenerProtocol::Http,
             upstream: None,
+            tls: ListenerTls::default(),
             http2: true,
             proxy_protocol: ProxyProtocol::default(),
             trusted_proxies: None,
@@ -255,8 +258,7 @@ fn protocol(listener: &Listener, at: &Pointer, errors: &mut Vec<FieldError>) {
         _ => {}
     }
     if listener.protocol == ListenerProtocol::Https {
-        let detail = "this release has no TLS towards clients yet";
-        errors.push(at.at("protocol").error(FieldErrorCode::InvalidValue, detail));
+        listener.tls.check(&at.at("tls"), errors);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Counter, PerWorker};
+use super::{Counter, PerWorker, TlsCounters};
 use crate::{model::ListenerStatus, time::Timestamp};
 
 /// What one worker counted at one listener.
@@ -24,6 +24,8 @@ pub struct BindingCounters {
     pub bytes_sent: Counter,
     /// Connections for which no server could be connected to (TCP).
     pub connect_failures: Counter,
+    /// What came of TLS handshakes.
+    pub tls: TlsCounters,
 }
 
 /// What all workers counted at one listener.

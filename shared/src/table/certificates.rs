@@ -2,13 +2,13 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{Table, Upstream};
+use super::{Listener, Table, Upstream};
 use crate::{
     error::{FieldError, Pointer},
-    id::{CertificateId, UpstreamId},
-    model::{Config, UpstreamRecord, UpstreamTls},
+    id::CertificateId,
+    model::{self, Config, ListenerProtocol, ListenerRecord, UpstreamRecord, UpstreamTls},
     sharing::{Change, SharedMap, changed},
-    tls::{Basis, Certificate, OutgoingTls},
+    tls::{Basis, Certificate, IncomingTls, OutgoingTls},
 };
 
 /// The certificates of a configuration. What did not change is taken over.
@@ -42,20 +42,36 @@ impl Certificates {
         Self { all, touched }
     }
 
-    /// The upstreams of `config` that are the same as in `known`, but name a certificate that is not.
-    pub(super) fn concerned<'a>(
+    /// Those of `all` that are the same as in `known`, but name a certificate that is not: as good as new.
+    pub(super) fn concerned<'a, K: Ord, V: NamesCertificates>(
         &self,
-        config: &'a Config,
-        known: &SharedMap<UpstreamId, UpstreamRecord>,
-    ) -> Vec<(&'a UpstreamId, &'a Arc<UpstreamRecord>)> {
+        all: &'a SharedMap<K, V>,
+        known: &SharedMap<K, V>,
+    ) -> Vec<(&'a K, Change<'a, V>)> {
         if self.touched.is_empty() {
             return Vec::new();
         }
-        let is_concerned = |(id, record): &(&UpstreamId, &Arc<UpstreamRecord>)| {
-            record.spec.tls.references().any(|reference| self.touched.contains(reference.id))
-                && known.get(id.as_str()).is_some_and(|known| Arc::ptr_eq(known, record))
+        let is_concerned = |(id, record): &(&'a K, &'a Arc<V>)| {
+            record.names().iter().any(|name| self.touched.contains(*name))
+                && known.get(*id).is_some_and(|known| Arc::ptr_eq(known, record))
         };
-        config.upstreams.iter().filter(is_concerned).collect()
+        all.iter().filter(is_concerned).map(|(id, record)| (id, Change::Added(record))).collect()
+    }
+
+    /// How the connections of a listener's clients are secured. What is wrong is added to `errors`.
+    pub(super) fn incoming(
+        &self,
+        listener: &model::Listener,
+        before: Option<&Listener>,
+        basis: &Basis,
+        errors: &mut Vec<FieldError>,
+    ) -> Option<Arc<IncomingTls>> {
+        if listener.protocol != ListenerProtocol::Https {
+            return None;
+        }
+        let at = Pointer::root().at("listeners").at(&listener.id).at("tls");
+        let before = before.and_then(|before| before.tls.as_ref());
+        IncomingTls::compile(&listener.tls, &self.all, before, basis.tickets.as_ref(), &at, errors)
     }
 
     /// How connections to the servers of an upstream are secured. What is wrong is added to `errors`.
@@ -69,5 +85,23 @@ impl Certificates {
     ) -> Option<Arc<OutgoingTls>> {
         let before = before.and_then(|before| before.tls.as_ref());
         OutgoingTls::compile(settings, &self.all, before, basis, at, errors)
+    }
+}
+
+/// A resource that may name certificates.
+pub(super) trait NamesCertificates {
+    /// Those it names.
+    fn names(&self) -> Vec<&str>;
+}
+
+impl NamesCertificates for UpstreamRecord {
+    fn names(&self) -> Vec<&str> {
+        self.spec.tls.references().map(|reference| reference.id).collect()
+    }
+}
+
+impl NamesCertificates for ListenerRecord {
+    fn names(&self) -> Vec<&str> {
+        self.spec.tls.references().map(|reference| reference.id).collect()
     }
 }

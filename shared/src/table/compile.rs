@@ -47,13 +47,12 @@ impl Compiler {
         let mut errors = Vec::new();
         check::config(&config, &mut errors);
         let certificates = Certificates::compile(&config, previous, &mut errors);
-        let listeners = self.listeners(&config, previous, now, &mut errors);
+        let listeners = self.listeners(&config, &certificates, previous, now, &mut errors);
         let none = SharedMap::default();
         let known = previous.map_or(&none, |table| &table.config.upstreams);
         let mut upstreams = previous.map(|table| table.upstreams.clone()).unwrap_or_default();
         let mut touched = Vec::new();
-        let concerned = certificates.concerned(&config, known);
-        let concerned = concerned.iter().map(|(id, record)| (*id, Change::Added(*record)));
+        let concerned = certificates.concerned(&config.upstreams, known);
         for (id, change) in changed(known, &config.upstreams).chain(concerned) {
             touched.push(id.clone());
             let record = match change {
@@ -82,6 +81,7 @@ impl Compiler {
     fn listeners(
         &self,
         config: &Config,
+        certificates: &Certificates,
         previous: Option<&Table>,
         now: Now,
         errors: &mut Vec<FieldError>,
@@ -89,14 +89,16 @@ impl Compiler {
         let none = SharedMap::default();
         let known = previous.map_or(&none, |table| &table.config.listeners);
         let mut listeners = previous.map(|table| table.listeners.clone()).unwrap_or_default();
-        for (id, change) in changed(known, &config.listeners) {
+        let concerned = certificates.concerned(&config.listeners, known);
+        for (id, change) in changed(known, &config.listeners).chain(concerned) {
             let (Change::Added(record) | Change::Replaced(_, record)) = change else {
                 listeners.remove_mut(id);
                 continue;
             };
             let before = listeners.get(id).map(AsRef::as_ref);
             let compiled = Listener::compile(id, record, before, &self.flags, self.workers, now, errors);
-            if let Some(listener) = compiled {
+            if let Some(mut listener) = compiled {
+                listener.tls = certificates.incoming(&listener.spec, before, &self.tls, errors);
                 listeners.insert_mut(id.clone(), Arc::new(listener));
             }
         }
@@ -118,7 +120,6 @@ impl Compiler {
         let at = Pointer::root().at("upstreams").at(id);
         check::upstream_spec(spec, &at, errors);
         let servers = self.servers(record, before, now, &at.at("servers"), errors);
-        let tls = certificates.outgoing(&spec.tls, before, &self.tls, &at.at("tls"), errors);
         if errors.len() > found {
             return None;
         }
@@ -141,7 +142,7 @@ impl Compiler {
             affinity: spec.affinity.enabled.then(|| AffinityTable::new(&servers)),
             hash: HashTable::build(spec.algorithm, &spec.hash, &servers, &placement),
             balance_percent: if spec.algorithm.uses_key() { spec.hash.balance_percent } else { 0 },
-            tls,
+            tls: certificates.outgoing(&spec.tls, before, &self.tls, &at.at("tls"), errors),
             connect_timeout: spec.connect_timeout.duration(),
             response_timeout: Some(spec.response_timeout.duration()).filter(|timeout| !timeout.is_zero()),
             stream_idle_timeout: spec.stream_idle_timeout.duration(),

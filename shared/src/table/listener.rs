@@ -8,6 +8,7 @@ use crate::{
     model::{self, ListenAddress, ListenerFlags, ListenerRecord, listener},
     state::Binding,
     time::Now,
+    tls::IncomingTls,
 };
 
 /// A compiled listener. Reused as it is by every table until its own configuration changes.
@@ -19,6 +20,8 @@ pub struct Listener {
     pub address: ListenAddress,
     /// What is in force of it: what was written, and what the command line says.
     pub spec: model::Listener,
+    /// How connections are secured; `None`: they are not.
+    pub tls: Option<Arc<IncomingTls>>,
     /// What is observed of it.
     pub state: Arc<Binding>,
     /// What it was compiled from.
@@ -26,7 +29,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// `None` when that added to `errors`.
+    /// Not secured yet. `None` when that added to `errors`.
     pub(super) fn compile(
         id: &ListenerId,
         record: &Arc<ListenerRecord>,
@@ -46,6 +49,6 @@ impl Listener {
             .map_or_else(|| Arc::new(Binding::new(workers, now.wall)), |before| Arc::clone(&before.state));
         // It was checked.
         let address = ListenAddress::parse(&spec.address).ok()?;
-        Some(Self { id: id.clone(), address, spec, state, record: Arc::clone(record) })
+        Some(Self { id: id.clone(), address, spec, tls: None, state, record: Arc::clone(record) })
     }
 }

@@ -68,7 +68,7 @@ pub(super) fn put(
         wanted.push(upstream);
     }
     let certificates = wanted_certificates(scene, whole, &mut errors);
-    references(scene, &wanted, certificates.as_deref(), unnamed, &mut errors);
+    references(scene, (&wanted, whole), certificates.as_deref(), unnamed, &mut errors);
     let names: HashSet<&str> = wanted.iter().map(|upstream| upstream.id.as_str()).collect();
     let root = Pointer::root();
     let known = |id: &str| {
@@ -143,10 +143,10 @@ fn wanted_certificates(
     Some(wanted.collect())
 }
 
-/// Checks that the certificates that upstreams name will be there.
+/// Checks that the certificates that upstreams and listeners name will be there.
 fn references(
     scene: &Scene<'_>,
-    upstreams: &[Upstream],
+    (upstreams, whole): (&[Upstream], &Whole),
     certificates: Option<&[Certificate]>,
     unnamed: Unnamed,
     errors: &mut Vec<FieldError>,
@@ -164,6 +164,10 @@ fn references(
         if upstream.tls.references().next().is_some() {
             check_references(upstream.tls.references(), kind, &at.at(index).at("tls"), errors);
         }
+    }
+    let at = Pointer::root().at("listeners");
+    for (index, listener) in whole.listeners.iter().flatten().enumerate() {
+        check_references(listener.value.tls.references(), kind, &at.at(index).at("tls"), errors);
     }
 }
 
