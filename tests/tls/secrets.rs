@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 use weir_tests::eventually::eventually;
-use weir_tests::weir::Launch;
+use weir_tests::weir::{Launch, Weir};
 
 use crate::pki::Authority;
 
@@ -49,7 +49,7 @@ fn a_key_goes_in_and_comes_out_nowhere() {
         api.post("/v1/config/rollback", &json!({"to": 2})).expect(200),
         api.delete("/v1/certificates/site?dry_run=true"),
         api.post("/v1/upstreams", &json!({"id": site.key, "labels": other.key})),
-        api.call("PUT", "/v1/certificates/site").body(site.key.clone()).send(),
+        api.call("PUT", "/v1/certificates/site").body(site.key.as_bytes()).send(),
         api.call("PUT", "/v1/config")
             .field("Content-Type", "application/yaml")
             .body(other.key.as_bytes())
@@ -77,9 +77,14 @@ fn a_key_goes_in_and_comes_out_nowhere() {
         let text = format!("{:?} {}", answer.response.fields, answer.response.text());
         assert!(!secrets.iter().any(|secret| text.contains(secret)), "{}: {text}", answer.asked);
     }
+    search(&weir, &secrets);
+}
+
+/// Looks for the secrets in the log and in the files of `weir`.
+fn search(weir: &Weir, secrets: &[String]) {
     let folder = weir.data_dir().unwrap();
     eventually("the copy is written", || folder.join("last-good.json").exists().then_some(()));
-    for secret in &secrets {
+    for secret in secrets {
         let lines = weir.logs().lines().concat();
         assert!(!lines.contains(secret), "a key is logged");
         let found = files(&folder, secret.as_bytes());

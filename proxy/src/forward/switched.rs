@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{connection::ServerConnection, lease::Lease, reset_on_drop};
+use super::{connection::ServerConnection, lease::Lease};
 use crate::{
     connection::OpenTunnel,
     tunnel::{self, Early, Ended, Side, Watch, Way},
@@ -38,11 +38,11 @@ impl Switched {
         match ended {
             // Who is left learns that this is no end in order.
             Ended::Failed(Way::Up, Side::Source) | Ended::Failed(Way::Down, Side::Sink) => {
-                reset_on_drop(&server)
+                server.reset_on_drop()
             }
             Ended::Stopped => {
                 lease.counters().cut.add(1);
-                reset_on_drop(&server);
+                server.reset_on_drop();
             }
             Ended::Failed(..) | Ended::Whole | Ended::Idle => {}
         }
