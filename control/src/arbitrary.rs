@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use proptest::{collection, prelude::*, sample::select, string::string_regex};
 use serde_json::Value;
 use weir_shared::{
-    id::{CertificateId, Epoch, Revision, UpstreamId},
+    id::{CertificateId, Epoch, ListenerId, Revision, UpstreamId},
     model::{
-        AdminState, Certificate, CertificateRecord, Config, Meta, PrivateKey, Server, ServerRecord, Upstream,
-        UpstreamRecord,
+        AdminState, Certificate, CertificateRecord, Config, Listener, ListenerRecord, Meta, PrivateKey,
+        Server, ServerRecord, Upstream, UpstreamRecord,
     },
     time::Timestamp,
 };
@@ -67,12 +67,19 @@ pub(crate) fn config() -> impl Strategy<Value = Config> {
     let server = (text(), any::<u16>(), state, labels(), meta.clone());
     let servers = collection::btree_map(matching("[a-z0-9.-]{1,8}"), server, 0..5);
     let upstream = (text(), labels(), 0..=100_u8, servers, meta.clone());
-    let certificate = (text(), proptest::option::of(text()), meta);
+    let certificate = (text(), proptest::option::of(text()), meta.clone());
     let upstreams = collection::btree_map(matching("[a-z0-9.-]{1,8}"), upstream, 0..4);
     let certificates = collection::btree_map(matching("[a-z0-9.-]{1,8}"), certificate, 0..3);
-    (1..1000_u64, upstreams, certificates).prop_map(|(revision, upstreams, certificates)| {
+    let listeners = collection::btree_map(matching("[a-z0-9.-]{1,8}"), (text(), any::<u32>(), meta), 0..3);
+    let whole = (1..1000_u64, upstreams, certificates, listeners);
+    whole.prop_map(|(revision, upstreams, certificates, listeners)| {
         let mut config = Config::empty(Epoch("abc123".into()));
         config.revision = Revision(revision);
+        for (id, (address, max_connections, meta)) in listeners {
+            let spec = Listener { id, address, max_connections, ..Listener::default() };
+            let record = ListenerRecord { spec, meta };
+            config.listeners.insert_mut(ListenerId::new(&record.spec.id), Arc::new(record));
+        }
         for (id, (certificate, key, meta)) in certificates {
             let private_key = key.as_deref().map(PrivateKey::new);
             let spec = Certificate { id: id.clone(), certificate, private_key, ..Certificate::default() };

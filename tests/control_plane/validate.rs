@@ -31,10 +31,10 @@ fn what_is_probably_not_meant_is_valid_and_said() {
 }
 
 #[test]
-fn what_is_said_of_listeners_is_ignored_with_a_warning() {
-    let text = "listeners: [{max_connections: 9}]\nupstreams: [{id: web, servers: ['127.0.0.1:1']}]";
+fn what_the_command_line_says_of_listeners_is_ignored_with_a_warning() {
+    let text = "listeners: [{address: '0.0.0.0:80'}]\nupstreams: [{id: web, servers: ['127.0.0.1:1']}]";
     let said = validate(text).expect(0);
-    assert!(said.err.contains("warning: /listeners/default: listeners are set by flags"), "{said:?}");
+    assert!(said.err.contains("warning: /listeners/default: the address of"), "{said:?}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod hedging;
 mod http2;
 mod http2_servers;
 mod kill;
+mod listeners;
 mod malformed;
 mod outliers;
 mod overload;

@@ -109,15 +109,16 @@ impl Targets {
     /// Takes over a new or changed upstream. Answers the servers that are to be checked soon.
     fn regroup(&mut self, upstream: &Arc<Upstream>, now: Now) -> Vec<TargetId> {
         let spec = &upstream.record.spec.health_check;
-        let protocol = upstream.protocol;
+        let (protocol, introduction) = (upstream.protocol, upstream.send_proxy_protocol);
         let mut fresh = Vec::new();
         let Group { upstream: before, probe, mut members } = match self.groups.remove(&upstream.id) {
             Some(group) => group,
             None => Group { upstream: Arc::clone(upstream), probe: None, members: HashMap::new() },
         };
         let tls = upstream.tls.as_ref();
-        let same =
-            probe.filter(|probe| spec.enabled && probe.is_of(spec, protocol) && probe.is_secured_as(tls));
+        let makes_it =
+            |probe: &Arc<Probe>| probe.is_of(spec, protocol, introduction) && probe.is_secured_as(tls);
+        let same = probe.filter(|probe| spec.enabled && makes_it(probe));
         // With the same check, only servers that came or went are looked at.
         let (was, is) = match &same {
             Some(_) => middle(&before.servers, &upstream.servers, is_same),
@@ -146,8 +147,8 @@ impl Targets {
         } else {
             assume_healthy(upstream, now);
         }
-        let probe =
-            spec.enabled.then(|| same.unwrap_or_else(|| Arc::new(Probe::new(spec, protocol).secured(tls))));
+        let fresh_probe = || Arc::new(Probe::new(spec, protocol).secured(tls).introduced(introduction));
+        let probe = spec.enabled.then(|| same.unwrap_or_else(fresh_probe));
         self.groups.insert(upstream.id.clone(), Group { upstream: Arc::clone(upstream), probe, members });
         fresh
     }

@@ -10,6 +10,7 @@ mod build;
 mod certificates;
 mod counts;
 pub mod explain;
+mod listeners;
 mod overload;
 mod page;
 pub mod query;
@@ -27,6 +28,7 @@ use std::{
 };
 
 pub use certificates::{CertificateView, CertificatesView, days_left};
+pub use listeners::UnboundListener;
 pub use query::{HealthFormat, HealthQuery};
 use tokio::time::MissedTickBehavior;
 pub use view::{HealthPage, ServerHealth, StoreState, StoreView, UpstreamHealth};

@@ -1,25 +1,21 @@
 //! One page of health: which upstreams and servers are on it, and the sums over all of them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use weir_shared::{
     id::UpstreamId,
-    model::ListenerStatus,
     state::ListenerTotals,
-    table::{Listener, ServerStatus, Table, Upstream, UpstreamCondition, UpstreamStatus},
+    table::{ServerStatus, Table, Upstream, UpstreamCondition, UpstreamStatus},
     time::{Moment, Now},
 };
 
 use super::{
     HealthFormat, HealthPage, HealthQuery, ServerHealth, Status, StoreView, UpstreamHealth, build,
-    certificates,
-    view::{ListenerCounts, OverallStatus, Scope, Totals, UnboundListener},
+    certificates, listeners,
+    view::{ListenerCounts, OverallStatus, Scope, Totals},
     window::{self, Window},
 };
 use crate::drains::Drains;
-
-/// Listeners that are not bound, shown on a page at most.
-const MAX_UNBOUND: usize = 100;
 
 /// The page `query` asks for.
 pub(super) fn build(status: &Status, query: &HealthQuery, store: StoreView) -> HealthPage {
@@ -42,7 +38,7 @@ pub(super) fn build(status: &Status, query: &HealthQuery, store: StoreView) -> H
         store,
         certificates: certificates::view(&table, now.wall),
         listener: listener(&ListenerTotals::sum(&status.listener.counters)),
-        listeners_unbound: unbound(&table),
+        listeners_unbound: listeners::unbound(&table),
         upstreams,
         next: listing.next,
     }
@@ -136,19 +132,6 @@ fn last_entry(upstream: &UpstreamHealth) -> String {
         Some(server) => format!("{}/{}", upstream.id, server.id),
         None => upstream.id.clone(),
     }
-}
-
-/// Listeners that are not bound.
-fn unbound(table: &Table) -> Vec<UnboundListener> {
-    let status = |listener: &Arc<Listener>| (Arc::clone(listener), listener.state.status());
-    let unbound = table.listeners().map(status).filter(|(_, status)| !status.bound);
-    let shown = |(listener, status): (Arc<Listener>, ListenerStatus)| UnboundListener {
-        id: listener.id.to_string(),
-        address: listener.spec.address.clone(),
-        error: status.error,
-        since: status.since,
-    };
-    unbound.take(MAX_UNBOUND).map(shown).collect()
 }
 
 fn overall(table: &Table, now: Moment) -> OverallStatus {

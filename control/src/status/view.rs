@@ -43,7 +43,7 @@ pub struct HealthPage {
     /// What all listeners counted, requests that never reached an upstream included.
     pub listener: ListenerCounts,
     /// The first hundred listeners whose address is not bound, by id. The rest serves.
-    pub listeners_unbound: Vec<UnboundListener>,
+    pub listeners_unbound: Vec<super::UnboundListener>,
     /// The upstreams, by id.
     pub upstreams: Vec<UpstreamHealth>,
     /// Present when there is more: the `after` of the next call.
@@ -127,22 +127,6 @@ impl StoreState {
             Self::Stale => "stale",
         }
     }
-}
-
-/// A listener whose address is not bound.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct UnboundListener {
-    /// The listener.
-    #[schema(example = "internal")]
-    pub id: String,
-    /// What is to be bound.
-    #[schema(example = "10.0.0.1:8081")]
-    pub address: String,
-    /// Why it is not; null before it was tried.
-    #[schema(nullable)]
-    pub error: Option<String>,
-    /// Since when.
-    pub since: Timestamp,
 }
 
 /// What all listeners counted since the process started.

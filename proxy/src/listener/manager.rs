@@ -47,11 +47,24 @@ pub(crate) struct Manager {
 pub(crate) struct Entry {
     listener: Arc<Listener>,
     places: Arc<Places>,
-    /// The address it has, as it was asked for; `None`: none yet.
-    bound: Option<ListenAddress>,
+    /// The address it has; `None`: none yet.
+    bound: Option<Bound>,
     /// Kept as long as the address is bound.
     file: Option<SocketFile>,
     retry: Option<Retry>,
+}
+
+/// An address that is bound.
+struct Bound {
+    asked: ListenAddress,
+    /// The same with the port that was free.
+    actual: ListenAddress,
+}
+
+impl Bound {
+    fn is(&self, address: &ListenAddress) -> bool {
+        self.asked == *address || self.actual == *address
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -118,12 +131,11 @@ impl Manager {
             self.tell(|done| Command::Close { id: id.clone(), done }, &done).await;
         }
         // An address may go from one listener to another: it is free once the one that has it has let go.
-        let leaving: HashSet<ListenAddress> = table
-            .listeners()
-            .filter_map(|listener| {
-                self.entries.get(&listener.id)?.bound.clone().filter(|it| *it != listener.address)
-            })
-            .collect();
+        let left = |listener: &Arc<Listener>| {
+            let bound = self.entries.get(&listener.id)?.bound.as_ref()?;
+            (!bound.is(&listener.address)).then(|| bound.actual.clone())
+        };
+        let leaving: HashSet<ListenAddress> = table.listeners().filter_map(left).collect();
         drop(done);
         let _ = timeout(PATIENCE, all_done.recv()).await;
         let (done, mut all_done) = mpsc::channel(1);
@@ -140,7 +152,7 @@ impl Manager {
         let known = self.entries.get_mut(&listener.id);
         if let Some(entry) = known {
             let is_same = Arc::ptr_eq(&entry.listener, listener);
-            let is_bound = entry.bound.as_ref() == Some(&listener.address);
+            let is_bound = entry.bound.as_ref().is_some_and(|bound| bound.is(&listener.address));
             if is_same && (is_bound || entry.retry.is_some_and(|retry| retry.at > Instant::now())) {
                 return;
             }
@@ -181,7 +193,7 @@ impl Manager {
             Ok(Sockets { address, each, file }) => {
                 tracing::info!(listener = %listener.id, %address, "listener bound");
                 listener.state.bound(address.to_string(), now);
-                entry.bound = Some(listener.address.clone());
+                entry.bound = Some(Bound { asked: listener.address.clone(), actual: address });
                 entry.retry = None;
                 let places = Arc::clone(&entry.places);
                 // With the file before goes the way to the socket before, whose queue is served.
@@ -189,7 +201,8 @@ impl Manager {
                 self.hand_out(listener, &places, each, done).await;
             }
             Err(error) => {
-                let error = describe(&listener.address, entry.bound.as_ref(), &error);
+                let error =
+                    describe(&listener.address, entry.bound.as_ref().map(|bound| &bound.actual), &error);
                 let wait = entry.retry.map_or(FIRST_RETRY, |retry| (retry.wait * 2).min(LAST_RETRY));
                 if entry.retry.is_none() {
                     tracing::warn!(listener = %listener.id, error, "listener not bound");

@@ -48,6 +48,18 @@ pub(super) async fn add(session: &Session, kind: &Add) -> Result<Exit, CtlError>
                 done(&answer, document, &format!("upstream {name} added with {servers}{routes}"), paint)
             })?;
         }
+        Add::Listener { name, address, fields, write } => {
+            let mut document = fields::document(fields)?;
+            document.insert("id".to_owned(), name.as_str().into());
+            document.insert("address".to_owned(), address.as_str().into());
+            let call = write.on(Call::new(Method::POST, "/v1/listeners"));
+            let answer = session.client.send(&call.json(&Value::Object(document))).await?;
+            session.output.changed(&answer, |document| {
+                let error = text::at(document, "status.error");
+                let state = if error.is_empty() { String::new() } else { format!(", not bound: {error}") };
+                done(&answer, document, &format!("listener {name} added{state}"), paint)
+            })?;
+        }
         Add::Server { upstream, addresses, weight, fields, write } => {
             let mut common = fields::document(fields)?;
             if let Some(weight) = weight {
@@ -81,6 +93,7 @@ pub(super) async fn add(session: &Session, kind: &Add) -> Result<Exit, CtlError>
 pub(super) async fn set(session: &Session, kind: &Set) -> Result<Exit, CtlError> {
     let (path, name, fields, write) = match kind {
         Set::Upstream { name, fields, write } => (upstream_path(name), name.clone(), fields, write),
+        Set::Listener { name, fields, write } => (listener_path(name), name.clone(), fields, write),
         Set::Server { upstream, server, fields, write } => {
             (server_path(upstream, server), format!("{upstream}/{server}"), fields, write)
         }
@@ -106,6 +119,9 @@ pub(super) async fn delete(session: &Session, kind: &Delete) -> Result<Exit, Ctl
             let call = write.on(Call::new(Method::DELETE, upstream_path(name)));
             (if *cascade { call.query("cascade", true) } else { call }, format!("upstream {name}"))
         }
+        Delete::Listener { name, write } => {
+            (write.on(Call::new(Method::DELETE, listener_path(name))), format!("listener {name}"))
+        }
         Delete::Server { upstream, server, write } => (
             write.on(Call::new(Method::DELETE, server_path(upstream, server))),
             format!("server {upstream}/{server}"),
@@ -116,6 +132,11 @@ pub(super) async fn delete(session: &Session, kind: &Delete) -> Result<Exit, Ctl
         done(&answer, document, &format!("{name} deleted"), session.output.paint)
     })?;
     Ok(Exit::Done)
+}
+
+/// Where a listener is.
+fn listener_path(listener: &str) -> String {
+    format!("/v1/listeners/{}", segment(listener))
 }
 
 /// Where an upstream is.

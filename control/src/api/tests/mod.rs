@@ -10,6 +10,7 @@ mod events_access;
 mod examples;
 mod harness;
 mod history;
+mod listeners;
 mod observation;
 mod operations;
 mod preferences;

@@ -121,7 +121,16 @@ fn wanted_listeners(
     let is_named = |id: &str| wanted.iter().flatten().any(|listener| listener.id == id);
     let stay = |id: &str| !is_named(id) && (wanted.is_none() || unnamed == Unnamed::Keep);
     let staying = scene.config.listeners.values().map(|record| &record.spec).filter(|spec| stay(&spec.id));
-    let staying = staying.map(|spec| (root.at("upstreams"), spec));
+    let staying: Vec<&Listener> = staying.collect();
+    for spec in &staying {
+        if let Some(upstream) = spec.upstream.as_deref().filter(|id| !known(id)) {
+            let detail = format!("the connections of the listener \"{}\" go to \"{upstream}\"", spec.id);
+            errors.push(root.at("upstreams").error(FieldErrorCode::UnknownReference, detail));
+        }
+    }
+    // Those were told of.
+    let known = |id: &str| known(id) || staying.iter().any(|spec| spec.upstream.as_deref() == Some(id));
+    let staying = staying.iter().map(|spec| (root.at("upstreams"), *spec));
     let named = wanted.iter().flatten().enumerate();
     let all = staying.chain(named.map(|(index, spec)| (root.at("listeners").at(index), spec)));
     check::listeners_together(all, known, errors);

@@ -18,11 +18,16 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use memchr::memmem::Finder;
 use tokio::{
+    io::AsyncWriteExt,
     net::TcpStream,
     time::{Instant, timeout_at},
 };
 use weir_shared::{
-    model::{HealthCheck, HealthCheckType, ServerProtocol, StatusRange, address::Address},
+    model::{
+        HealthCheck, HealthCheckType, ProxyVersion, SendProxyProtocol, ServerProtocol, StatusRange,
+        address::Address,
+    },
+    proxy_protocol,
     state::{Reason, Resolved, ServerState},
     tls::{Offer, OutgoingTls},
 };
@@ -112,6 +117,8 @@ pub(crate) struct Probe {
     tls: Option<Arc<OutgoingTls>>,
     /// Looks for the expected body.
     finder: Option<Finder<'static>>,
+    /// Whether a connection begins with a PROXY header, which names nobody.
+    introduction: SendProxyProtocol,
 }
 
 impl Probe {
@@ -125,7 +132,14 @@ impl Probe {
             timeout: spec.timeout.duration(),
             tls: None,
             finder: spec.expected_body.as_deref().map(|text| Finder::new(text).into_owned()),
+            introduction: SendProxyProtocol::Off,
         }
+    }
+
+    /// The same, of servers whose connections begin as `introduction` says.
+    #[must_use]
+    pub(crate) fn introduced(self, introduction: SendProxyProtocol) -> Self {
+        Self { introduction, ..self }
     }
 
     /// The same over connections that are secured as `tls` says.
@@ -167,10 +181,15 @@ impl Probe {
         }
     }
 
-    /// Whether it is the check that `spec` describes, of servers that speak `protocol`.
+    /// Whether it is the check that `spec` describes, of servers that speak `protocol` after such an `introduction`.
     #[must_use]
-    pub(crate) fn is_of(&self, spec: &HealthCheck, protocol: ServerProtocol) -> bool {
-        self.spec == *spec && self.protocol == protocol
+    pub(crate) fn is_of(
+        &self,
+        spec: &HealthCheck,
+        protocol: ServerProtocol,
+        introduction: SendProxyProtocol,
+    ) -> bool {
+        self.spec == *spec && self.protocol == protocol && self.introduction == introduction
     }
 
     /// What it does.
@@ -196,7 +215,10 @@ impl Probe {
             resolved.note(sockets.iter().map(SocketAddr::ip));
         }
         let secured = match self.connect(&target, sockets, deadline).await {
-            Ok(stream) => self.secure(stream, address, &target, deadline).await,
+            Ok(mut stream) => match self.greet(&mut stream, &target).await {
+                Ok(()) => self.secure(stream, address, &target, deadline).await,
+                Err(answer) => return answer,
+            },
             Err(answer) => return answer,
         };
         let stream = match secured {
@@ -235,6 +257,21 @@ impl Probe {
                 Err(Answer::failed(Reason::ConnectTimeout, detail))
             }
         }
+    }
+
+    /// Begins `stream` as is asked for. A port for checks alone is taken to expect no header.
+    async fn greet(&self, stream: &mut TcpStream, target: &Address) -> Result<(), Answer> {
+        let version = match self.introduction {
+            _ if self.spec.port.is_some() => return Ok(()),
+            SendProxyProtocol::Off => return Ok(()),
+            SendProxyProtocol::V1 => ProxyVersion::V1,
+            SendProxyProtocol::V2 => ProxyVersion::V2,
+        };
+        let header = proxy_protocol::encode(proxy_protocol::Ends::Own, version);
+        stream.write_all(&header).await.map_err(|failed| {
+            let detail = format!("PROXY header to {target}: {}", error::text(&failed));
+            Answer::failed(Reason::Reset, detail)
+        })
     }
 
     async fn connect(

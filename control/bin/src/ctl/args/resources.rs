@@ -90,6 +90,18 @@ pub(in crate::ctl) enum Add {
         #[command(flatten)]
         write: WriteArgs,
     },
+    /// A listener.
+    Listener {
+        /// Its name.
+        name: String,
+        /// Where it listens, as 0.0.0.0:8081, [::]:8081 or unix:/run/weir.sock.
+        address: String,
+        /// Other fields, as max_connections=1000. Repeatable.
+        #[arg(long = "field", short, value_name = "NAME=VALUE")]
+        fields: Vec<String>,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
     /// Servers to an upstream, all of them or none.
     #[command(visible_alias = "servers")]
     Server {
@@ -122,6 +134,16 @@ pub(in crate::ctl) enum Set {
         #[command(flatten)]
         write: WriteArgs,
     },
+    /// Fields of a listener.
+    Listener {
+        /// Its name.
+        name: String,
+        /// Fields, as idle_timeout=2m or proxy_protocol.accept=required; a value may be JSON, null means default.
+        #[arg(required = true, value_name = "NAME=VALUE")]
+        fields: Vec<String>,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
     /// Fields of a server.
     Server {
         /// Its upstream.
@@ -146,6 +168,13 @@ pub(in crate::ctl) enum Delete {
         /// Unbind it from its routes as well.
         #[arg(long)]
         cascade: bool,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
+    /// A listener; open connections are told to close.
+    Listener {
+        /// Its name.
+        name: String,
         #[command(flatten)]
         write: WriteArgs,
     },

@@ -1,0 +1,192 @@
+//! Binding, moving and giving up under load.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+use tempfile::TempDir;
+use weir_tests::client::Wire;
+use weir_tests::config;
+use weir_tests::eventually::eventually;
+use weir_tests::load::{Load, Plan};
+use weir_tests::origin::Origin;
+use weir_tests::reply::{self, Step};
+use weir_tests::weir::{Launch, Weir};
+
+use super::{add, add_with, listener};
+
+const ROUNDS: usize = 100;
+
+#[test]
+fn a_listener_that_comes_and_goes_a_hundred_times_costs_the_others_nothing() {
+    let origin = Origin::named("origin");
+    let weir = Weir::start();
+    weir.api().set_default(&config::plain(&[origin.address()]));
+    let stable = add_with(&weir, "stable", json!({}));
+    let loads = [Load::start(Plan::gets(weir.data())), Load::start(Plan::gets(stable))];
+    let port = add_with(&weir, "guest", json!({}));
+    weir.api().delete("/v1/listeners/guest").assert(204);
+    for round in 0..ROUNDS {
+        let address = add(&weir, &json!({"id": "guest", "address": port.to_string()}));
+        // The very next connections are served, whichever worker they come to.
+        for _ in 0..4 {
+            assert_eq!(Wire::connect(address).get("/guest").text(), "origin", "round {round}");
+        }
+        weir.api().delete("/v1/listeners/guest").assert(204);
+        let refused = TcpStream::connect(address);
+        assert!(refused.is_err(), "round {round}: nobody listens any more");
+    }
+    for load in loads {
+        let tally = load.stop();
+        tally.assert_flawless();
+        assert!(tally.ok() > 100, "a steady load: {}", tally.ok());
+    }
+    weir.assert_no_errors();
+}
+
+#[test]
+fn a_moved_listener_keeps_its_connections() {
+    let origin = Origin::named("origin");
+    let weir = Weir::start();
+    weir.api().set_default(&config::plain(&[origin.address()]));
+    let old = add_with(&weir, "mover", json!({}));
+    let mut client = Wire::connect(old);
+    assert_eq!(client.get("/").status, 200);
+    let moved = weir.api().patch("/v1/listeners/mover", &json!({"address": "[::1]:0"})).expect(200).json();
+    let new: SocketAddr = moved["status"]["address"].as_str().unwrap().parse().unwrap();
+    assert!(new.is_ipv6(), "{moved}");
+    assert_eq!(Wire::connect(new).get("/").status, 200);
+    assert!(TcpStream::connect(old).is_err(), "the old address is given up");
+    let answer = client.get("/");
+    assert!(answer.status == 200 && !answer.announces_close() && client.is_idle(), "{answer:?}");
+}
+
+#[test]
+fn two_listeners_exchange_their_addresses_in_one_change() {
+    let origin = Origin::named("origin");
+    let weir = Weir::start();
+    weir.api().set_default(&config::plain(&[origin.address()]));
+    let (one, other) =
+        (add_with(&weir, "one", json!({})), add_with(&weir, "other", json!({"max_uri_bytes": 256})));
+    let document = |one: SocketAddr, other: SocketAddr| {
+        json!({"listeners": [
+            {"id": "one", "address": one.to_string()},
+            {"id": "other", "address": other.to_string(), "max_uri_bytes": 256},
+        ]})
+    };
+    weir.api().put("/v1/config?prune=false", &document(other, one)).assert(200);
+    for id in ["one", "other"] {
+        assert_eq!(listener(&weir, id)["status"]["bound"], true);
+    }
+    let target = format!("/{}", "a".repeat(300));
+    assert_eq!(Wire::connect(one).get(&target).status, 414, "this is the other's now");
+    assert_eq!(Wire::connect(other).get(&target).status, 200);
+}
+
+#[test]
+fn an_address_in_use_is_told_and_heals_when_it_is_free() {
+    let origin = Origin::named("origin");
+    let weir = Weir::start();
+    weir.api().set_default(&config::plain(&[origin.address()]));
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let body = json!({"id": "late", "address": address.to_string()});
+    let answer = weir.api().post("/v1/listeners", &body).expect(201).json();
+    let error = answer["status"]["error"].as_str().unwrap();
+    assert!(answer["status"]["bound"] == false && error.contains("in use"), "{answer}");
+    let ready = weir.api().get("/readyz?verbose").expect(200).json();
+    assert_eq!(ready["status"], "warn");
+    let health = weir.api().get("/v1/health").expect(200).json();
+    assert_eq!(health["listeners_unbound"][0]["id"], "late");
+    assert_eq!(weir.client().get("/").status, 200, "the rest serves");
+    drop(taken);
+    eventually("it is bound", || (listener(&weir, "late")["status"]["bound"] == true).then_some(()));
+    assert_eq!(Wire::connect(address).get("/").status, 200);
+    assert_eq!(weir.api().get("/readyz").expect(200).json()["status"], "pass");
+    let told = weir.api().get("/v1/health").expect(200).json();
+    assert_eq!(told["listeners_unbound"], json!([]));
+}
+
+#[test]
+fn an_address_that_cannot_be_had_leaves_the_old_one_in_place() {
+    let origin = Origin::named("origin");
+    let weir = Weir::start();
+    weir.api().set_default(&config::plain(&[origin.address()]));
+    let old = add_with(&weir, "stays", json!({}));
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let patch = json!({"address": taken.local_addr().unwrap().to_string()});
+    let answer = weir.api().patch("/v1/listeners/stays", &patch).expect(200).json();
+    assert_eq!(
+        (&answer["status"]["bound"], &answer["status"]["address"]),
+        (&json!(false), &json!(old.to_string()))
+    );
+    assert_eq!(Wire::connect(old).get("/").status, 200);
+    let answer =
+        weir.api().patch("/v1/listeners/stays", &json!({"address": old.to_string()})).expect(200).json();
+    assert_eq!((&answer["status"]["bound"], &answer["status"]["error"]), (&json!(true), &json!(null)));
+    assert_eq!(Wire::connect(old).get("/").status, 200);
+}
+
+#[test]
+fn a_deleted_listener_finishes_what_is_under_way_and_tells_the_rest_to_close() {
+    let gate = reply::Gate::default();
+    let held = gate.clone();
+    let origin = Origin::script(move |seen| match seen.request.head.target.as_str() {
+        "/slow" => vec![Step::Wait(held.clone()), Step::Send(reply::message("200 OK", &[], "slow"))],
+        _ => reply::ok("quick"),
+    });
+    let weir = Weir::start();
+    weir.api().set_default(&config::bare(&[origin.address()]));
+    let address = add_with(&weir, "going", json!({}));
+    let mut idle = Wire::connect(address);
+    assert_eq!(idle.get("/").status, 200);
+    let mut slow = Wire::connect(address);
+    slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("the request is under way", || (origin.count() == 2).then_some(()));
+    weir.api().delete("/v1/listeners/going").assert(204);
+    let answer = idle.get("/");
+    assert!(answer.status == 200 && answer.announces_close(), "{answer:?}");
+    gate.open();
+    let answer = slow.response("GET").unwrap();
+    assert!(answer.status == 200 && answer.announces_close(), "{answer:?}");
+    assert!(slow.is_closed());
+}
+
+#[test]
+fn what_is_left_after_the_drain_timeout_is_broken_off() {
+    let gate = reply::Gate::default();
+    let held = gate.clone();
+    let origin = Origin::script(move |_| vec![Step::Wait(held.clone())]);
+    let weir = Weir::start();
+    weir.api().set_default(&config::bare(&[origin.address()]));
+    let address = add_with(&weir, "going", json!({"drain_timeout": "200ms"}));
+    let mut slow = Wire::connect(address);
+    slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("the request is under way", || (origin.count() == 1).then_some(()));
+    weir.api().delete("/v1/listeners/going").assert(204);
+    assert!(slow.patience(Duration::from_secs(5)).is_closed());
+    gate.open();
+}
+
+/// Killed and started again: the same listeners, the same settings, and the command line's address.
+#[test]
+fn a_restart_restores_listeners() {
+    let origin = Origin::named("origin");
+    let folder = TempDir::new().unwrap();
+    let start = |folder: &Path| Launch::default().data_dir(folder).start();
+    let weir = start(folder.path());
+    weir.api().set_default(&config::plain(&[origin.address()]));
+    let address = add_with(&weir, "kept", json!({}));
+    let fixed = json!({"address": address.to_string(), "max_uri_bytes": 256});
+    weir.api().patch("/v1/listeners/kept", &fixed).assert(200);
+    weir.api().patch("/v1/listeners/default", &json!({"max_uri_bytes": 300})).assert(200);
+    weir.kill();
+    let weir = start(folder.path());
+    let target = format!("/{}", "a".repeat(280));
+    assert_eq!(Wire::connect(address).get(&target).status, 414);
+    assert_eq!(weir.client().get(&target).status, 200);
+    assert_eq!(listener(&weir, "default")["address"], weir.data().to_string());
+    let target = format!("/{}", "a".repeat(310));
+    assert_eq!(weir.client().get(&target).status, 414);
+}
