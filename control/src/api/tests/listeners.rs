@@ -85,7 +85,7 @@ async fn faults_are_pointed_at() {
         ),
         (
             json!({"id": "x", "address": "0.0.0.0:1", "trusted_proxies": ["10.0.0.0/33"]}),
-            "#/trusted_proxies/0 invalid_type",
+            "#/trusted_proxies/0 invalid_value",
         ),
         (json!({"id": "x", "address": "0.0.0.0:1", "revision": 7}), "#/revision read_only"),
     ] {
