@@ -1,4 +1,4 @@
-//! Listeners whose address is not bound.
+//! Listeners: what all of them counted, and whose address is not bound.
 
 use std::sync::Arc;
 
@@ -12,6 +12,35 @@ use weir_shared::{
 
 /// Listeners that are not bound, shown on a page at most.
 const MAX_UNBOUND: usize = 100;
+
+/// What all listeners counted since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ListenerCounts {
+    /// Connections open now.
+    pub connections_active: u64,
+    /// Connections accepted.
+    pub connections_accepted: u64,
+    /// Requests under way now.
+    pub requests_active: u64,
+    /// Requests taken in.
+    pub requests: u64,
+    /// Requests refused because they were malformed or over a limit.
+    pub requests_refused: u64,
+    /// Connections refused because memory was short.
+    pub connections_shed: u64,
+    /// Requests refused because memory was short.
+    pub requests_shed: u64,
+    /// Requests given up because the client was too slow.
+    pub client_timeouts: u64,
+    /// Requests whose client went away.
+    pub client_aborts: u64,
+    /// Connections and streams open that were switched to another protocol, such as WebSockets.
+    pub tunnels_active: u64,
+    /// Connections and streams that were switched to another protocol.
+    pub tunnels: u64,
+    /// HTTP/2 connections ended because of what the client did in excess.
+    pub floods: u64,
+}
 
 /// A listener whose address is not bound.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]

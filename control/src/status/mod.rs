@@ -28,7 +28,7 @@ use std::{
 };
 
 pub use certificates::{CertificateView, CertificatesView, days_left};
-pub use listeners::UnboundListener;
+pub use listeners::{ListenerCounts, UnboundListener};
 pub use query::{HealthFormat, HealthQuery};
 use tokio::time::MissedTickBehavior;
 pub use view::{HealthPage, ServerHealth, StoreState, StoreView, UpstreamHealth};

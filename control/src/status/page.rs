@@ -11,8 +11,9 @@ use weir_shared::{
 
 use super::{
     HealthFormat, HealthPage, HealthQuery, ServerHealth, Status, StoreView, UpstreamHealth, build,
-    certificates, listeners,
-    view::{ListenerCounts, OverallStatus, Scope, Totals},
+    certificates,
+    listeners::{self, ListenerCounts},
+    view::{OverallStatus, Scope, Totals},
     window::{self, Window},
 };
 use crate::drains::Drains;
