@@ -27,6 +27,7 @@ mod header;
 mod problem;
 mod rate_limit;
 mod retry;
+mod shadow;
 mod tunnel;
 mod upgrade;
 

@@ -1,10 +1,10 @@
-//! A pick allocates nothing, whatever the algorithm and however the servers are placed.
+//! A pick, and that of a shadow, allocates nothing, whatever the algorithm and however the servers are placed.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use std::{cell::Cell, sync::Arc};
 
 use serde_json::{Value, json};
-use weir_proxy::balance::{self, Request, Tried};
+use weir_proxy::balance::{self, By, Picked, Request, Tried};
 use weir_shared::{
     id::{Epoch, Revision},
     model::{Document, Meta},
@@ -39,7 +39,7 @@ fn table(algorithm: &str, count: usize) -> Table {
     let servers: Vec<Value> = (0..count).map(server).collect();
     let upstream = json!({
         "id": "web", "algorithm": algorithm, "servers": servers, "slow_start": {"duration": "30s"},
-        "hash": {"balance_percent": 125},
+        "hash": {"balance_percent": 125}, "shadow": {"algorithm": algorithm},
     });
     let document: Document = serde_json::from_value(json!({"upstreams": [upstream]})).unwrap();
     let config = document.into_config(Revision(1), Epoch("abc123".into()), Meta::default());
@@ -73,10 +73,16 @@ fn a_pick_allocates_nothing() {
                 let key = upstream.hash.as_ref().map(|table| table.key(&bits().to_le_bytes()));
                 let request = Request { worker: WorkerId(0), now: NOW.moment, key, random: bits };
                 let mut tried = Tried::default();
-                tried.add(balance::pick(upstream, &tried, &request).unwrap());
+                let server = balance::pick(upstream, &tried, &request).unwrap();
+                tried.add(server);
+                let picked = Picked { server, met: 0, by: By::Algorithm };
+                let shadow = upstream.shadow.as_ref().unwrap();
+                assert!(balance::compare(upstream, shadow, picked, &request).is_some());
                 balance::pick(upstream, &tried, &request).unwrap().id.as_str().len()
             };
-            // The first one makes what each worker has of its own, such as its place in the turns.
+            // The first ones make what each worker has of its own, such as its place in the turns, and what the shadow
+            // knows of a server.
+            upstream.servers.iter().for_each(|server| server.state.shadow().start());
             pick();
             let counted = allocation_counter::measure(|| {
                 for _ in 0..1000 {

@@ -29,6 +29,7 @@ mod retry;
 mod retry_status;
 mod semantics;
 mod server_faults;
+mod shadow;
 mod shutdown;
 mod startup;
 mod timeouts;

@@ -39,6 +39,7 @@ mod security;
 pub(crate) mod serve;
 mod server_list;
 mod servers;
+mod shadow;
 mod stall;
 mod stream;
 #[cfg(test)]
@@ -151,6 +152,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/upstreams", upstreams)
         .route("/v1/upstreams/{upstream}", upstream)
         .route("/v1/upstreams/{upstream}/health", get(health::upstream))
+        .route("/v1/upstreams/{upstream}/shadow", get(shadow::read))
         .route("/v1/upstreams/{upstream}/timeseries", get(timeseries::upstream))
         .route("/v1/upstreams/{upstream}/servers", servers)
         .route("/v1/upstreams/{upstream}/servers/{server}", server)

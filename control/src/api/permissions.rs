@@ -25,6 +25,7 @@ const NEEDS: &[(&str, &str, Need)] = &[
     ("PATCH", "/v1/upstreams/{upstream}", Need::ConfigWrite),
     ("DELETE", "/v1/upstreams/{upstream}", Need::ConfigWrite),
     ("GET", "/v1/upstreams/{upstream}/health", Need::HealthRead),
+    ("GET", "/v1/upstreams/{upstream}/shadow", Need::HealthRead),
     ("GET", "/v1/upstreams/{upstream}/timeseries", Need::HealthRead),
     ("GET", "/v1/upstreams/{upstream}/servers", Need::ConfigRead),
     ("POST", "/v1/upstreams/{upstream}/servers", Need::ServersWrite),

@@ -97,6 +97,7 @@ impl Serialize for UpstreamView {
             comparison,
             latency,
             hash,
+            shadow,
             affinity,
             health_check,
             outlier_detection,

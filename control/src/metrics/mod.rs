@@ -9,6 +9,7 @@ mod overload;
 mod own;
 mod process;
 mod servers;
+mod shadow;
 #[cfg(test)]
 mod tests;
 mod upstreams;
@@ -87,6 +88,7 @@ pub fn render(sources: &Sources<'_>) -> String {
     let with_servers = sources.servers.is_on(sources.table);
     upstreams::write(sources, &mut text);
     overload::write(sources, &mut text);
+    shadow::write(sources, &mut text);
     if with_servers {
         servers::write(sources, &mut text);
     } else {

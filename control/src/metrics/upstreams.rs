@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use weir_shared::{
-    state::UpstreamTotals,
+    state::{HistogramCounts, UpstreamTotals},
     table::{Upstream, UpstreamStatus},
 };
 
 use super::{
     Sources,
-    writer::{Kind, Writer},
+    writer::{Family, Kind, Writer},
 };
 
 /// Upper edges in milliseconds with their labels: OpenTelemetry's buckets for HTTP request durations.
@@ -114,16 +114,20 @@ fn durations(rows: &[Row<'_>], text: &mut Writer) {
     let mut family = text.family("weir_request_duration_seconds", Kind::Histogram, help);
     for row in rows.iter().filter(|row| shows_idle || row.totals.requests > 0) {
         let upstream = ("upstream", row.upstream.id.as_str());
-        let latency = &row.totals.latency;
-        for (millis, edge) in EDGES {
-            let count = latency.at_most(Duration::from_millis(millis));
-            family.suffixed("_bucket", &[upstream, ("le", edge)], count);
-        }
-        family.suffixed("_bucket", &[upstream, ("le", "+Inf")], latency.count());
-        let sum = Duration::from_micros(latency.sum_micros).as_secs_f64();
-        family.suffixed("_sum", &[upstream], sum);
-        family.suffixed("_count", &[upstream], latency.count());
+        histogram(&mut family, &[upstream], &row.totals.latency);
     }
+}
+
+/// One histogram of `family`.
+pub(super) fn histogram(family: &mut Family<'_>, labels: &[(&str, &str)], counts: &HistogramCounts) {
+    let edges = EDGES.map(|(millis, edge)| (edge, counts.at_most(Duration::from_millis(millis))));
+    for (edge, count) in edges.into_iter().chain([("+Inf", counts.count())]) {
+        let mut labels = labels.to_vec();
+        labels.push(("le", edge));
+        family.suffixed("_bucket", &labels, count);
+    }
+    family.suffixed("_sum", labels, Duration::from_micros(counts.sum_micros).as_secs_f64());
+    family.suffixed("_count", labels, counts.count());
 }
 
 /// The families that servers share with their upstream, without the `server` label.

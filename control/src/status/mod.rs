@@ -15,6 +15,7 @@ mod overload;
 mod page;
 pub mod query;
 mod series;
+pub mod shadow;
 #[cfg(test)]
 mod tests;
 pub mod timeseries;

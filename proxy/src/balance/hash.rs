@@ -6,7 +6,7 @@
 
 use weir_shared::table::{Eligible, HashTable, Key, Server};
 
-use super::{Candidates, Tried};
+use super::{Candidates, Policy, Tried};
 
 /// The pick; `None` when there is no candidate.
 pub(super) fn pick<'u>(
@@ -22,7 +22,7 @@ pub(super) fn pick<'u>(
         if !tier.contains(index) {
             continue;
         }
-        let Some(server) = candidates.upstream.servers.get(index as usize).map(AsRef::as_ref) else {
+        let Some(server) = candidates.policy.upstream.servers.get(index as usize).map(AsRef::as_ref) else {
             continue;
         };
         if tried.contains(server) || !candidates.is_open(server) || !takes(candidates, index, key) {
@@ -49,28 +49,34 @@ fn takes(candidates: &Candidates<'_, '_>, index: u32, key: Key) -> bool {
 }
 
 /// How many requests in flight a server may have.
-struct Bound<'c> {
+struct Bound<'u, 'c> {
+    policy: &'c Policy<'u>,
     eligible: &'c Eligible,
     /// Per weight.
     per_weight: f64,
 }
 
-impl<'c> Bound<'c> {
+impl<'u, 'c> Bound<'u, 'c> {
     #[expect(clippy::cast_precision_loss, reason = "exact for any number of requests in flight")]
-    fn of(candidates: &Candidates<'_, 'c>) -> Option<Self> {
-        let percent = candidates.upstream.balance_percent;
+    fn of(candidates: &Candidates<'u, 'c>) -> Option<Self> {
+        let percent = candidates.policy.balance_percent;
         if percent == 0 {
             return None;
         }
         // Workers count down what they counted up, so that only the sum is a number of requests.
-        let counts = candidates.upstream.state.in_flight.iter().map(weir_shared::state::Counter::value);
+        let counts =
+            candidates.policy.upstream.state.in_flight.iter().map(weir_shared::state::Counter::value);
         let in_flight = counts.fold(0, u64::wrapping_add) as f64;
         let share = (in_flight * candidates.tier.share + 1.0) / candidates.tier.weight.max(1) as f64;
-        Some(Self { eligible: candidates.eligible, per_weight: share * f64::from(percent) / 100.0 })
+        Some(Self {
+            policy: candidates.policy,
+            eligible: candidates.eligible,
+            per_weight: share * f64::from(percent) / 100.0,
+        })
     }
 
     fn has_room(&self, index: u32, server: &Server) -> bool {
         let most = (self.per_weight * f64::from(self.eligible.weight(index, server))).ceil();
-        f64::from(server.state.in_flight.count()) < most
+        f64::from(self.policy.count(server)) < most
     }
 }

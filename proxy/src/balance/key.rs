@@ -1,8 +1,8 @@
 //! The key of a request, for algorithms that pick by one.
 
 use weir_shared::{
-    model::HashOn,
-    table::{Key, Upstream},
+    model::{Hash, HashOn},
+    table::{HashTable, Key, Upstream},
 };
 
 use crate::{
@@ -12,8 +12,15 @@ use crate::{
 
 /// The key of `request`; `None` when it has none, or `upstream` does not ask for one.
 pub(crate) fn key_of(upstream: &Upstream, request: &RequestHead<'_>) -> Option<Key> {
-    let table = upstream.hash.as_ref()?;
-    let settings = &upstream.record.spec.hash;
+    of(upstream.hash.as_ref()?, &upstream.record.spec.hash, request)
+}
+
+/// The key of `request` for the shadow of `upstream`; `None` when it has none, or the shadow does not ask for one.
+pub(crate) fn shadow_key_of(upstream: &Upstream, request: &RequestHead<'_>) -> Option<Key> {
+    of(upstream.shadow.as_ref()?.hash.as_ref()?, upstream.shadow_hash()?, request)
+}
+
+fn of(table: &HashTable, settings: &Hash, request: &RequestHead<'_>) -> Option<Key> {
     let name = settings.name.as_deref().unwrap_or_default();
     match settings.on {
         HashOn::ClientIp => {

@@ -5,13 +5,9 @@
 //!
 //! Source: NGINX's `least_time`, Traefik's `leasttime`, Finagle's peak EWMA.
 
-use weir_shared::{
-    model::Algorithm,
-    table::{Server, Upstream},
-    time::Moment,
-};
+use weir_shared::{model::Algorithm, table::Server, time::Moment};
 
-use super::{Sample, least_request::in_flight};
+use super::{Policy, Sample};
 
 /// What every answer is taken to last longer than it does, in microseconds: among servers that answer within a fraction of
 /// a millisecond, who is faster is chance, or not worth leaving the others without requests.
@@ -20,14 +16,14 @@ const NEGLIGIBLE: f32 = 1_000.0;
 /// The pick; `None` when there is no candidate.
 pub(super) fn pick<'u>(
     mut sample: Sample<'u>,
-    upstream: &'u Upstream,
+    policy: &Policy<'u>,
     now: Moment,
     random: u64,
 ) -> Option<&'u Server> {
-    let policy = upstream.latency?;
-    let typical = typical(&mut sample, |server| match upstream.algorithm {
-        Algorithm::PeakEwma => server.state.latency.peak(now, policy.decay),
-        _ => server.state.latency.average(now, policy.decay),
+    let decay = policy.latency?.decay;
+    let typical = typical(&mut sample, |server| match policy.algorithm {
+        Algorithm::PeakEwma => server.state.latency.peak(now, decay),
+        _ => server.state.latency.average(now, decay),
     });
     let (weights, count) = sum(sample.members().map(|member| member.weight));
     let weight = weights / count;
@@ -36,7 +32,7 @@ pub(super) fn pick<'u>(
         let usual = if member.cost.is_nan() { typical } else { member.cost };
         let wait = usual.max(member.server.state.latency.silence(now));
         // The weight is a share of what there is to do, and makes nobody faster: idle servers are equals in it.
-        member.cost = (wait + NEGLIGIBLE) * (in_flight(member.server) * weight / member.weight + 1.0);
+        member.cost = (wait + NEGLIGIBLE) * (policy.in_flight(member.server) * weight / member.weight + 1.0);
     }
     sample.about_least(random)
 }

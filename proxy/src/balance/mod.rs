@@ -8,12 +8,16 @@ mod hash;
 mod key;
 mod latency;
 mod least_request;
+mod policy;
 mod prequal;
 mod round_robin;
 mod sample;
+mod shadow;
 
-pub(crate) use key::key_of;
+pub(crate) use key::{key_of, shadow_key_of};
+use policy::Policy;
 use sample::Sample;
+pub use shadow::{By, Ghost, Picked, compare};
 use weir_shared::{
     model::Algorithm,
     state::WorkerId,
@@ -79,7 +83,7 @@ pub struct Request<R> {
 /// The servers to pick from.
 #[derive(Clone, Copy)]
 struct Candidates<'u, 'e> {
-    upstream: &'u Upstream,
+    policy: &'e Policy<'u>,
     eligible: &'e Eligible,
     tier: &'e Tier,
     now: Moment,
@@ -91,7 +95,7 @@ impl<'u> Candidates<'u, '_> {
     }
 
     fn get(&self, position: usize) -> Option<&'u Server> {
-        Some(self.upstream.servers.get(*self.tier.members.get(position)? as usize)?)
+        Some(self.policy.upstream.servers.get(*self.tier.members.get(position)? as usize)?)
     }
 
     /// Whether the server at `position` still warms up while others do less, so that it has to be drawn to be compared.
@@ -111,12 +115,13 @@ impl<'u> Candidates<'u, '_> {
 
     /// Whether all can take one more request, whatever they have, and none can ask to be left alone.
     fn are_open(&self) -> bool {
-        self.upstream.limits.is_none() && self.upstream.pause.is_none()
+        let upstream = self.policy.upstream;
+        upstream.limits.is_none() && upstream.pause.is_none()
     }
 
     /// Whether `server` can take one more request, and has not asked to be left alone.
     fn is_open(&self, server: &Server) -> bool {
-        self.upstream.has_room(server) && !self.upstream.is_paused(server, self.now)
+        self.policy.has_room(server) && !self.policy.upstream.is_paused(server, self.now)
     }
 
     /// The same for each tier, this one first.
@@ -137,7 +142,7 @@ impl<'u> Candidates<'u, '_> {
 /// must: whoever finds none waits, and those who come after wait behind without looking.
 fn any_open<'u>(candidates: &Candidates<'u, '_>, random: u64) -> Option<&'u Server> {
     let around = || candidates.tiers().flat_map(|tier| tier.around(random));
-    let with_room = || around().find(|server| candidates.upstream.has_room(server));
+    let with_room = || around().find(|server| candidates.policy.has_room(server));
     around().find(|server| candidates.is_open(server)).or_else(with_room)
 }
 
@@ -149,16 +154,24 @@ pub fn pick<'u>(
     tried: &Tried,
     request: &Request<impl Fn() -> u64>,
 ) -> Option<&'u Server> {
+    pick_by(&Policy::real(upstream), tried, request)
+}
+
+/// A pick by `policy`.
+fn pick_by<'u>(
+    policy: &Policy<'u>,
+    tried: &Tried,
+    request: &Request<impl Fn() -> u64>,
+) -> Option<&'u Server> {
+    let upstream = policy.upstream;
     let eligible = upstream.eligible(request.now);
     let now = request.now;
     // A key stays with its tier as it stays with its server.
     let tier = eligible.tier(|| request.key.map_or_else(&request.random, Key::other_bits))?;
-    let candidates = Candidates { upstream, eligible: &eligible, tier, now };
+    let candidates = Candidates { policy, eligible: &eligible, tier, now };
     let picked = match choose(&candidates, tried, request) {
         Some(server) if candidates.is_open(server) => Some(server),
-        _ => {
-            any_open(&candidates, if upstream.algorithm == Algorithm::First { 0 } else { (request.random)() })
-        }
+        _ => any_open(&candidates, if policy.algorithm == Algorithm::First { 0 } else { (request.random)() }),
     };
     if tried.is_empty() {
         return picked;
@@ -167,7 +180,7 @@ pub fn pick<'u>(
     if picked.is_some_and(|server| !tried.contains(server)) && !tier.panic {
         return picked;
     }
-    let in_use = |server: &&Server| !server.state.is_withdrawn() && upstream.has_room(server);
+    let in_use = |server: &&Server| !server.state.is_withdrawn() && policy.has_room(server);
     let any_in_use = || {
         let servers = eligible.members().filter_map(|index| upstream.servers.get(index as usize));
         servers.map(AsRef::as_ref).find(in_use)
@@ -180,23 +193,17 @@ fn choose<'u>(
     tried: &Tried,
     request: &Request<impl Fn() -> u64>,
 ) -> Option<&'u Server> {
-    let upstream = candidates.upstream;
+    let policy = candidates.policy;
     let random = &request.random;
-    let sample = || Sample::take(candidates, tried, upstream.comparison.choice_count, random);
-    match upstream.algorithm {
-        Algorithm::LeastRequest => {
-            least_request::pick(sample(), upstream.comparison.active_request_bias, random())
-        }
-        Algorithm::RoundRobin => {
-            round_robin::pick(candidates, upstream.state.cursors.of(request.worker), random)
-        }
+    let sample = || Sample::take(candidates, tried, policy.comparison.choice_count, random);
+    match policy.algorithm {
+        Algorithm::LeastRequest => least_request::pick(sample(), policy, random()),
+        Algorithm::RoundRobin => round_robin::pick(candidates, policy.cursors.of(request.worker), random),
         Algorithm::Random => candidates.draw(random()),
-        Algorithm::First => first::pick(candidates, upstream.state.cursors.of(request.worker)),
-        Algorithm::LeastTime | Algorithm::PeakEwma => {
-            latency::pick(sample(), upstream, request.now, random())
-        }
-        Algorithm::Prequal => prequal::pick(sample(), upstream, request.now, random()),
-        Algorithm::RingHash | Algorithm::Maglev => match request.key.zip(upstream.hash.as_ref()) {
+        Algorithm::First => first::pick(candidates, policy.cursors.of(request.worker)),
+        Algorithm::LeastTime | Algorithm::PeakEwma => latency::pick(sample(), policy, request.now, random()),
+        Algorithm::Prequal => prequal::pick(sample(), policy, request.now, random()),
+        Algorithm::RingHash | Algorithm::Maglev => match request.key.zip(policy.hash) {
             Some((key, table)) => hash::pick(candidates, table, key, tried),
             None => candidates.draw(random()),
         },

@@ -6,31 +6,27 @@
 //!
 //! Source: Wydrowski et al., "Load is not what you should balance: Introducing Prequal" (NSDI 2024), §4.
 
-use weir_shared::{
-    table::{Server, Upstream},
-    time::Moment,
-};
+use weir_shared::{table::Server, time::Moment};
 
-use super::{Sample, latency::typical, least_request::in_flight, sample::MOST};
+use super::{Policy, Sample, latency::typical, sample::MOST};
 
 /// The pick; `None` when there is no candidate.
 pub(super) fn pick<'u>(
     mut sample: Sample<'u>,
-    upstream: &'u Upstream,
+    policy: &Policy<'u>,
     now: Moment,
     random: u64,
 ) -> Option<&'u Server> {
-    let policy = upstream.latency?;
+    let settings = policy.latency?;
     let mut loads = [f32::INFINITY; MOST];
     let mut len = 0;
     for (slot, member) in loads.iter_mut().zip(sample.members()) {
-        *slot = in_flight(member.server) / member.weight;
+        *slot = policy.in_flight(member.server) / member.weight;
         len += 1;
     }
-    let limit = quantile(loads, len, policy.hot_quantile);
-    let typical = typical(&mut sample, |server| {
-        server.state.latency.near(server.state.in_flight.count(), now, policy.decay)
-    });
+    let limit = quantile(loads, len, settings.hot_quantile);
+    let typical =
+        typical(&mut sample, |server| server.state.latency.near(policy.count(server), now, settings.decay));
     // Whatever is cold comes before whatever is hot: costs of hot ones begin above all latencies.
     const HOT: f32 = 1e20;
     for (member, load) in sample.members_mut().zip(loads) {

@@ -17,7 +17,7 @@ use super::{
     pool::ServerPool,
     response_head::SMALL_READ,
 };
-use crate::{error::ProxyError, worker::Worker};
+use crate::{balance::Ghost, error::ProxyError, worker::Worker};
 
 /// One attempt at one server, from the pick until the response body has ended or was given up.
 pub(crate) struct Lease {
@@ -32,6 +32,8 @@ pub(crate) struct Lease {
     bounded: Option<Arc<UpstreamState>>,
     /// Where the upstream's places are counted, if they are.
     limited: Option<Arc<UpstreamState>>,
+    /// The request as the upstream's shadow has it, if there is one.
+    ghost: Option<Ghost>,
 }
 
 impl Lease {
@@ -49,15 +51,26 @@ impl Lease {
         if is_owed {
             pool.state.latency.asked(began);
         }
-        let bounded = (upstream.balance_percent != 0).then(|| Arc::clone(&upstream.state));
+        let bounded = upstream.is_bounded().then(|| Arc::clone(&upstream.state));
         if let Some(state) = &bounded {
             state.in_flight.of(worker.id).add(1);
         }
         let is_owed = Cell::new(is_owed);
-        let lease = Self { worker: Rc::clone(worker), pool, began, met, is_owed, bounded, limited };
+        let worker = Rc::clone(worker);
+        let lease = Self { worker, pool, began, met, is_owed, bounded, limited, ghost: None };
         lease.counters().requests.add(1);
         lease.counters().connections_active.add(1);
         Some(lease)
+    }
+
+    /// Requests the server was working on when this one came.
+    pub(crate) fn met(&self) -> u32 {
+        self.met
+    }
+
+    /// Ends `ghost` with this attempt.
+    pub(crate) fn haunt(&mut self, ghost: Option<Ghost>) {
+        self.ghost = ghost;
     }
 
     /// Takes in that the head of a response had arrived `now`, with `status`, or one that the status of a call amounts to.
@@ -72,6 +85,9 @@ impl Lease {
             latency.record_error(took, self.met, now, policy.decay);
         } else {
             latency.record(took, self.met, now, policy.decay);
+            if upstream.shadow.is_some() {
+                self.pool.state.shadow().answered(took, self.met);
+            }
         }
     }
 

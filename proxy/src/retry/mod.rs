@@ -26,7 +26,7 @@ use crate::{
     error::ProxyError,
     exchange::Exchange,
     forward::{self, Answer, Failure, Lease, Progress, RequestBody, RequestHead},
-    grpc,
+    grpc, shadow,
     worker::Worker,
 };
 
@@ -58,7 +58,8 @@ pub(crate) async fn run(
     let mut upstream = upstream;
     loop {
         let bound = affinity::server(exchange, upstream, bond, &tried);
-        let (server, lease) = match admission::admit(exchange, upstream, bound, &tried, &choice) {
+        let cookie = bound.map(std::ptr::from_ref);
+        let (server, mut lease) = match admission::admit(exchange, upstream, bound, &tried, &choice) {
             // A server that has answered is not asked the same again, nor is another one waited for.
             Ok((server, _)) if refusal.is_some() && tried.contains(server) => {
                 return give_up(exchange, upstream, request, bond, refusal, ProxyError::NoEligibleServer);
@@ -77,6 +78,7 @@ pub(crate) async fn run(
             }
             admitted => admitted?,
         };
+        shadow::follow(exchange, upstream, (server, cookie), &tried, &mut lease, request);
         note(worker, upstream, server, &mut tried);
         let sending = match hedge_after.take() {
             Some(delay) => Sending::Hedged(delay),

@@ -10,4 +10,5 @@ mod algorithms;
 mod keys;
 mod limits;
 mod placement;
+mod shadow;
 mod subject;

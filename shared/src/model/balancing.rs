@@ -147,14 +147,7 @@ impl Default for Hash {
 
 /// Checks everything about picking in `upstream`.
 pub(super) fn check(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldError>) {
-    let comparison = at.at("comparison");
-    number(upstream.comparison.choice_count, 2..=16, &comparison.at("choice_count"), errors);
-    number(
-        upstream.comparison.active_request_bias,
-        0.0..=10.0,
-        &comparison.at("active_request_bias"),
-        errors,
-    );
+    comparison(&upstream.comparison, &at.at("comparison"), errors);
     let latency = at.at("latency");
     let decay = Span::from_millis(10)..=Span::from_secs(600);
     span(upstream.latency.decay_time, decay, &latency.at("decay_time"), errors);
@@ -162,7 +155,14 @@ pub(super) fn check(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldErr
     hash(&upstream.hash, &at.at("hash"), errors);
 }
 
-fn hash(hash: &Hash, at: &Pointer, errors: &mut Vec<FieldError>) {
+/// Checks how servers are compared.
+pub(super) fn comparison(comparison: &Comparison, at: &Pointer, errors: &mut Vec<FieldError>) {
+    number(comparison.choice_count, 2..=16, &at.at("choice_count"), errors);
+    number(comparison.active_request_bias, 0.0..=10.0, &at.at("active_request_bias"), errors);
+}
+
+/// Checks what keys are made of.
+pub(super) fn hash(hash: &Hash, at: &Pointer, errors: &mut Vec<FieldError>) {
     number(hash.ipv4_prefix, 8..=32, &at.at("ipv4_prefix"), errors);
     number(hash.ipv6_prefix, 16..=128, &at.at("ipv6_prefix"), errors);
     number(hash.table_size, 1009..=1_000_000, &at.at("table_size"), errors);

@@ -12,7 +12,7 @@ use super::{
     Config, ListenAddress, Listener, MAX_CERTIFICATES, Retries, Route, SendProxyProtocol, Server,
     ServerProtocol, Upstream, adaptive_limit, address::Address, affinity, balancing, check_references,
     circuit_breaker, health_check, hedging, limits, outlier_detection, placement, rate_limit,
-    server_retry_after, slow_start, upgrades,
+    server_retry_after, shadow, slow_start, upgrades,
 };
 use crate::{
     error::{FieldError, FieldErrorCode, Pointer},
@@ -50,6 +50,9 @@ pub fn upstream_spec(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldEr
     description(&upstream.description, &at.at("description"), errors);
     labels(&upstream.labels, &at.at("labels"), errors);
     balancing::check(upstream, at, errors);
+    if let Some(shadow) = &upstream.shadow {
+        shadow::check(shadow, &at.at("shadow"), errors);
+    }
     affinity::check(&upstream.affinity, &at.at("affinity"), errors);
     placement::check(upstream, at, errors);
     slow_start::check(&upstream.slow_start, &at.at("slow_start"), errors);

@@ -25,6 +25,7 @@ mod retries;
 mod route;
 mod server;
 mod server_retry_after;
+mod shadow;
 mod slow_start;
 mod status_range;
 mod tls;
@@ -53,6 +54,7 @@ pub use retries::{Retries, RetryOn};
 pub use route::{Route, RouteAction, RouteMatch, UpstreamRef};
 pub use server::{AdminState, Server, ServerOrAddress};
 pub use server_retry_after::ServerRetryAfter;
+pub use shadow::Shadow;
 pub use slow_start::SlowStart;
 pub use status_range::StatusRange;
 pub use tls::{

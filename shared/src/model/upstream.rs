@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{
     AdaptiveLimit, Affinity, Algorithm, CircuitBreaker, Comparison, Hash, HealthCheck, Hedging, Latency,
     Limits, OutlierDetection, RateLimit, Retries, SendProxyProtocol, Server, ServerOrAddress, ServerProtocol,
-    ServerRetryAfter, SlowStart, Subset, UpgradeProtocol, UpstreamTls, ZoneAwareness, upgrades,
+    ServerRetryAfter, Shadow, SlowStart, Subset, UpgradeProtocol, UpstreamTls, ZoneAwareness, upgrades,
 };
 use crate::units::Span;
 
@@ -41,6 +41,9 @@ pub struct Upstream {
     pub latency: Latency,
     /// The key of a request, and what is made of it.
     pub hash: Hash,
+    /// A second algorithm that picks as well, and to whose servers nothing is sent; null: none.
+    #[schema(nullable)]
+    pub shadow: Option<Shadow>,
     /// Binding of clients to servers.
     pub affinity: Affinity,
     /// Active checks of each server.
@@ -119,6 +122,7 @@ impl Default for Upstream {
             comparison: Comparison::default(),
             latency: Latency::default(),
             hash: Hash::default(),
+            shadow: None,
             affinity: Affinity::default(),
             health_check: HealthCheck::default(),
             outlier_detection: OutlierDetection::default(),

@@ -14,7 +14,7 @@ use std::{
 use crate::time::Moment;
 
 /// Classes of requests in flight: 0, 1, 2, 3, 4–5, 6–7, 8–11, … each twice as wide every second one.
-const CLASSES: usize = 16;
+pub(super) const CLASSES: usize = 16;
 
 /// Answers from which on there is an average. Fewer say more of chance than of the server.
 const FEWEST: u32 = 8;
@@ -165,7 +165,8 @@ fn share_of(answers: u32) -> f32 {
     (answers + 1) as f32
 }
 
-fn class(in_flight: u32) -> usize {
+/// The class of an answer that met so many requests.
+pub(super) fn class(in_flight: u32) -> usize {
     if in_flight < 3 {
         return in_flight as usize;
     }

@@ -23,6 +23,7 @@ mod resolved;
 mod retry_budget;
 mod sample;
 mod server;
+mod shadow;
 mod tls;
 mod upstream;
 
@@ -48,5 +49,6 @@ pub use resolved::Resolved;
 pub use retry_budget::RetryBudget;
 pub use sample::Sample;
 pub use server::ServerState;
+pub use shadow::{ShadowCounters, ShadowLoad, ShadowState, ShadowTotals};
 pub use tls::{HandshakeFailure, TlsCounters, TlsTotals};
 pub use upstream::UpstreamState;

@@ -1,8 +1,13 @@
 //! Everything observed of one server.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+};
 
-use super::{AdaptiveLimit, Health, InFlight, Latency, Outlier, Pause, PerWorker, Resolved, ServerCounters};
+use super::{
+    AdaptiveLimit, Health, InFlight, Latency, Outlier, Pause, PerWorker, Resolved, ServerCounters, ShadowLoad,
+};
 use crate::time::{Moment, Now, Timestamp};
 
 /// What is observed of one server, from its addition until its removal, over any number of tables.
@@ -24,6 +29,8 @@ pub struct ServerState {
     pub resolved: Resolved,
     /// Numbers, by worker.
     pub counters: PerWorker<ServerCounters>,
+    /// What a shadow makes of it; made when there is the first one.
+    shadow: OnceLock<Box<ShadowLoad>>,
     /// Since when the numbers count.
     pub counters_since: Timestamp,
     /// When the operator last changed `admin_state` or weight 0 / not 0.
@@ -48,12 +55,24 @@ impl ServerState {
             pause: Pause::default(),
             resolved: Resolved::default(),
             counters: PerWorker::new(workers),
+            shadow: OnceLock::new(),
             counters_since: now.wall,
             admin_since: AtomicI64::new(now.wall.0),
             retired: AtomicBool::new(false),
             withheld: AtomicBool::new(false),
             cut: AtomicU64::new(0),
         }
+    }
+
+    /// What a shadow makes of it.
+    pub fn shadow(&self) -> &ShadowLoad {
+        self.shadow.get_or_init(Box::default)
+    }
+
+    /// What a shadow makes of it, if there ever was one.
+    #[must_use]
+    pub fn shadow_if_any(&self) -> Option<&ShadowLoad> {
+        self.shadow.get().map(AsRef::as_ref)
     }
 
     /// Notes that the operator changed what is wanted of the server.

@@ -10,8 +10,8 @@ use http::HeaderValue;
 
 use super::{
     AffinityTable, Eligible, EligiblePolicy, HashTable, HedgeDelay, HedgePolicy, LatencyPolicy, LimitPolicy,
-    Listener, PausePolicy, Placement, RateLimiter, RetryPolicy, Route, Server, Site, Steps, Table, Upstream,
-    certificates::Certificates, ejecting,
+    Listener, PausePolicy, Placement, RateLimiter, RetryPolicy, Route, Server, Shadow, Site, Steps, Table,
+    Upstream, certificates::Certificates, ejecting,
 };
 use crate::{
     error::{FieldError, Invalid, Pointer},
@@ -141,6 +141,7 @@ impl Compiler {
             latency: latency(spec),
             affinity: spec.affinity.enabled.then(|| AffinityTable::new(&servers)),
             hash: HashTable::build(spec.algorithm, &spec.hash, &servers, &placement),
+            shadow: Shadow::compile(spec, &servers, &placement, before, self.workers, now),
             balance_percent: if spec.algorithm.uses_key() { spec.hash.balance_percent } else { 0 },
             tls: certificates.outgoing(&spec.tls, before, &self.tls, &at.at("tls"), errors),
             connect_timeout: spec.connect_timeout.duration(),
@@ -247,7 +248,8 @@ impl Compiler {
 }
 
 fn latency(spec: &model::Upstream) -> Option<LatencyPolicy> {
-    spec.algorithm.uses_latency().then(|| LatencyPolicy {
+    let is_measured = spec.algorithm.uses_latency() || spec.shadow.is_some();
+    is_measured.then(|| LatencyPolicy {
         decay: Decay::after(spec.latency.decay_time.duration()),
         hot_quantile: spec.latency.hot_quantile,
     })

@@ -11,13 +11,9 @@ use super::{
     Placement, Server, Side, SlowStartPolicy, SpillPolicy, Tier,
     placement::Part,
     spill::{Level, Load, loads},
-    tier::{self, Ingredients},
+    tier::{self, Ingredients, Pickers},
 };
-use crate::{
-    model::{Algorithm, UpstreamRecord},
-    state::EjectionEnd,
-    time::Moment,
-};
+use crate::{model::UpstreamRecord, state::EjectionEnd, time::Moment};
 
 /// In place of the moment from which a server may be picked: it may not.
 pub(super) const NEVER: Moment = Moment(u64::MAX);
@@ -43,7 +39,7 @@ pub struct Eligible {
 /// What an upstream's set is built by.
 #[derive(Clone, Copy, Debug)]
 pub struct EligiblePolicy {
-    algorithm: Algorithm,
+    pickers: Pickers,
     spill: SpillPolicy,
     /// Servers needed for zones to count.
     min_servers: usize,
@@ -55,7 +51,10 @@ impl EligiblePolicy {
     pub(super) fn of(record: &UpstreamRecord) -> Self {
         let spec = &record.spec;
         Self {
-            algorithm: spec.algorithm,
+            pickers: Pickers {
+                real: spec.algorithm,
+                shadow: spec.shadow.as_ref().map(|shadow| shadow.algorithm),
+            },
             spill: SpillPolicy {
                 panic_percent: spec.panic_threshold_percent,
                 overprovisioning_percent: spec.overprovisioning_percent,
@@ -108,7 +107,7 @@ impl Eligible {
                 tiers.extend(draft.level(parts, load).into_iter().map(|(place, of)| (first + place, of)));
             }
         }
-        let tier = |(part, of)| Tier::new(of, part, policy.algorithm, servers.len());
+        let tier = |(part, of)| Tier::new(of, part, policy.pickers, servers.len());
         let mut tiers: Box<[Tier]> = tiers.into_iter().map(tier).collect();
         tier::divide(&mut tiers);
         let panic = tiers.iter().any(|tier| tier.panic);

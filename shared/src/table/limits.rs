@@ -73,9 +73,15 @@ impl Upstream {
     /// Whether `server` can take one more request. Others may take the place meanwhile: [`Self::reserve`] decides.
     #[must_use]
     pub fn has_room(&self, server: &Server) -> bool {
+        self.has_room_beside(server, || server.state.in_flight.count())
+    }
+
+    /// Whether `server` could take one more request beside those that `in_flight` tells.
+    #[must_use]
+    pub fn has_room_beside(&self, server: &Server, in_flight: impl FnOnce() -> u32) -> bool {
         match &self.limits {
             None => true,
-            Some(limits) => server.state.in_flight.count() < limits.of_server(server),
+            Some(limits) => in_flight() < limits.of_server(server),
         }
     }
 

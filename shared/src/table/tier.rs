@@ -50,12 +50,28 @@ pub(super) struct Ingredients {
     pub(super) percents: (u8, u8),
 }
 
+/// The algorithms that pick from a tier.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pickers {
+    /// The one whose picks are followed.
+    pub(super) real: Algorithm,
+    /// The one that picks on paper, if there is one.
+    pub(super) shadow: Option<Algorithm>,
+}
+
+impl Pickers {
+    fn any(self, is: impl Fn(Algorithm) -> bool) -> bool {
+        is(self.real) || self.shadow.is_some_and(is)
+    }
+}
+
 impl Tier {
     /// The tier of `of`, from that `part` of the placement of an upstream of so many `servers`.
-    pub(super) fn new(of: Ingredients, part: usize, algorithm: Algorithm, servers: usize) -> Self {
+    pub(super) fn new(of: Ingredients, part: usize, pickers: Pickers, servers: usize) -> Self {
         let Ingredients { members, weights, priority, side, share, panic, percents } = of;
         let sampler = Sampler::new(&weights);
-        let in_turns = algorithm == Algorithm::RoundRobin && matches!(sampler, Sampler::Alias(_));
+        let in_turns = pickers.any(|algorithm| algorithm == Algorithm::RoundRobin)
+            && matches!(sampler, Sampler::Alias(_));
         Self {
             turns: if in_turns { turns(&weights) } else { Box::default() },
             sampler,
@@ -67,7 +83,7 @@ impl Tier {
             panic,
             warmest: percents.1,
             coldest: percents.0,
-            set: if algorithm.uses_key() { set(&members, servers) } else { Box::default() },
+            set: if pickers.any(Algorithm::uses_key) { set(&members, servers) } else { Box::default() },
             below: 0,
             members: members.into_boxed_slice(),
         }

@@ -5,14 +5,14 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use arc_swap::{ArcSwap, Guard};
 
 use super::{
-    AffinityTable, Eligible, EligiblePolicy, HashTable, LimitPolicy, Placement, RateLimiter, Server,
+    AffinityTable, Eligible, EligiblePolicy, HashTable, LimitPolicy, Placement, RateLimiter, Server, Shadow,
     eligible::NEVER,
 };
 use crate::{
     id::UpstreamId,
     model::{
-        Algorithm, Comparison, RetryOn, SendProxyProtocol, ServerProtocol, StatusRange, UpgradeProtocol,
-        UpstreamRecord,
+        Algorithm, Comparison, Hash, RetryOn, SendProxyProtocol, ServerProtocol, StatusRange,
+        UpgradeProtocol, UpstreamRecord,
     },
     sharing::middle,
     state::{BreakerPolicy, Decay, EjectionPolicy, HealthThresholds, RatePolicy, ServerState, UpstreamState},
@@ -92,6 +92,8 @@ pub struct Upstream {
     pub hash: Option<HashTable>,
     /// Bounded loads: the most a server may have of what would be its own, in percent; 0 = no bound.
     pub balance_percent: u16,
+    /// A second way to pick, to whose servers nothing is sent; `None`: none.
+    pub shadow: Option<Shadow>,
     /// Which server a client's cookie means; `None`: clients are not bound.
     pub affinity: Option<AffinityTable>,
     /// How connections to the servers are secured; `None`: they are not.
@@ -160,6 +162,18 @@ impl Upstream {
         drop(eligible);
         self.eligible.store(Arc::new(built));
         self.eligible.load()
+    }
+
+    /// What a key of the shadow is made of; `None` without a shadow.
+    #[must_use]
+    pub fn shadow_hash(&self) -> Option<&Hash> {
+        super::shadow::hash(&self.record.spec)
+    }
+
+    /// Whether requests in flight are counted for bounded loads.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        self.balance_percent != 0 || self.shadow.as_ref().is_some_and(|shadow| shadow.balance_percent != 0)
     }
 
     /// Whether `server` has asked to be left alone, and is while there is another.

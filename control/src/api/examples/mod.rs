@@ -14,7 +14,7 @@ use weir_shared::{
 };
 
 pub(super) use self::certificates::{authority_to_put, certificate, certificate_to_put, certificates};
-pub(super) use self::observed::{explanation, health, info, server_health, upstream_health};
+pub(super) use self::observed::{explanation, health, info, server_health, shadow, upstream_health};
 use super::view::{ServerView, Servers, UpstreamView};
 use crate::yaml;
 

@@ -31,6 +31,11 @@ pub(in crate::api) fn explanation() -> Value {
     answer(include_str!("explanation.json"))
 }
 
+/// What a shadow would have done in the place of turns, with one server slow.
+pub(in crate::api) fn shadow() -> Value {
+    answer(include_str!("shadow.json"))
+}
+
 /// The program and the process.
 pub(in crate::api) fn info() -> Value {
     answer(include_str!("info.json"))

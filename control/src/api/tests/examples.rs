@@ -55,6 +55,10 @@ async fn examples_have_the_fields_of_answers() {
     ] {
         compare(path, &example, &api.get(path).await.json(), &mut found);
     }
+    let shadow = json!({"shadow": {"algorithm": "prequal"}});
+    assert_eq!(api.json("PATCH", "/v1/upstreams/web", &shadow).await.status, 200);
+    let report = api.get("/v1/upstreams/web/shadow").await.json();
+    compare("/v1/upstreams/web/shadow", &examples::shadow(), &report, &mut found);
     assert_eq!(api.post(&format!("{server}/drain"), json!({})).await.status, 202);
     for (path, example) in
         [(&format!("{server}/drain"), examples::drain()), (&"/v1/drains".to_owned(), examples::drains())]

@@ -86,6 +86,34 @@ async fn a_time_series_has_the_columns_and_the_length_asked_for() {
 }
 
 #[tokio::test]
+async fn a_shadow_is_reported_on_while_there_is_one() {
+    let api = api().await;
+    let path = "/v1/upstreams/web/shadow";
+    api.get(path).await.problem(404, "not_found");
+    api.get("/v1/upstreams/no/shadow").await.problem(404, "not_found");
+    let set = async |shadow: Value| {
+        let change = json!({ "shadow": shadow });
+        api.json("PATCH", "/v1/upstreams/web", &change).await
+    };
+    assert_eq!(set(json!({"algorithm": "prequal"})).await.status, 200);
+    let report = api.get(path).await.json();
+    assert_eq!(
+        (&report["real"]["algorithm"], &report["shadow"]["algorithm"]),
+        (&json!("least_time"), &json!("prequal"))
+    );
+    assert_eq!((&report["requests"], &report["shadow"]["imbalance"]), (&json!(0), &Value::Null));
+    for (shadow, fault) in [
+        (json!({"hot_quantile": 2}), "#/shadow/hot_quantile out_of_range"),
+        (json!({"comparison": {"choice_count": 1}}), "#/shadow/comparison/choice_count out_of_range"),
+        (json!({"decay": "1s"}), "#/shadow/decay unknown_field"),
+    ] {
+        assert_eq!(set(shadow).await.problem(422, "validation"), [fault]);
+    }
+    assert_eq!(set(Value::Null).await.status, 200);
+    api.get(path).await.problem(404, "not_found");
+}
+
+#[tokio::test]
 async fn a_series_that_cannot_be_is_refused() {
     let api = api().await;
     let path = "/v1/upstreams/web/timeseries";
