@@ -6,7 +6,7 @@ use super::{Listener, Table, Upstream};
 use crate::{
     error::{FieldError, Pointer},
     id::CertificateId,
-    model::{self, Config, ListenerProtocol, ListenerRecord, UpstreamRecord, UpstreamTls},
+    model::{self, AlpnProtocol, Config, ListenerProtocol, ListenerRecord, UpstreamRecord, UpstreamTls},
     sharing::{Change, SharedMap, changed},
     tls::{Basis, Certificate, IncomingTls, OutgoingTls},
 };
@@ -71,7 +71,11 @@ impl Certificates {
         }
         let at = Pointer::root().at("listeners").at(&listener.id).at("tls");
         let before = before.and_then(|before| before.tls.as_ref());
-        IncomingTls::compile(&listener.tls, &self.all, before, basis.tickets.as_ref(), &at, errors)
+        let mut settings = listener.tls.clone();
+        if !listener.http2 {
+            settings.alpn = vec![AlpnProtocol::Http11];
+        }
+        IncomingTls::compile(&settings, &self.all, before, basis.tickets.as_ref(), &at, errors)
     }
 
     /// How connections to the servers of an upstream are secured. What is wrong is added to `errors`.

@@ -74,14 +74,13 @@ impl OutgoingTls {
         {
             return Some(Arc::clone(before));
         }
+        // One for all: which protocol is agreed on is settled anew with each connection.
         let base = config(settings, ca.as_deref(), certificate.as_deref(), basis)
             .map_err(|error| errors.push(at.error(FieldErrorCode::InvalidValue, error.to_string())))
             .ok()?;
         let offering = |protocols: &[AlpnProtocol]| {
             let mut config = base.clone();
             config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-            // Of its own: what was agreed on belongs to the session.
-            config.resumption = Resumption::in_memory_sessions(KEPT_SESSIONS);
             Arc::new(config)
         };
         let name = settings.server_name.as_ref();
@@ -144,13 +143,15 @@ fn config(
         }
         TlsVerify::Off => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody)),
     };
-    Ok(match certificate.and_then(Certificate::identity) {
+    let mut config = match certificate.and_then(Certificate::identity) {
         Some(identity) => {
             let own: Arc<dyn ResolvesClientCert> = Arc::new(SingleCertAndKey::from(Arc::clone(identity)));
             builder.with_client_cert_resolver(own)
         }
         None => builder.with_no_client_auth(),
-    })
+    };
+    config.resumption = Resumption::in_memory_sessions(KEPT_SESSIONS);
+    Ok(config)
 }
 
 /// Believes any server, if it has the key of the certificate it shows.
