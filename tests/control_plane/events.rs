@@ -146,7 +146,7 @@ fn a_listener_goes_on_across_a_restart() {
     let mut all = EventStream::resume(weir.admin(), "/v1/events", &id);
     let reset = all.read().unwrap();
     assert_eq!((reset.kind.as_str(), &reset.data["reason"]), ("reset", &json!("restarted")));
-    assert_eq!(reset.data["topics"], json!(["health", "drain", "listeners"]));
+    assert_eq!(reset.data["topics"], json!(["health", "drain", "listeners", "certificates"]));
     assert_eq!([all.read(), all.read()].map(|told| revision(&told.unwrap())), [3, 4]);
     // Another life of the store has other revisions.
     let mut other = EventStream::resume(weir.admin(), "/v1/events?topics=config", "ffffff.3.0");
@@ -211,7 +211,11 @@ fn who_does_not_read_is_told_a_reset_costs_no_memory_and_delays_nobody() {
     assert!(grown < 64 << 20, "{} KiB more", grown >> 10);
     let reset = slow.until("the reset", |told| told.kind == "reset");
     assert_eq!(reset.data["reason"], "slow");
-    assert_eq!(reset.data["topics"], json!(["health", "drain", "listeners"]), "changes are in the store");
+    assert_eq!(
+        reset.data["topics"],
+        json!(["health", "drain", "listeners", "certificates"]),
+        "changes are in the store"
+    );
     put(&weir, "web", 0);
     let last = slow.until("the present", |told| told.kind == "reset" || told.data["revision"] == TURNS + 2);
     assert_eq!(last.kind, "config", "one reset is enough");

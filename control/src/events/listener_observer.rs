@@ -2,7 +2,11 @@
 //!
 //! The data plane notes it where everybody can look; so it is looked at ten times a second, as servers are.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Serialize;
 use tokio::time::MissedTickBehavior;
@@ -61,13 +65,17 @@ pub(crate) struct ListenerObserver {
     clock: Clock,
     node: Arc<str>,
     known: BTreeMap<ListenerId, ListenerStatus>,
+    /// Listeners that the process started with and that have not been tried yet. That they are bound is no news.
+    expected: BTreeSet<ListenerId>,
 }
 
 impl ListenerObserver {
-    /// Knows of no listener yet. `node` is this process.
+    /// Expects the listeners of the present table to be bound, and tells `bus` of whatever else comes. `node` is this
+    /// process.
     #[must_use]
     pub(crate) fn new(reader: TableReader, bus: Bus, clock: Clock, node: &str) -> Self {
-        Self { reader, bus, clock, node: node.into(), known: BTreeMap::new() }
+        let expected = reader.snapshot().listeners().map(|listener| listener.id.clone()).collect();
+        Self { reader, bus, clock, node: node.into(), known: BTreeMap::new(), expected }
     }
 
     /// Looks for ever. Run it on the control plane's runtime.
@@ -109,7 +117,9 @@ impl ListenerObserver {
                 // Not tried yet.
                 (None, false) => continue,
             };
-            turns.push(turn(&listener.id, event, &status, now, &self.node));
+            if !self.expected.remove(&listener.id) || event != ListenerTurnKind::Bound {
+                turns.push(turn(&listener.id, event, &status, now, &self.node));
+            }
             self.known.insert(listener.id.clone(), status);
         }
         self.bus.publish_all(Observed::Listeners, "", &turns);

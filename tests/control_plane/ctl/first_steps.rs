@@ -49,6 +49,23 @@ fn fields_are_set() {
 }
 
 #[test]
+fn listeners_come_and_go() {
+    let weir = Weir::start();
+    let said = Ctl::on(&weir, "add listener inner 127.0.0.1:0 --field max_headers=20").run().expect(0);
+    assert_eq!(said.out, "listener inner added (revision 1)\n");
+    let shown = Ctl::on(&weir, "get listener inner").run().expect(0);
+    assert!(shown.out.contains("http") && shown.out.contains("true"), "{shown:?}");
+    let said = Ctl::on(&weir, "set listener inner idle_timeout=2m").run().expect(0);
+    assert_eq!(said.out, "inner: idle_timeout=2m (revision 2)\n");
+    let taken = weir.admin().to_string();
+    let said = Ctl::on(&weir, "add listener late").arg(&taken).run().expect(0);
+    assert!(said.out.contains("not bound") && said.out.contains("in use"), "{said:?}");
+    Ctl::on(&weir, "delete listener inner").run().assert(0);
+    Ctl::on(&weir, "get listener inner").run().assert(1);
+    Ctl::on(&weir, "delete listener default").run().assert(3);
+}
+
+#[test]
 fn several_servers_are_added_or_none() {
     let weir = Weir::start();
     Ctl::on(&weir, "add upstream web").run().assert(0);
