@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use proptest::{collection, prelude::*, sample::select, string::string_regex};
 use serde_json::Value;
 use weir_shared::{
-    id::{CertificateId, Epoch, ListenerId, Revision, UpstreamId},
+    id::{CertificateId, Epoch, ListenerId, Revision, RouteId, UpstreamId},
     model::{
         AdminState, Certificate, CertificateRecord, Config, Listener, ListenerRecord, Meta, PrivateKey,
-        Server, ServerRecord, Upstream, UpstreamRecord,
+        Route, RouteRecord, Server, ServerRecord, Upstream, UpstreamRecord, UpstreamRef,
     },
     time::Timestamp,
 };
@@ -70,9 +70,12 @@ pub(crate) fn config() -> impl Strategy<Value = Config> {
     let certificate = (text(), proptest::option::of(text()), meta.clone());
     let upstreams = collection::btree_map(matching("[a-z0-9.-]{1,8}"), upstream, 0..4);
     let certificates = collection::btree_map(matching("[a-z0-9.-]{1,8}"), certificate, 0..3);
-    let listeners = collection::btree_map(matching("[a-z0-9.-]{1,8}"), (text(), any::<u32>(), meta), 0..3);
-    let whole = (1..1000_u64, upstreams, certificates, listeners);
-    whole.prop_map(|(revision, upstreams, certificates, listeners)| {
+    let listener = (text(), any::<u32>(), meta.clone());
+    let listeners = collection::btree_map(matching("[a-z0-9.-]{1,8}"), listener, 0..3);
+    let route = (text(), labels(), any::<i32>(), collection::vec(text(), 0..3), any::<bool>(), meta);
+    let routes = collection::btree_map(matching("[a-z0-9.-]{1,8}"), route, 0..4);
+    let whole = (1..1000_u64, upstreams, certificates, listeners, routes);
+    whole.prop_map(|(revision, upstreams, certificates, listeners, routes)| {
         let mut config = Config::empty(Epoch("abc123".into()));
         config.revision = Revision(revision);
         for (id, (address, max_connections, meta)) in listeners {
@@ -85,6 +88,13 @@ pub(crate) fn config() -> impl Strategy<Value = Config> {
             let spec = Certificate { id: id.clone(), certificate, private_key, ..Certificate::default() };
             let record = CertificateRecord { spec, meta };
             config.certificates.insert_mut(CertificateId::new(&id), Arc::new(record));
+        }
+        for (id, (description, labels, priority, texts, enabled, meta)) in routes {
+            let mut spec =
+                Route { id: id.clone(), description, labels, enabled, priority, ..Route::default() };
+            spec.action.upstreams.extend(texts.first().map(|text| UpstreamRef::to(text)));
+            spec.matches.hosts = texts;
+            config.routes.insert_mut(RouteId::new(&id), Arc::new(RouteRecord { spec, meta }));
         }
         for (id, (description, labels, panic_threshold_percent, servers, meta)) in upstreams {
             let spec = Upstream {

@@ -25,6 +25,10 @@ pub enum Target {
     Listeners,
     /// A listener.
     Listener(String),
+    /// The list of routes.
+    Routes,
+    /// A route.
+    Route(String),
 }
 
 /// What an upstream would lose.

@@ -179,7 +179,10 @@ fn type_error(at: &Pointer, error: &serde_json::Error, value: Option<&Value>) ->
     });
     let value = value.cloned();
     // The one field whose range is that of its type: for the others, what the type holds is more than is allowed.
-    if code == FieldErrorCode::OutOfRange && at.as_str().ends_with("/weight") {
+    if code == FieldErrorCode::OutOfRange
+        && at.as_str().ends_with("/weight")
+        && !at.as_str().contains("/action/")
+    {
         let error = at.error(code, format!("must be 0 to {}", u16::MAX));
         return FieldError { value, allowed: Some(format!("0..{}", u16::MAX)), ..error };
     }

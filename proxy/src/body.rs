@@ -16,6 +16,7 @@ use crate::{
     exchange::ExchangeGuard,
     forward::{Lease, ServerBody, StreamBody, Switched},
     grpc,
+    time_limit::Manner,
 };
 
 /// A response body, and what ends with it.
@@ -23,8 +24,8 @@ pub(crate) struct ResponseBody {
     source: Source,
     /// Ends the exchange when the body is dropped, complete or not.
     guard: Option<ExchangeGuard>,
-    /// When a call is over, answered or not.
-    expiry: Option<Deadline>,
+    /// When the body is over, complete or not, and how it ends then.
+    limit: Option<(Deadline, Manner)>,
 }
 
 enum Source {
@@ -43,33 +44,37 @@ enum Source {
 impl ResponseBody {
     /// A body of `bytes`.
     pub(crate) fn full(bytes: Bytes) -> Self {
-        Self { source: Source::Full(bytes), guard: None, expiry: None }
+        Self::of(Source::Full(bytes))
     }
 
     /// A server's body that has arrived whole.
     pub(crate) fn whole(bytes: Bytes, lease: Lease) -> Self {
-        Self { source: Source::Whole(bytes, lease), guard: None, expiry: None }
+        Self::of(Source::Whole(bytes, lease))
     }
 
     /// A body relayed from a server as it arrives.
     pub(crate) fn server(body: ServerBody) -> Self {
-        Self { source: Source::Server(Box::new(body)), guard: None, expiry: None }
+        Self::of(Source::Server(Box::new(body)))
     }
 
     /// A body relayed from a server's stream as it arrives.
     pub(crate) fn stream(body: StreamBody) -> Self {
-        Self { source: Source::Stream(Box::new(body)), guard: None, expiry: None }
+        Self::of(Source::Stream(Box::new(body)))
     }
 
-    /// Ends the body of a call's response at `expiry`, in the words of gRPC.
-    pub(crate) fn until(mut self, expiry: Deadline) -> Self {
-        self.expiry = Some(expiry);
+    fn of(source: Source) -> Self {
+        Self { source, guard: None, limit: None }
+    }
+
+    /// Ends the body at `limit`, in this manner.
+    pub(crate) fn until(mut self, limit: Deadline, manner: Manner) -> Self {
+        self.limit = Some((limit, manner));
         self
     }
 
     /// No body, because the server's connection is switched to another protocol.
     pub(crate) fn switched(switched: Switched) -> Self {
-        Self { source: Source::Switched(Box::new(switched)), guard: None, expiry: None }
+        Self::of(Source::Switched(Box::new(switched)))
     }
 
     /// The server's connection, if it is switched to another protocol.
@@ -116,7 +121,7 @@ impl Body for ResponseBody {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Self { source, guard, expiry } = &mut *self;
+        let Self { source, guard, limit } = &mut *self;
         let (mut frame, stall) = match source {
             Source::Switched(_) => return Poll::Ready(None),
             Source::Full(bytes) | Source::Whole(bytes, _) if bytes.is_empty() => return Poll::Ready(None),
@@ -136,9 +141,15 @@ impl Body for ResponseBody {
                 (body.poll_frame(cx), body.stall())
             }
         };
-        if frame.is_pending() && expiry.as_ref().is_some_and(|expiry| expiry.poll(cx).is_ready()) {
+        if frame.is_pending()
+            && let Some((limit, manner)) = limit
+            && limit.poll(cx).is_ready()
+        {
             *source = Source::Full(Bytes::new());
-            frame = Poll::Ready(Some(Ok(Frame::trailers(grpc::trailers(ProxyError::DeadlineExceeded)))));
+            frame = Poll::Ready(Some(match manner {
+                Manner::Break => Err(io::ErrorKind::TimedOut.into()),
+                Manner::Grpc => Ok(Frame::trailers(grpc::trailers(ProxyError::DeadlineExceeded))),
+            }));
         }
         match (&frame, guard) {
             (Poll::Ready(Some(Ok(_))), Some(guard)) => guard.relayed(stall),

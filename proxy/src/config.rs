@@ -20,6 +20,8 @@ pub struct ProxyConfig {
     pub max_connections: u32,
     /// Clients whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed, where the listener does not say otherwise.
     pub trusted_proxies: Vec<Cidr>,
+    /// Proxies in front, whatever their addresses: as many hops are believed. Default 0.
+    pub trusted_hops: u8,
     /// Memory in bytes above which new work is refused; 0 = any amount.
     pub max_memory_bytes: u64,
     /// Where moments count from.

@@ -9,6 +9,17 @@ use weir_shared::{model::RetryOn, state::ServerFault};
 /// Why the proxy answers a request itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ProxyError {
+    /// No route takes the request.
+    #[error("no route takes this request")]
+    NoRoute,
+    /// The path can be read in several ways that lead to different routes.
+    #[error(
+        "the path can be read in more than one way: leave out //, . and .. segments, ; and encoded slashes"
+    )]
+    AmbiguousPath,
+    /// The whole request took longer than its route allows.
+    #[error("the request took longer than is allowed")]
+    RouteTimeout,
     /// No route leads to an upstream.
     #[error("no upstream is configured")]
     NoUpstream,
@@ -120,6 +131,7 @@ impl ProxyError {
     /// The status it is answered with.
     pub(crate) fn status(self) -> StatusCode {
         match self {
+            Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoUpstream
             | Self::NoEligibleServer
             | Self::LimitReached
@@ -141,10 +153,10 @@ impl ProxyError {
             | Self::ResponseHeaderTooLarge
             | Self::UpgradeUnexpected
             | Self::UpgradeRefused => StatusCode::BAD_GATEWAY,
-            Self::ConnectionTimeout | Self::ResponseTimeout | Self::DeadlineExceeded => {
+            Self::ConnectionTimeout | Self::ResponseTimeout | Self::RouteTimeout | Self::DeadlineExceeded => {
                 StatusCode::GATEWAY_TIMEOUT
             }
-            Self::BadRequest(_) | Self::ClientAborted => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::AmbiguousPath | Self::ClientAborted => StatusCode::BAD_REQUEST,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             // RFC 8441 has no status for it; RFC 9220 §3 has this one.
             Self::UnknownTransferCoding | Self::UpgradeNotAllowed => StatusCode::NOT_IMPLEMENTED,
@@ -160,6 +172,7 @@ impl ProxyError {
     /// The error type of RFC 9209 §2.3.
     pub(crate) fn token(self) -> &'static str {
         match self {
+            Self::NoRoute => "destination_not_found",
             Self::NoUpstream | Self::NoEligibleServer | Self::CircuitOpen => "destination_unavailable",
             Self::RateLimited => "http_request_denied",
             Self::LimitReached | Self::QueueTimeout => "connection_limit_reached",
@@ -174,12 +187,13 @@ impl ProxyError {
             | Self::ConnectionTerminated
             | Self::StreamRefused
             | Self::ServerDrained => "connection_terminated",
-            Self::ResponseTimeout | Self::DeadlineExceeded => "http_response_timeout",
+            Self::ResponseTimeout | Self::RouteTimeout | Self::DeadlineExceeded => "http_response_timeout",
             Self::ResponseMalformed | Self::NotHttp2 => "http_protocol_error",
             Self::ResponseHeaderTooLarge => "http_response_header_section_size",
             Self::UpgradeUnexpected | Self::UpgradeRefused | Self::UpgradeNotAllowed => "http_upgrade_failed",
             Self::BadRequest(_)
             | Self::Misdirected
+            | Self::AmbiguousPath
             | Self::UnknownTransferCoding
             | Self::MethodNotAllowed
             | Self::ExpectationFailed
@@ -201,13 +215,17 @@ impl ProxyError {
 
     /// Whether part of the request may still be on its way, so that the connection cannot be used for another one.
     pub(crate) fn leaves_request_unread(self) -> bool {
-        // A rate says nothing against the request: what is left of its body is told apart where it is known to be there.
-        (self.status().is_client_error() && self != Self::RateLimited) || self == Self::UnknownTransferCoding
+        // These say nothing against the request: what is left of its body is told apart where it is known to be there.
+        let is_well_formed = matches!(self, Self::RateLimited | Self::NoRoute | Self::AmbiguousPath);
+        (self.status().is_client_error() && !is_well_formed) || self == Self::UnknownTransferCoding
     }
 
     /// The last part of the problem type, and the word for logs.
     pub(crate) fn code(self) -> &'static str {
         match self {
+            Self::NoRoute => "no-route",
+            Self::AmbiguousPath => "ambiguous-path",
+            Self::RouteTimeout => "route-timeout",
             Self::NoUpstream => "no-upstream",
             Self::NoEligibleServer => "no-eligible-server",
             Self::LimitReached => "limit-reached",
@@ -264,7 +282,10 @@ impl ProxyError {
             | Self::ResponseMalformed
             | Self::ResponseHeaderTooLarge => Some(RetryOn::ResetBeforeResponse),
             Self::ResponseTimeout => Some(RetryOn::Timeout),
-            Self::NoUpstream
+            Self::NoRoute
+            | Self::AmbiguousPath
+            | Self::RouteTimeout
+            | Self::NoUpstream
             | Self::NoEligibleServer
             | Self::LimitReached
             | Self::QueueTimeout
@@ -304,7 +325,10 @@ impl ProxyError {
             | Self::ResponseHeaderTooLarge
             | Self::UpgradeUnexpected
             | Self::NotHttp2 => Some(ServerFault::Malformed),
-            Self::NoUpstream
+            Self::NoRoute
+            | Self::AmbiguousPath
+            | Self::RouteTimeout
+            | Self::NoUpstream
             | Self::NoEligibleServer
             | Self::LimitReached
             | Self::QueueTimeout

@@ -3,10 +3,14 @@
 use std::{
     cell::{Cell, OnceCell},
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
-use weir_shared::time::Moment;
+use weir_shared::{
+    table::{Slot, Upstream},
+    time::Moment,
+};
 
 use crate::{
     connection::Client,
@@ -81,6 +85,8 @@ pub(crate) struct Exchange {
     pub(crate) began: Moment,
     /// When what is being waited for gives up.
     pub(crate) deadline: Deadline,
+    /// The upstream that was chosen.
+    chosen: Cell<Option<Slot>>,
     request_id: OnceCell<String>,
     refusal: Cell<Refusal>,
 }
@@ -99,15 +105,26 @@ impl Exchange {
     pub(crate) fn new(guard: ExchangeGuard) -> Self {
         let worker = &guard.client.worker;
         let (table, began, deadline) = (worker.table(), worker.clock.moment(), worker.deadline());
-        Self { guard, table, began, deadline, request_id: OnceCell::new(), refusal: Cell::default() }
+        let chosen = Cell::new(None);
+        Self { guard, table, began, deadline, chosen, request_id: OnceCell::new(), refusal: Cell::default() }
     }
 
     /// How long the client of a response that is at hand whole may take nothing of it.
     pub(crate) fn stall(&self) -> Duration {
-        self.table.0.route().upstream.as_ref().map_or_else(
+        self.upstream().map_or_else(
             || self.client().listener.settings().spec.idle_timeout.duration(),
             |upstream| upstream.stream_idle_timeout,
         )
+    }
+
+    /// Notes which upstream was chosen.
+    pub(crate) fn choose(&self, slot: Slot) {
+        self.chosen.set(Some(slot));
+    }
+
+    /// The upstream that was chosen.
+    pub(crate) fn upstream(&self) -> Option<&Arc<Upstream>> {
+        self.table.0.target(self.chosen.get()?)
     }
 
     pub(crate) fn client(&self) -> &Rc<Client> {

@@ -18,6 +18,7 @@ mod pipeline;
 
 mod admission;
 mod affinity;
+mod answer;
 pub mod balance;
 mod body;
 mod breaker;
@@ -27,7 +28,10 @@ mod header;
 mod problem;
 mod rate_limit;
 mod retry;
+mod route;
 mod shadow;
+mod split;
+mod time_limit;
 mod tunnel;
 mod upgrade;
 

@@ -1,24 +1,30 @@
 //! Takes one request through every stage, in order.
 
-use std::{cell::Cell, convert::Infallible};
+use std::{borrow::Cow, cell::Cell, convert::Infallible};
 
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, request::Parts};
 use hyper::body::{Body, Incoming};
+use weir_shared::table::{Action, Route, Split, Upstream};
 
 use crate::{
+    answer,
     body::ResponseBody,
     breaker,
     connection::Changed,
     error::ProxyError,
     exchange::{Exchange, ExchangeGuard},
-    forward::{RequestBody, RequestHead},
+    forward::{Framing, RequestBody, RequestHead},
     grpc,
-    header::{self, ConnectionOptions, framing},
-    problem, rate_limit, retry,
+    header::{
+        self, ConnectionOptions,
+        framing::{self, Checked},
+    },
+    problem, rate_limit, retry, route, split,
+    time_limit::TimeLimit,
     upgrade::{self, Upgrade},
 };
 
-/// Answers `request`: with a server's response, or with why there is none.
+/// Answers `request`: with a server's response, with a route's own, or with why there is none.
 ///
 /// Never fails: the error is for the library, which calls this as it is. What stages pass on is taken apart here and
 /// borrowed from then on, because each stage's future would otherwise hold it twice.
@@ -30,55 +36,53 @@ pub(crate) async fn handle(
     let (head, body) = request.into_parts();
     let unread = Cell::new(!body.is_end_stream());
     let call = grpc::Call::of(&head.method, head.version, &head.headers);
-    let outcome = forward(&exchange, &head, body, call, &unread).await;
+    let taken = Cell::new(None);
+    let outcome = forward(&exchange, &head, body, call, &unread, &taken).await;
     let mut response = outcome.unwrap_or_else(|error| {
-        let mut response = refuse(&exchange, error, call);
-        if unread.get() {
-            // What is left of the body is not waited for.
-            response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
+        let response = refuse(&exchange, taken.get(), error, call);
+        // What is left of the body is not waited for.
+        closing(response, &unread)
     });
+    if let Some(route) = taken.get() {
+        route.state.counters.of(exchange.worker().id).count_response(response.status().as_u16());
+    }
     finish(&exchange, &mut response, head.version);
     let stall = exchange.stall();
     Ok(response.map(|body| body.ending(exchange.guard, stall)))
 }
 
-/// framing → route → rates → breaker → retry: pick → forward.
-async fn forward(
-    exchange: &Exchange,
+/// framing → route → split → rates → breaker → retry: pick → forward. Notes which route has `taken` the request.
+async fn forward<'e>(
+    exchange: &'e Exchange,
     parts: &Parts,
     body: Incoming,
     call: Option<grpc::Call>,
     unread: &Cell<bool>,
+    taken: &Cell<Option<&'e Route>>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
-    let worker = exchange.worker();
-    if worker.is_short_of_memory() {
-        worker.listener().requests_shed.add(1);
-        return Err(ProxyError::Exhausted);
-    }
-    let (checked, max_body_bytes) = {
-        let settings = exchange.client().listener.settings();
-        (framing::check(parts, &body, &settings.spec)?, settings.spec.max_body_bytes)
-    };
-    check_direction(exchange, parts, checked.host.as_ref())?;
-    let changed = exchange.client().changed();
-    if changed == Changed::Fragment {
-        return Err(ProxyError::BadRequest("the request target has a fragment"));
-    }
+    let (checked, max_body_bytes, target) = take_in(exchange, parts, &body)?;
     if framing::hops_left(&parts.method, &parts.headers) == Some(0) {
         return Ok(answer_options());
     }
-    let route = exchange.table.0.route();
-    let upstream = route.upstream.as_ref().ok_or(ProxyError::NoUpstream)?;
+    let host = checked.host.as_ref();
+    let route = route::find(exchange, parts, &target, host)?;
+    taken.set(Some(route));
+    let Action::Forward(split) = &route.action else {
+        rate_limit::check(exchange, route, None, &parts.headers)?;
+        let mut response = answer::of(exchange, &route.action, &target, host, &parts.headers)?;
+        route.response_fields.apply(response.headers_mut());
+        return Ok(closing(response, unread));
+    };
+    let target = route::target_of(route, target);
+    let upstream = choose(exchange, split, &parts.headers, &target)?;
     let mut options = ConnectionOptions::of(&parts.headers);
     let upgrade = upgrade::asked(exchange, parts, &mut options, checked.framing, upstream)?;
-    let target = header::origin_form(&parts.uri, changed);
     let head = RequestHead {
         exchange,
+        route,
         method: Upgrade::method(upgrade.as_deref(), &parts.method),
         target: &target,
-        host: checked.host.as_ref(),
+        host,
         headers: &parts.headers,
         options: &options,
         expects_continue: checked.expectation,
@@ -86,28 +90,76 @@ async fn forward(
         call,
         upgrade: upgrade.as_deref(),
     };
-    let body = RequestBody::new(body, checked.framing, max_body_bytes);
-    rate_limit::check(exchange, upstream, &parts.headers)?;
+    let body = RequestBody::new(body, checked.framing, body_limit(max_body_bytes, route, checked.framing)?);
+    rate_limit::check(exchange, route, Some(upstream), &parts.headers)?;
     let trip = breaker::Trip::begin(exchange, upstream)?;
-    let mut response = match call.and_then(|call| call.timeout) {
-        None => retry::run(exchange, upstream, &head, body, unread).await,
-        Some(timeout) => {
-            let deadline = worker.deadline();
-            deadline.set(worker.after(timeout));
-            // Boxed, because most requests have no deadline of their own and would carry the room for this.
-            let answer = Box::pin(retry::run(exchange, upstream, &head, body, unread));
-            let answer = grpc::within(&deadline, answer).await;
-            answer.map(|response| response.map(|body| body.until(deadline)))
-        }
+    let attempts = retry::run(exchange, upstream, &head, body, unread);
+    let mut response = match TimeLimit::of(route, call) {
+        None => attempts.await,
+        // Boxed, because most requests have no limit of their own and would carry the room for this.
+        Some(limit) => Box::pin(limit.hold(exchange, attempts)).await,
     };
     trip.end(&response);
-    if let Err(error) = &response
-        && error.status().is_server_error()
-    {
-        upstream.state.counters.of(exchange.worker().id).failures.add(1);
+    match &mut response {
+        Ok(response) => complete(exchange, route, upgrade, response)?,
+        Err(error) if error.status().is_server_error() => {
+            upstream.state.counters.of(exchange.worker().id).failures.add(1);
+        }
+        Err(_) => {}
     }
-    if let Ok(response) = &mut response {
-        complete(exchange, upgrade, response)?;
+    response
+}
+
+/// What a request says, the most its body may have in bytes, and its target.
+///
+/// # Errors
+/// There is no memory for it, or it is none that can be understood in one way only.
+fn take_in<'p>(
+    exchange: &Exchange,
+    parts: &'p Parts,
+    body: &Incoming,
+) -> Result<(Checked, u64, Cow<'p, str>), ProxyError> {
+    let worker = exchange.worker();
+    if worker.is_short_of_memory() {
+        worker.listener().requests_shed.add(1);
+        return Err(ProxyError::Exhausted);
+    }
+    let settings = exchange.client().listener.settings();
+    let checked = framing::check(parts, body, &settings.spec)?;
+    check_direction(exchange, parts, checked.host.as_ref())?;
+    let changed = exchange.client().changed();
+    if changed == Changed::Fragment {
+        return Err(ProxyError::BadRequest("the request target has a fragment"));
+    }
+    Ok((checked, settings.spec.max_body_bytes, header::origin_form(&parts.uri, changed)))
+}
+
+/// The upstream of `split` that gets the request.
+fn choose<'e>(
+    exchange: &'e Exchange,
+    split: &Split,
+    headers: &HeaderMap,
+    target: &str,
+) -> Result<&'e Upstream, ProxyError> {
+    exchange.choose(split::choose(exchange, split, headers, target).ok_or(ProxyError::NoUpstream)?);
+    exchange.upstream().map(AsRef::as_ref).ok_or(ProxyError::NoUpstream)
+}
+
+/// The most that may come of a body, in bytes; 0 = any number.
+fn body_limit(of_listener: u64, route: &Route, framing: Framing) -> Result<u64, ProxyError> {
+    if let Framing::Length(length) = framing
+        && route.max_body_bytes != 0
+        && length > route.max_body_bytes
+    {
+        return Err(ProxyError::BodyTooLarge);
+    }
+    Ok([of_listener, route.max_body_bytes].into_iter().filter(|limit| *limit != 0).min().unwrap_or(0))
+}
+
+/// An answer that does not wait for what is left of the request.
+fn closing(mut response: Response<ResponseBody>, unread: &Cell<bool>) -> Response<ResponseBody> {
+    if unread.get() {
+        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
@@ -136,6 +188,7 @@ fn answer_options() -> Response<ResponseBody> {
 /// Makes the head of a server's response one that the client is to have.
 fn complete(
     exchange: &Exchange,
+    route: &Route,
     upgrade: Option<Box<Upgrade>>,
     response: &mut Response<ResponseBody>,
 ) -> Result<(), ProxyError> {
@@ -143,10 +196,16 @@ fn complete(
         // RFC 9110 §8.6: it has no length, whatever the server said.
         response.headers_mut().remove(http::header::CONTENT_LENGTH);
     }
+    route.response_fields.apply(response.headers_mut());
     upgrade.map_or(Ok(()), |upgrade| upgrade.conclude(exchange.client(), response))
 }
 
-fn refuse(exchange: &Exchange, error: ProxyError, call: Option<grpc::Call>) -> Response<ResponseBody> {
+fn refuse(
+    exchange: &Exchange,
+    route: Option<&Route>,
+    error: ProxyError,
+    call: Option<grpc::Call>,
+) -> Response<ResponseBody> {
     let counters = exchange.worker().listener();
     match error {
         ProxyError::ClientTimeout => counters.client_timeouts.add(1),
@@ -163,8 +222,8 @@ fn refuse(exchange: &Exchange, error: ProxyError, call: Option<grpc::Call>) -> R
         Some(_) => grpc::refusal(error, exchange.request_id()),
         None => problem::response(error, exchange.request_id()),
     };
-    let upstream = exchange.table.0.route().upstream.as_deref();
-    rate_limit::tell(response.headers_mut(), upstream, exchange.refusal());
+    let upstream = exchange.upstream().map(AsRef::as_ref);
+    rate_limit::tell(response.headers_mut(), route, upstream, exchange.refusal());
     response
 }
 

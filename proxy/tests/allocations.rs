@@ -1,15 +1,17 @@
-//! A pick, and that of a shadow, allocates nothing, whatever the algorithm and however the servers are placed.
+//! A pick, and that of a shadow, allocates nothing, whatever the algorithm and however the servers are placed; nor does
+//! finding a route.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use std::{cell::Cell, sync::Arc};
 
+use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use weir_proxy::balance::{self, By, Picked, Request, Tried};
 use weir_shared::{
     id::{Epoch, Revision},
     model::{Document, Meta},
     state::WorkerId,
-    table::{Compiler, Site, Table},
+    table::{Compiler, RouteRequest, Site, Table},
     time::{Moment, Now, Timestamp},
 };
 
@@ -91,5 +93,44 @@ fn a_pick_allocates_nothing() {
             });
             assert_eq!(counted.count_total, 0, "{algorithm}, {count} servers");
         }
+    }
+}
+
+#[test]
+fn finding_a_route_allocates_nothing() {
+    let everything = json!({
+        "hosts": ["*.shop.test"], "path": {"value": "/a/b"}, "methods": ["GET"],
+        "headers": [{"name": "x-tier", "value": "gold"}, {"name": "accept", "type": "prefix", "value": "text/"}],
+        "query": [{"name": "q", "value": "a b"}], "client_cidrs": ["192.0.2.0/24"]
+    });
+    let routes = json!([
+        {"id": "default"}, {"id": "all", "listeners": ["default"], "match": everything},
+        {"id": "exact", "match": {"hosts": ["shop.test"], "path": {"type": "exact", "value": "/a/b/c"}}}
+    ]);
+    let document: Document = serde_json::from_value(json!({ "routes": routes })).unwrap();
+    let config = document.into_config(Revision(1), Epoch("abc123".into()), Meta::default());
+    let table = Compiler { workers: 1, ..Compiler::default() }.compile(Arc::new(config), None, NOW).unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert("x-tier", "gold".parse().unwrap());
+    headers.insert("accept", "text/html".parse().unwrap());
+    let client = || "192.0.2.7".parse().unwrap();
+    for (host, expected) in [("Www.Shop.test:8080", "all"), ("shop.test", "exact"), ("other.test", "default")]
+    {
+        let request = RouteRequest {
+            listener: "default",
+            host: Some(host.as_bytes()),
+            path: "/a/b/c",
+            query: Some("x=1&q=a%20b"),
+            method: &Method::GET,
+            headers: &headers,
+            client: &client,
+        };
+        assert_eq!(table.route(&request).unwrap().id.as_str(), expected);
+        let counted = allocation_counter::measure(|| {
+            for _ in 0..1000 {
+                std::hint::black_box(table.route(std::hint::black_box(&request)).is_ok());
+            }
+        });
+        assert_eq!(counted.count_total, 0, "{host}");
     }
 }

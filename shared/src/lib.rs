@@ -9,6 +9,8 @@ pub mod cidr;
 pub mod error;
 pub mod id;
 pub mod model;
+pub mod path;
+pub mod pattern;
 pub mod proxy_protocol;
 pub mod sharing;
 pub mod state;

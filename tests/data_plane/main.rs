@@ -27,6 +27,7 @@ mod overload;
 mod placement;
 mod retry;
 mod retry_status;
+mod routes;
 mod semantics;
 mod server_faults;
 mod shadow;

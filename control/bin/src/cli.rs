@@ -197,6 +197,12 @@ pub(crate) struct LimitArgs {
     /// [default: none].
     #[arg(long, env = "WEIR_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
     pub(crate) trusted_proxies: Vec<Cidr>,
+
+    /// How many proxies every request has passed, where their addresses are not known: the client is as many places from
+    /// the end of X-Forwarded-For. Only where nobody can reach Weir past them.
+    #[arg(long, env = "WEIR_TRUSTED_HOPS", value_name = "N", default_value = "0",
+        value_parser = clap::value_parser!(u8).range(0..=16))]
+    pub(crate) trusted_hops: u8,
 }
 
 /// Where this balancer is among others.

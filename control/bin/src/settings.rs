@@ -93,6 +93,7 @@ pub(crate) fn proxy(args: &Cli, connections: u32, workers: usize, clock_base: In
         workers,
         max_connections: connections,
         trusted_proxies: args.limits.trusted_proxies.clone(),
+        trusted_hops: args.limits.trusted_hops,
         max_memory_bytes: memory(args, memory::group_limit()),
         clock_base,
     }

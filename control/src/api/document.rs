@@ -53,7 +53,7 @@ use super::{
         (name = "servers", description = "The servers of an upstream"),
         (name = "drains", description = "Freeing servers of requests, in order to work on them or to remove them"),
         (name = "listeners", description = "Where clients connect, and with which limits"),
-        (name = "routes", description = "Which requests go to which upstream"),
+        (name = "routes", description = "Which requests go where"),
         (name = "certificates", description = "What Weir proves itself with, and whom it believes"),
         (name = "health", description = "What is up, what is not, why, and since when"),
         (name = "config", description = "Everything as one document"),
@@ -67,7 +67,7 @@ use super::{
         server_list::list, servers::create, servers::read, servers::replace, servers::change, servers::delete,
         drains::list, drains::start, drains::read, drains::cancel,
         listeners::list, listeners::create, listeners::read, listeners::replace, listeners::change, listeners::delete,
-        routes::list, routes::read,
+        routes::list, routes::create, routes::read, routes::replace, routes::change, routes::delete,
         certificates::list, certificates::create, certificates::read, certificates::replace, certificates::change,
         certificates::delete,
         config::read, config::replace, config::roll_back,
@@ -133,7 +133,7 @@ fn add_problems(path: &str, method: &Method, operation: &mut Operation) {
             Code::CommitUnknown,
         ]);
     }
-    let makes = ["/upstreams", "/servers", "/listeners"];
+    let makes = ["/upstreams", "/servers", "/listeners", "/routes"];
     let is_creation = *method == Method::POST && makes.iter().any(|end| path.ends_with(end));
     if is_change && !is_creation {
         codes.push(Code::IfMatchRequired);

@@ -33,6 +33,7 @@ mod refusal;
 mod reply;
 pub mod retry;
 mod revisions;
+mod route_view;
 mod routes;
 mod schemas;
 mod security;
@@ -159,8 +160,6 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/upstreams/{upstream}/servers/{server}/health", get(health::server))
         .route("/v1/upstreams/{upstream}/servers/{server}/explain", get(explain::server))
         .route("/v1/upstreams/{upstream}/servers/{server}/timeseries", get(timeseries::server))
-        .route("/v1/routes", get(routes::list))
-        .route("/v1/routes/{route}", get(routes::read))
         .route("/v1/config", config)
         .route("/v1/config/rollback", rollback)
         .route("/v1/revisions", get(revisions::list))
@@ -185,7 +184,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .with_state(api)
 }
 
-/// Where clients connect, and what is proved to them.
+/// Where clients connect, what is proved to them, and where their requests go.
 fn edge(api: &Arc<Api>) -> Router<Arc<Api>> {
     let once = middleware::from_fn_with_state(Arc::clone(api), retry::wrap);
     let listeners = get(listeners::list).post(listeners::create).route_layer(once.clone());
@@ -199,10 +198,15 @@ fn edge(api: &Arc<Api>) -> Router<Arc<Api>> {
         .put(certificates::replace)
         .patch(certificates::change)
         .delete(certificates::delete)
-        .route_layer(once);
+        .route_layer(once.clone());
+    let routes = get(routes::list).post(routes::create).route_layer(once.clone());
+    let route =
+        get(routes::read).put(routes::replace).patch(routes::change).delete(routes::delete).route_layer(once);
     Router::new()
         .route("/v1/listeners", listeners)
         .route("/v1/listeners/{listener}", listener)
         .route("/v1/certificates", certificates)
         .route("/v1/certificates/{certificate}", certificate)
+        .route("/v1/routes", routes)
+        .route("/v1/routes/{route}", route)
 }

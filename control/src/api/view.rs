@@ -10,6 +10,7 @@ use weir_shared::{
     model::{Certificate, Config, ListenerRecord, Meta, Server, ServerRecord, Upstream, UpstreamRecord},
 };
 
+use super::route_view::RouteView;
 use crate::{
     error::Target,
     status::{ServerHealth, UpstreamHealth},
@@ -99,6 +100,7 @@ impl Serialize for UpstreamView {
             hash,
             shadow,
             affinity,
+            forwarded,
             health_check,
             outlier_detection,
             panic_threshold_percent,
@@ -183,6 +185,8 @@ pub(super) fn location(target: &Target) -> String {
         Target::Listeners => "/v1/listeners".to_owned(),
         Target::Listener(id) => format!("/v1/listeners/{id}"),
         Target::Server(upstream, id) => format!("/v1/upstreams/{upstream}/servers/{id}"),
+        Target::Routes => "/v1/routes".to_owned(),
+        Target::Route(id) => format!("/v1/routes/{id}"),
     }
 }
 
@@ -190,11 +194,12 @@ pub(super) fn location(target: &Target) -> String {
 #[must_use]
 pub(super) fn revision(target: &Target, config: &Config) -> Option<Revision> {
     match target {
-        Target::Config | Target::Certificates | Target::Upstreams | Target::Listeners => {
+        Target::Config | Target::Certificates | Target::Upstreams | Target::Listeners | Target::Routes => {
             Some(config.revision)
         }
         Target::Listener(id) => config.listeners.get(id.as_str()).map(|record| record.meta.revision),
         Target::Certificate(id) => config.certificates.get(id.as_str()).map(|record| record.meta.revision),
+        Target::Route(id) => config.routes.get(id.as_str()).map(|record| record.meta.revision),
         Target::Upstream(id) => config.upstreams.get(id.as_str()).map(|record| record.meta.revision),
         Target::Server(upstream, id) => config
             .upstreams
@@ -208,12 +213,18 @@ pub(super) fn revision(target: &Target, config: &Config) -> Option<Revision> {
 #[must_use]
 pub(super) fn current(target: &Target, config: &Config) -> Value {
     let value = match target {
-        Target::Config | Target::Certificates | Target::Upstreams | Target::Listeners => None,
+        Target::Config | Target::Certificates | Target::Upstreams | Target::Listeners | Target::Routes => {
+            None
+        }
         Target::Certificate(id) => config
             .certificates
             .get(id.as_str())
             .and_then(|record| serde_json::to_value(Stored { spec: &record.spec, meta: record.meta }).ok()),
         Target::Listener(id) => config.listeners.get(id.as_str()).and_then(|record| listener(record)),
+        Target::Route(id) => {
+            let record = config.routes.get(id.as_str());
+            record.and_then(|record| serde_json::to_value(RouteView::of(record, config)).ok())
+        }
         Target::Upstream(id) => config
             .upstreams
             .get(id.as_str())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use weir_shared::{
     id::Revision,
-    model::{Certificate, Config, Listener, PrivateKey, Server, Upstream},
+    model::{Certificate, Config, Listener, PrivateKey, Route, Server, Upstream},
 };
 
 use super::{document::Whole, submitted::Submitted};
@@ -187,6 +187,30 @@ pub enum Change {
         /// How it comes to its end.
         outcome: DrainOutcome,
     },
+    /// Makes a route that is not there.
+    CreateRoute {
+        /// The route.
+        route: Submitted<Route>,
+    },
+    /// Makes or replaces a route.
+    PutRoute {
+        /// Its id.
+        id: String,
+        /// The route.
+        route: Submitted<Route>,
+    },
+    /// Changes some fields of a route.
+    PatchRoute {
+        /// Its id.
+        id: String,
+        /// The merge patch.
+        patch: Value,
+    },
+    /// Deletes a route.
+    DeleteRoute {
+        /// Its id.
+        id: String,
+    },
     /// Replaces everything.
     PutConfig {
         /// What shall be there.
@@ -234,7 +258,7 @@ pub enum Effect {
 pub struct Outcome {
     /// What came of it.
     pub effect: Effect,
-    /// The upstream; empty when it was about everything or a listener.
+    /// The upstream; empty when it was about everything or about none.
     pub upstream: String,
     /// The listener; empty when it was about something else.
     pub listener: String,
@@ -287,6 +311,10 @@ impl Change {
                 };
                 format!("{end}: {deed} server {} of upstream {}", drain.server, drain.upstream)
             }
+            Self::CreateRoute { route } => format!("create route {}", route.value.id),
+            Self::PutRoute { id, .. } => format!("put route {id}"),
+            Self::PatchRoute { id, .. } => format!("patch route {id}"),
+            Self::DeleteRoute { id } => format!("delete route {id}"),
             Self::PutConfig { .. } => "put the configuration".to_owned(),
             Self::RollBack { to, .. } => format!("roll back to revision {to}"),
         }

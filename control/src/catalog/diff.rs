@@ -93,7 +93,7 @@ pub fn diff(before: &Config, after: &Config) -> Vec<Difference> {
         found.values(&place(["listeners", id.as_str()]), old.as_ref(), new.as_ref());
     }
     for (id, change) in changed(&before.routes, &after.routes) {
-        let (old, new) = sides(&change, value);
+        let (old, new) = sides(&change, |record| value(&record.spec));
         found.values(&place(["routes", id.as_str()]), old.as_ref(), new.as_ref());
     }
     for (id, change) in changed(&before.upstreams, &after.upstreams) {

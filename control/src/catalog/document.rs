@@ -29,7 +29,7 @@ pub struct Whole {
     /// The certificates; `None` when the document does not speak of them.
     pub certificates: Option<Vec<Submitted<Certificate>>>,
     /// The routes; `None` when the document does not speak of them.
-    pub routes: Option<Vec<Route>>,
+    pub routes: Option<Vec<Submitted<Route>>>,
     /// The listeners; `None` when the document does not speak of them.
     pub listeners: Option<Vec<Submitted<Listener>>>,
     /// Fields that stay as they are at the listener `default`, because the command line sets them.
@@ -152,24 +152,32 @@ fn read_certificates(
     Some(certificates)
 }
 
-fn read_routes(value: Option<Value>, at: &Pointer, errors: &mut Vec<FieldError>) -> Option<Vec<Route>> {
+fn read_routes(
+    value: Option<Value>,
+    at: &Pointer,
+    errors: &mut Vec<FieldError>,
+) -> Option<Vec<Submitted<Route>>> {
     let items = items(value, at, errors)?;
-    let mut routes: Vec<Route> = Vec::new();
-    for (index, mut value) in items.into_iter().enumerate() {
+    if items.len() > check::MAX_ROUTES {
+        let detail = format!("a configuration holds at most {} routes", check::MAX_ROUTES);
+        errors.push(at.error(FieldErrorCode::TooMany, detail));
+        return None;
+    }
+    let mut routes = Vec::with_capacity(items.len());
+    let mut ids = HashSet::with_capacity(items.len());
+    for (index, value) in items.into_iter().enumerate() {
         if errors.len() >= strict::MAX_ERRORS {
             break;
         }
         let at = at.at(index);
-        // Observed, not configured: it follows from the rest.
-        without(&mut value, "status");
-        let Some(route) = strict::read::<Route>(value, &at, errors) else { continue };
-        if routes.iter().any(|other| other.id == route.id) {
-            let detail = format!("the id \"{}\" is used twice", strict::echo(&route.id));
+        if let Some(id) = value.get("id").and_then(Value::as_str)
+            && !ids.insert(id.to_owned())
+        {
+            let detail = format!("the id \"{}\" is used twice", strict::echo(id));
             errors.push(at.at("id").error(FieldErrorCode::Duplicate, detail));
             continue;
         }
-        check::route(&route, &at, errors);
-        routes.push(route);
+        routes.extend(submitted::route_at(value, None, &at, errors));
     }
     Some(routes)
 }
@@ -204,10 +212,4 @@ fn read_listeners(
         listeners.push(listener);
     }
     Some(listeners)
-}
-
-fn without(value: &mut Value, name: &str) {
-    if let Some(fields) = value.as_object_mut() {
-        fields.remove(name);
-    }
 }

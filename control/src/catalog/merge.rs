@@ -8,7 +8,7 @@ use weir_shared::error::{FieldError, Pointer};
 use crate::strict;
 
 /// Fields whose keys are the operator's own, so that none is unknown.
-const FREE_MAPS: [&str; 2] = ["labels", "headers"];
+const FREE_MAPS: [&str; 4] = ["labels", "headers", "set", "add"];
 
 /// Applies `patch` to `target`.
 pub(super) fn apply(target: &mut Value, patch: Value) {

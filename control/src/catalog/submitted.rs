@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 use weir_shared::{
     error::{FieldError, FieldErrorCode, Pointer},
-    model::{ListenAddress, Listener, Meta, Server, Upstream, check, listener},
+    model::{ListenAddress, Listener, Meta, Route, Server, Upstream, check, listener},
 };
 
 use super::address;
@@ -190,6 +190,47 @@ pub(super) fn listener_at(
         listener.address = address.to_string();
     }
     Some(Submitted { value: listener, claims })
+}
+
+/// Reads a route. `id` is the name it gets when it has none.
+///
+/// # Errors
+/// Every fault that can be told without knowing the present configuration.
+pub fn route(value: Value, id: &str) -> Result<Submitted<Route>, Vec<FieldError>> {
+    let mut errors = Vec::new();
+    route_at(value, Some(id), &Pointer::root(), &mut errors).ok_or(errors)
+}
+
+/// Reads the route at `at`, perhaps in a larger document. Adds every fault to `errors`, and answers `None` when it has any.
+pub(super) fn route_at(
+    mut value: Value,
+    id: Option<&str>,
+    at: &Pointer,
+    errors: &mut Vec<FieldError>,
+) -> Option<Submitted<Route>> {
+    let mut claims = Claims::default();
+    claims.take(&mut value, &META_FIELDS, || at.clone(), None);
+    let Some(fields) = value.as_object_mut() else {
+        let detail = "a route is an object like {\"id\": \"api\", \"match\": {\"path\": {\"value\": \"/api\"}}, \
+                      \"action\": {\"upstreams\": [{\"upstream\": \"api\"}]}}";
+        errors.push(at.error(FieldErrorCode::InvalidType, detail));
+        return None;
+    };
+    // Observed, not configured: it follows from the rest.
+    fields.remove("status");
+    if let Some(id) = id {
+        fields.entry("id").or_insert_with(|| id.into());
+    }
+    let known = errors.len();
+    if fields.get("id").is_none_or(|id| id == "") {
+        errors.push(at.at("id").error(FieldErrorCode::Required, "a route needs a name of its own"));
+        fields.insert("id".to_owned(), "unnamed".into());
+    }
+    let route = strict::read::<Route>(value, at, errors);
+    if let Some(route) = &route {
+        check::route(route, at, errors);
+    }
+    route.filter(|_| errors.len() == known).map(|value| Submitted { value, claims })
 }
 
 /// Reads one server: an object, or `"host:port"`. `address` is the one it gets when it has none.

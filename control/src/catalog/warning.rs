@@ -34,24 +34,30 @@ impl Warning {
 #[must_use]
 pub fn warnings(config: &Config, bound: &[String]) -> Vec<Warning> {
     let mut found = Vec::new();
-    for route in config.routes.values() {
+    for route in config.routes.values().map(|record| &record.spec).filter(|route| route.enabled) {
         let path = format!("/routes/{}", route.id);
-        let Some(target) = route.action.upstreams.first() else {
+        let action = &route.action;
+        if action.redirect.is_some() || action.fixed_response.is_some() {
+            continue;
+        }
+        if action.upstreams.iter().all(|target| target.weight == 0) {
             let detail = "it sends to no upstream: its requests are answered 503".to_owned();
             found.push(Warning { path, detail });
             continue;
-        };
-        if bound.contains(&route.id) {
+        }
+        if let Some(target) = action.upstreams.first().filter(|_| bound.contains(&route.id)) {
             let detail =
                 format!("nothing was said of routes: it sends to \"{}\" now, which is new", target.upstream);
             found.push(Warning { path, detail });
         }
-        let upstream = config.upstreams.get(target.upstream.as_str());
-        if upstream.is_some_and(|upstream| !takes_requests(upstream)) {
-            let path = format!("/upstreams/{}", target.upstream);
-            let detail =
-                format!("no server takes requests: those of the route \"{}\" are answered 503", route.id);
-            found.push(Warning { path, detail });
+        for target in action.upstreams.iter().filter(|target| target.weight > 0) {
+            let upstream = config.upstreams.get(target.upstream.as_str());
+            if upstream.is_some_and(|upstream| !takes_requests(upstream)) {
+                let path = format!("/upstreams/{}", target.upstream);
+                let detail =
+                    format!("no server takes requests: those of the route \"{}\" are answered 503", route.id);
+                found.push(Warning { path, detail });
+            }
         }
     }
     found

@@ -278,11 +278,11 @@ impl Writer {
     }
 }
 
-/// `config` with every listener, certificate and upstream that is equal in `before` taken over from there, so that it is
-/// recognised as unchanged.
+/// `config` with all that is equal in `before` taken over from there, so that it is recognised as unchanged.
 pub(super) fn share(config: Config, before: &Config) -> Config {
     Config {
         listeners: taking_over(&config.listeners, &before.listeners),
+        routes: taking_over(&config.routes, &before.routes),
         certificates: taking_over(&config.certificates, &before.certificates),
         upstreams: taking_over(&config.upstreams, &before.upstreams),
         ..config
@@ -312,8 +312,11 @@ fn relative_to(change: &Change, Invalid(errors): Invalid) -> CatalogError {
         Change::PutCertificate { id, .. } | Change::PatchCertificate { id, .. } => {
             format!("#/certificates/{id}")
         }
+        Change::CreateRoute { route } => format!("#/routes/{}", route.value.id),
+        Change::PutRoute { id, .. } | Change::PatchRoute { id, .. } => format!("#/routes/{id}"),
         Change::DeleteUpstream { .. }
         | Change::DeleteListener { .. }
+        | Change::DeleteRoute { .. }
         | Change::AddServers { .. }
         | Change::PutServer { .. }
         | Change::PatchServer { .. }

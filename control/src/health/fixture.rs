@@ -56,6 +56,7 @@ impl Fixture {
         let revision = Revision(before.revision.0 + 1);
         let mut config = document.into_config(revision, before.epoch.clone(), Meta::default());
         config.upstreams = taking_over(&config.upstreams, &before.upstreams);
+        config.routes = taking_over(&config.routes, &before.routes);
         let compiler = Compiler { workers: 2, ..Compiler::default() };
         let next = compiler.compile(Arc::new(config), Some(&table), self.clock.now()).unwrap();
         self.writer.publish(next, self.clock.now());

@@ -191,7 +191,7 @@ impl Serialize for Written<'_> {
         }
         let certificates: Vec<WithKey<'_>> =
             self.0.certificates.values().map(|record| WithKey::from(&record.spec)).collect();
-        let routes: Vec<&Route> = self.0.routes.values().map(AsRef::as_ref).collect();
+        let routes: Vec<&Route> = self.0.routes.values().map(|record| &record.spec).collect();
         let listeners: Vec<&Listener> = self.0.listeners.values().map(|record| &record.spec).collect();
         let mut document = serializer.serialize_struct("Document", 5)?;
         document.serialize_field("api_version", Document::API_VERSION)?;
@@ -257,8 +257,8 @@ mod tests {
     use std::{os::unix::fs::PermissionsExt, sync::Arc};
 
     use weir_shared::{
-        id::UpstreamId,
-        model::{Server, ServerRecord, Upstream, UpstreamRecord},
+        id::{RouteId, UpstreamId},
+        model::{RouteRecord, Server, ServerRecord, Upstream, UpstreamRecord},
     };
 
     use super::*;
@@ -274,6 +274,8 @@ mod tests {
         let mut config = Config::empty(Epoch("abcdef".into()));
         config.revision = Revision(7);
         config.upstreams.insert_mut(UpstreamId::new("web"), Arc::new(record));
+        let route = RouteRecord { spec: Route::catch_all(None), meta };
+        config.routes.insert_mut(RouteId::new(Route::DEFAULT_ID), Arc::new(route));
         config
     }
 

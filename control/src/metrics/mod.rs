@@ -8,6 +8,7 @@ mod listeners;
 mod overload;
 mod own;
 mod process;
+mod routes;
 mod servers;
 mod shadow;
 #[cfg(test)]
@@ -89,6 +90,7 @@ pub fn render(sources: &Sources<'_>) -> String {
     upstreams::write(sources, &mut text);
     overload::write(sources, &mut text);
     shadow::write(sources, &mut text);
+    routes::write(sources, &mut text);
     if with_servers {
         servers::write(sources, &mut text);
     } else {

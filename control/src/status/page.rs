@@ -142,7 +142,7 @@ fn overall(table: &Table, now: Moment) -> OverallStatus {
         UpstreamCondition::Down | UpstreamCondition::Empty => OverallStatus::Down,
     };
     let config = table.config();
-    let routed = config.routes.values().flat_map(|route| &route.action.upstreams);
+    let routed = config.routes.values().flat_map(|record| &record.spec.action.upstreams);
     let connected = config.listeners.values().filter_map(|record| record.spec.upstream.as_deref());
     routed
         .map(|target| target.upstream.as_str())

@@ -6,11 +6,12 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use weir_shared::{
     id::{CertificateId, ListenerId, RouteId, UpstreamId},
     model::{
-        Certificate, CertificateRecord, Config, Listener, ListenerRecord, Meta, PrivateKey, Route, Server,
-        ServerRecord, Upstream, UpstreamRecord,
+        Certificate, CertificateRecord, Config, Listener, ListenerRecord, Meta, PrivateKey, Route,
+        RouteRecord, Server, ServerRecord, Upstream, UpstreamRecord,
     },
     time::Timestamp,
 };
@@ -46,8 +47,8 @@ pub fn put_server(upstream: &str, record: &ServerRecord) -> Op {
 
 /// The operation that stores a route.
 #[must_use]
-pub fn put_route(route: &Route) -> Op {
-    put(Kind::Route, route.id.clone(), route)
+pub fn put_route(record: &RouteRecord) -> Op {
+    put(Kind::Route, record.spec.id.clone(), &stored(&record.spec, record.meta))
 }
 
 /// The operation that stores a listener.
@@ -87,7 +88,7 @@ pub fn put_certificate(record: &CertificateRecord) -> Op {
 #[must_use]
 pub fn put_all(config: &Config) -> Vec<Op> {
     let mut ops: Vec<Op> = config.certificates.values().map(|record| put_certificate(record)).collect();
-    ops.extend(config.routes.values().map(|route| put_route(route)));
+    ops.extend(config.routes.values().map(|record| put_route(record)));
     // One that was never changed is there without being stored.
     let changed = config.listeners.values().filter(|record| ***record != ListenerRecord::default());
     ops.extend(changed.map(|record| put_listener(record)));
@@ -120,8 +121,8 @@ pub fn decode(snapshot: Snapshot) -> Result<Config, StoreError> {
     for object in parents {
         match object.kind {
             Kind::Route => {
-                let route: Route = read(&object)?;
-                config.routes.insert_mut(RouteId::new(&object.id), Arc::new(route));
+                let record = route(&object)?;
+                config.routes.insert_mut(RouteId::new(&object.id), Arc::new(record));
             }
             Kind::Listener => {
                 let stored: Stored<Listener> = read(&object)?;
@@ -154,6 +155,18 @@ pub fn decode(snapshot: Snapshot) -> Result<Config, StoreError> {
     }
     config.upstreams = upstreams.into_iter().map(|(id, record)| (id, Arc::new(record))).collect();
     Ok(config)
+}
+
+/// A route; one that was stored before routes had notes has none.
+fn route(object: &Object) -> Result<RouteRecord, StoreError> {
+    let value: Value = read(object)?;
+    if value.get("spec").is_none() {
+        let meta = Meta { revision: object.touched, ..Meta::default() };
+        return Ok(RouteRecord { spec: read(object)?, meta });
+    }
+    let stored: Stored<Route> = read(object)?;
+    let meta = meta(object, &stored);
+    Ok(RouteRecord { spec: stored.spec, meta })
 }
 
 fn meta<T>(object: &Object, stored: &Stored<T>) -> Meta {
@@ -189,7 +202,10 @@ mod properties {
                 return record.map(|record| record.meta.revision).unwrap_or_default();
             }
             let (upstream, server) = id.split_once('/').unwrap_or((id, ""));
-            let record = config.upstreams.get(upstream).filter(|_| kind != Kind::Route);
+            if kind == Kind::Route {
+                return config.routes.get(id).map(|record| record.meta.revision).unwrap_or_default();
+            }
+            let record = config.upstreams.get(upstream);
             let of_server =
                 record.and_then(|record| record.server(server)).map(|server| server.meta.revision);
             of_server.or_else(|| record.map(|record| record.meta.revision)).unwrap_or_default()
@@ -214,7 +230,7 @@ mod properties {
         fn any_content_is_read_or_called_corrupt(
             objects in vec((select(vec![Kind::Upstream, Kind::Server, Kind::Route, Kind::Listener, Kind::Certificate]), "[a/]{0,3}", arbitrary::json()), 0..6),
         ) {
-            let object = |(kind, id, json): (Kind, String, serde_json::Value)| {
+            let object = |(kind, id, json): (Kind, String, Value)| {
                 Object { kind, id, json: json.to_string(), touched: Revision(1) }
             };
             let read = decode(snapshot(Revision(1), objects.into_iter().map(object).collect()));
@@ -225,7 +241,7 @@ mod properties {
         fn fields_of_a_newer_release_are_left_alone(config in arbitrary::config(), value in arbitrary::json()) {
             let mut newer = stored(&config);
             for object in &mut newer.objects {
-                let mut json: serde_json::Value = serde_json::from_str(&object.json).unwrap();
+                let mut json: Value = serde_json::from_str(&object.json).unwrap();
                 json["of_tomorrow"] = value.clone();
                 object.json = json.to_string();
             }

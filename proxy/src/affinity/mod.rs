@@ -21,14 +21,13 @@ use crate::{
     header as fields,
 };
 
-/// What the request's cookie says; `None` when `upstream` binds nobody, or this client is not bound.
-pub(crate) fn bond(exchange: &Exchange, upstream: &Upstream, request: &RequestHead<'_>) -> Option<Bond> {
+/// What the cookie among `headers` says; `None` when `upstream` binds nobody, or this client is not bound.
+pub(crate) fn bond(exchange: &Exchange, upstream: &Upstream, headers: &HeaderMap) -> Option<Bond> {
     upstream.affinity.as_ref()?;
     let spec = &upstream.record.spec.affinity;
     let worker = exchange.worker();
     // Another upstream's cookie, or a forged one, may stand before ours.
-    let mut values =
-        fields::cookies(request.headers, &spec.cookie).filter(|value| value.len() == DIGITS).take(4);
+    let mut values = fields::cookies(headers, &spec.cookie).filter(|value| value.len() == DIGITS).take(4);
     let bond = values.find_map(|value| worker.signer.read(upstream.id.as_str(), value))?;
     (bond.expires == 0 || bond.expires > seconds(worker.now())).then_some(bond)
 }

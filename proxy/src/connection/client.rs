@@ -86,7 +86,7 @@ impl Client {
             listener: Rc::clone(listener),
             peer,
             ends,
-            is_trusted: listener.trusts(worker, peer),
+            is_trusted: worker.config.trusted_hops > 0 || listener.trusts(worker, peer),
             deadline: worker.deadline(),
             phase: Cell::new(Phase::Idle),
             arrival: Arrival::default(),

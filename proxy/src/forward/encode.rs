@@ -4,10 +4,10 @@
 //! form, one `Host`, one framing. What a strict reader could refuse or read differently does not get past here.
 //! Hot path: one pass over the fields, no allocation.
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, Version, header as header_name};
-use weir_shared::table::Server;
+use weir_shared::table::{RetryPolicy, Route, Server, Upstream};
 
 use super::request_body::Framing;
 use crate::{
@@ -20,8 +20,10 @@ use crate::{
 /// A request as it is sent to a server, but for what differs between servers.
 pub(crate) struct RequestHead<'r> {
     pub(crate) exchange: &'r Exchange,
+    /// The route that takes the request.
+    pub(crate) route: &'r Route,
     pub(crate) method: &'r Method,
-    /// Path and query, or `*`.
+    /// Path and query as the server gets them, or `*`.
     pub(crate) target: &'r str,
     /// The authority the client asked for; none from an HTTP/1.0 client without `Host`.
     pub(crate) host: Option<&'r HeaderValue>,
@@ -42,9 +44,11 @@ impl RequestHead<'_> {
         out.push(b' ');
         header::write_target(out, self.target);
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        write_field(out, b"host", self.host.unwrap_or(&server.authority).as_bytes());
+        let host = self.route.host.as_ref().or(self.host).unwrap_or(&server.authority);
+        write_field(out, b"host", host.as_bytes());
+        let edits = &self.route.request_fields;
         for (name, value) in self.headers {
-            if header::is_rewritten(name) || self.options.names(name) {
+            if header::is_rewritten(name) || self.options.names(name) || edits.drops(name) {
                 continue;
             }
             if forwarded::is_ours(name) || (self.version == Version::HTTP_2 && *name == header_name::COOKIE) {
@@ -52,8 +56,11 @@ impl RequestHead<'_> {
             }
             write_field(out, name.as_str().as_bytes(), value.as_bytes());
         }
-        if self.version == Version::HTTP_2 {
+        if self.version == Version::HTTP_2 && !edits.drops(&header_name::COOKIE) {
             self.write_cookies(out);
+        }
+        for (name, value) in &edits.write {
+            write_field(out, name.as_str().as_bytes(), value.as_bytes());
         }
         match framing {
             Framing::None => {}
@@ -75,8 +82,18 @@ impl RequestHead<'_> {
             out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
         }
         write_field(out, b"via", via(self.version));
-        forwarded::write(out, self.exchange, self.headers, self.host);
+        forwarded::write(out, self);
         out.extend_from_slice(b"\r\n");
+    }
+
+    /// When another server of `upstream` is tried.
+    pub(crate) fn retries<'a>(&'a self, upstream: &'a Upstream) -> &'a RetryPolicy {
+        self.route.retries.as_ref().unwrap_or(&upstream.retries)
+    }
+
+    /// How long a server of `upstream` may take to answer; `None` = any time.
+    pub(crate) fn response_timeout(&self, upstream: &Upstream) -> Option<Duration> {
+        self.route.response_timeout.unwrap_or(upstream.response_timeout)
     }
 }
 

@@ -8,7 +8,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use tokio::time::Instant;
 use weir_shared::{
     id::{Epoch, Revision},
-    model::{Document, Meta, Server, Upstream},
+    model::{Document, Meta, Route, Server, Upstream},
     table::Compiler,
 };
 
@@ -99,7 +99,8 @@ const PEER: &str = "192.0.2.9";
 fn worker(trusted: &[&str]) -> Rc<Worker> {
     let server = Server { id: "a".to_owned(), address: "10.0.0.7:80".to_owned(), ..Server::default() };
     let upstream = Upstream { id: "web".to_owned(), servers: vec![server], ..Upstream::default() };
-    let document = Document { upstreams: vec![upstream], ..Document::default() };
+    let routes = vec![Route::catch_all(Some("web"))];
+    let document = Document { routes, upstreams: vec![upstream], ..Document::default() };
     let config = document.into_config(Revision(1), Epoch("abc123".into()), Meta::default());
     let clock_base = Instant::now();
     let now = Clock::new(clock_base).now();
@@ -109,6 +110,7 @@ fn worker(trusted: &[&str]) -> Rc<Worker> {
         workers: 1,
         max_connections: 0,
         trusted_proxies: trusted.iter().map(|range| range.parse().unwrap()).collect(),
+        trusted_hops: 0,
         max_memory_bytes: 0,
         clock_base,
     };
@@ -160,8 +162,10 @@ fn received(sent: &Sent) -> Received {
     for (name, value) in &sent.fields {
         headers.append(HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap());
     }
+    let table = worker.table();
     let head = RequestHead {
         exchange: &exchange,
+        route: table.0.routes().get("default").unwrap(),
         method: &sent.method,
         target: &sent.target,
         host: None,
@@ -172,7 +176,6 @@ fn received(sent: &Sent) -> Received {
         call: None,
         upgrade: None,
     };
-    let table = worker.table();
     let server = table.0.upstream("web").unwrap().server("a").unwrap();
     let mut out = Vec::new();
     head.encode(&mut out, server, sent.framing);

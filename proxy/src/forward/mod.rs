@@ -183,7 +183,7 @@ impl Call {
                     Poll::Ready(Err(UploadError::Client(error))) => return Poll::Ready(Err(error)),
                     Poll::Ready(Ok(()) | Err(UploadError::Server)) => {
                         is_uploading = false;
-                        match upstream.response_timeout {
+                        match request.response_timeout(upstream) {
                             Some(timeout) => deadline.set(worker.after(timeout)),
                             None => deadline.clear(),
                         }

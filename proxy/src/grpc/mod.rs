@@ -15,7 +15,6 @@ use http::{HeaderMap, Method, Response, Version, header};
 pub(crate) use self::{
     refusal::{refusal, trailers},
     status::Status,
-    timeout::within,
 };
 
 /// What a request says of itself that is a call.

@@ -1,15 +1,8 @@
 //! How long a call may take: `grpc-timeout`, at most eight digits and a unit.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::time::Duration;
 
 use http::HeaderValue;
-
-use crate::{deadline::Deadline, error::ProxyError};
 
 /// The time that `value` says.
 pub(super) fn parse(value: &HeaderValue) -> Option<Duration> {
@@ -27,22 +20,6 @@ pub(super) fn parse(value: &HeaderValue) -> Option<Duration> {
         b'n' => Duration::from_nanos(number),
         _ => return None,
     })
-}
-
-/// Waits for `answer` until `deadline`.
-///
-/// # Errors
-/// Its own, and [`ProxyError::DeadlineExceeded`].
-pub(crate) async fn within<T>(
-    deadline: &Deadline,
-    answer: impl Future<Output = Result<T, ProxyError>>,
-) -> Result<T, ProxyError> {
-    let mut answer = pin!(answer);
-    poll_fn(|cx| match answer.as_mut().poll(cx) {
-        Poll::Pending if deadline.poll(cx).is_ready() => Poll::Ready(Err(ProxyError::DeadlineExceeded)),
-        polled => polled,
-    })
-    .await
 }
 
 #[cfg(test)]

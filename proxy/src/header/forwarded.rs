@@ -1,23 +1,31 @@
-//! Who the client was and what it asked for, told to servers: `X-Forwarded-For`, `-Proto`, `-Host` and `X-Request-Id`.
+//! Who the client was and what it asked for, told to servers: `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`, `Forwarded`
+//! (RFC 7239), and `X-Request-Id`.
 //!
 //! What a client says of itself is believed only from configured addresses; from anybody else these fields, and those
 //! that servers read in their place, are dropped and written anew.
+//! Hot path: no allocation.
 
 use std::{io::Write, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use weir_shared::model::ForwardedMode;
 
 use super::client_cert;
-use crate::{connection::Secured, exchange::Exchange, forward::write_field};
+use crate::{
+    connection::Secured,
+    exchange::Exchange,
+    forward::{RequestHead, write_field},
+};
 
 const FOR: &str = "x-forwarded-for";
 const PROTO: &str = "x-forwarded-proto";
 const HOST: &str = "x-forwarded-host";
+const PORT: &str = "x-forwarded-port";
+const FORWARDED: &str = "forwarded";
 const REQUEST_ID: &str = "x-request-id";
 
 /// Other fields that servers take for the client's address or the like. Passed on from trusted clients only.
-const ALIASES: [&str; 5] =
-    ["forwarded", "x-forwarded-port", "x-forwarded-server", "x-real-ip", "x-client-ip"];
+const ALIASES: [&str; 3] = ["x-forwarded-server", "x-real-ip", "x-client-ip"];
 
 /// Whether a request field is one of those written here.
 pub(crate) fn is_ours(name: &HeaderName) -> bool {
@@ -32,40 +40,31 @@ pub(crate) fn is_ours(name: &HeaderName) -> bool {
 fn is_ours_as_written(name: &str) -> bool {
     match name.as_bytes().first() {
         Some(b'x') => {
-            matches!(name, FOR | PROTO | HOST | REQUEST_ID)
+            matches!(name, FOR | PROTO | HOST | PORT | REQUEST_ID)
                 || ALIASES.contains(&name)
                 || client_cert::is_ours(name)
         }
-        Some(b'f') => name == "forwarded",
+        Some(b'f') => name == FORWARDED,
         Some(b'c') => client_cert::is_ours(name),
         _ => false,
     }
 }
 
 /// Appends the fields.
-pub(crate) fn write(out: &mut Vec<u8>, exchange: &Exchange, headers: &HeaderMap, host: Option<&HeaderValue>) {
+pub(crate) fn write(out: &mut Vec<u8>, request: &RequestHead<'_>) {
+    let RequestHead { exchange, route, headers, .. } = *request;
     let client = exchange.client();
     let claimed = client.is_trusted.then_some(headers);
-    out.extend_from_slice(b"x-forwarded-for: ");
-    for earlier in claimed.iter().flat_map(|headers| headers.get_all(FOR)) {
-        out.extend_from_slice(earlier.as_bytes());
-        out.extend_from_slice(b", ");
-    }
-    write_address(out, client.peer);
-    out.extend_from_slice(b"\r\n");
-    let proto = claimed.and_then(|headers| headers.get(PROTO));
-    let own: &[u8] = if client.secured().is_some() { b"https" } else { b"http" };
-    write_field(out, PROTO.as_bytes(), proto.map_or(own, |proto| proto.as_bytes()));
-    if let Some(host) = claimed.and_then(|headers| headers.get(HOST)).or(host) {
-        write_field(out, HOST.as_bytes(), host.as_bytes());
-    }
+    let modes = exchange.upstream().map(|upstream| upstream.record.spec.forwarded).unwrap_or_default();
+    x_forwarded(out, request, claimed, modes.x_forwarded);
+    forwarded(out, request, claimed, modes.forwarded);
     if let Some(id) = claimed.and_then(|headers| headers.get(REQUEST_ID)).and_then(|id| id.to_str().ok()) {
         exchange.adopt_request_id(id);
     }
     write_field(out, REQUEST_ID.as_bytes(), exchange.request_id().as_bytes());
-    for name in claimed.iter().flat_map(|_| ALIASES) {
-        for value in headers.get_all(name) {
-            write_field(out, name.as_bytes(), value.as_bytes());
+    for name in claimed.iter().flat_map(|_| ALIASES).map(HeaderName::from_static) {
+        if !route.request_fields.drops(&name) {
+            keep(out, headers, name.as_str());
         }
     }
     if let Some(identity) = client.secured().and_then(Secured::identity) {
@@ -75,14 +74,127 @@ pub(crate) fn write(out: &mut Vec<u8>, exchange: &Exchange, headers: &HeaderMap,
     }
 }
 
+fn x_forwarded(
+    out: &mut Vec<u8>,
+    request: &RequestHead<'_>,
+    claimed: Option<&HeaderMap>,
+    mode: ForwardedMode,
+) {
+    let RequestHead { exchange, headers, host, .. } = *request;
+    match mode {
+        ForwardedMode::Drop => return,
+        ForwardedMode::Keep => {
+            for name in claimed.iter().flat_map(|_| [FOR, PROTO, HOST, PORT]) {
+                keep(out, headers, name);
+            }
+            return;
+        }
+        ForwardedMode::Append | ForwardedMode::Replace => {}
+    }
+    out.extend_from_slice(b"x-forwarded-for: ");
+    if mode == ForwardedMode::Append {
+        for earlier in claimed.iter().flat_map(|headers| headers.get_all(FOR)) {
+            out.extend_from_slice(earlier.as_bytes());
+            out.extend_from_slice(b", ");
+        }
+        write_address(out, exchange.client().peer);
+    } else {
+        write_address(out, client_address(exchange, headers));
+    }
+    out.extend_from_slice(b"\r\n");
+    write_field(out, PROTO.as_bytes(), scheme(exchange, claimed));
+    if let Some(host) = claimed.and_then(|headers| headers.get(HOST)).or(host) {
+        write_field(out, HOST.as_bytes(), host.as_bytes());
+    }
+    if let Some(port) = claimed.and_then(|headers| headers.get(PORT)) {
+        write_field(out, PORT.as_bytes(), port.as_bytes());
+    } else if let Some(port) = port(exchange) {
+        write_field(out, PORT.as_bytes(), itoa::Buffer::new().format(port).as_bytes());
+    }
+}
+
+fn forwarded(out: &mut Vec<u8>, request: &RequestHead<'_>, claimed: Option<&HeaderMap>, mode: ForwardedMode) {
+    let RequestHead { exchange, headers, host, .. } = *request;
+    match mode {
+        ForwardedMode::Drop => return,
+        ForwardedMode::Keep => {
+            if claimed.is_some() {
+                keep(out, headers, FORWARDED);
+            }
+            return;
+        }
+        ForwardedMode::Append | ForwardedMode::Replace => {}
+    }
+    out.extend_from_slice(b"forwarded: ");
+    let address = if mode == ForwardedMode::Append {
+        for earlier in claimed.iter().flat_map(|headers| headers.get_all(FORWARDED)) {
+            out.extend_from_slice(earlier.as_bytes());
+            out.extend_from_slice(b", ");
+        }
+        exchange.client().peer
+    } else {
+        client_address(exchange, headers)
+    };
+    // RFC 7239 §6: an IPv6 address stands in brackets, and those in quotes.
+    let (open, close): (&[u8], &[u8]) = if address.is_ipv6() { (b"\"[", b"]\"") } else { (b"", b"") };
+    out.extend_from_slice(b"for=");
+    out.extend_from_slice(open);
+    write_address(out, address);
+    out.extend_from_slice(close);
+    out.extend_from_slice(b";proto=");
+    out.extend_from_slice(if is_https(scheme(exchange, claimed)) { b"https" } else { b"http" });
+    if let Some(host) = claimed.and_then(|headers| headers.get(HOST)).or(host) {
+        out.extend_from_slice(b";host=");
+        write_quoted(out, host);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Passes on all lines of `name`.
+fn keep(out: &mut Vec<u8>, headers: &HeaderMap, name: &str) {
+    for value in headers.get_all(name) {
+        write_field(out, name.as_bytes(), value.as_bytes());
+    }
+}
+
+/// The scheme the client asked by: what a trusted proxy in between says, else that of the connection.
+fn scheme<'h>(exchange: &Exchange, claimed: Option<&'h HeaderMap>) -> &'h [u8] {
+    let own: &[u8] = if exchange.client().secured().is_some() { b"https" } else { b"http" };
+    claimed.and_then(|headers| headers.get(PROTO)).map_or(own, HeaderValue::as_bytes)
+}
+
+fn is_https(scheme: &[u8]) -> bool {
+    scheme.eq_ignore_ascii_case(b"https")
+}
+
+/// The port that the client connected to.
+fn port(exchange: &Exchange) -> Option<u16> {
+    exchange.client().ends.local.map(|local| local.port())
+}
+
+/// RFC 9110 §5.6.4: a quoted string, which may hold what a token may not.
+fn write_quoted(out: &mut Vec<u8>, value: &HeaderValue) {
+    out.push(b'"');
+    for byte in value.as_bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(*byte);
+    }
+    out.push(b'"');
+}
+
 /// The address of the client itself: the nearest one in the chain of `X-Forwarded-For` that is not trusted to speak for
-/// others, or the furthest when all are.
+/// others, or the furthest when all are. Trusted are configured networks, and as many hops as there are said to be.
 pub(crate) fn client_address(exchange: &Exchange, headers: &HeaderMap) -> IpAddr {
     let client = exchange.client();
     if !client.is_trusted {
         return client.peer;
     }
+    let trusted_hops = exchange.worker().config.trusted_hops;
     let mut furthest = client.peer;
+    // The other end of the connection is the first hop.
+    let mut hop = 1;
     for line in headers.get_all(FOR).into_iter().rev() {
         for entry in line.as_bytes().rsplit(|byte| *byte == b',') {
             let Some(address) = std::str::from_utf8(entry).ok().and_then(|entry| entry.trim().parse().ok())
@@ -91,7 +203,8 @@ pub(crate) fn client_address(exchange: &Exchange, headers: &HeaderMap) -> IpAddr
                 return furthest;
             };
             furthest = address;
-            if !client.trusts(address) {
+            hop += 1;
+            if hop > trusted_hops && !client.trusts(address) {
                 return address;
             }
         }
@@ -101,9 +214,7 @@ pub(crate) fn client_address(exchange: &Exchange, headers: &HeaderMap) -> IpAddr
 
 /// Whether the client's request came encrypted, as far as a trusted proxy in between says so.
 pub(crate) fn is_encrypted(exchange: &Exchange, headers: &HeaderMap) -> bool {
-    let client = exchange.client();
-    let proto = client.is_trusted.then(|| headers.get(PROTO)).flatten();
-    proto.map_or_else(|| client.secured().is_some(), |proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
+    is_https(scheme(exchange, exchange.client().is_trusted.then_some(headers)))
 }
 
 fn write_address(out: &mut Vec<u8>, address: IpAddr) {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use http::Uri;
+use weir_shared::path::must_be_encoded;
 
 use crate::connection::Changed;
 
@@ -38,11 +39,6 @@ pub(crate) fn write_target(out: &mut Vec<u8>, target: &str) {
             out.push(byte);
         }
     }
-}
-
-fn must_be_encoded(byte: u8) -> bool {
-    !matches!(byte, 0x21..=0x7e)
-        || matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | b'#')
 }
 
 #[cfg(test)]

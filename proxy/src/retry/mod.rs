@@ -41,7 +41,7 @@ pub(crate) async fn run(
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let worker = exchange.worker();
     upstream.state.counters.of(worker.id).requests.add(1);
-    upstream.state.retry_budgets.of(worker.id).deposit(upstream.retries.budget_percent);
+    upstream.state.retry_budgets.of(worker.id).deposit(request.retries(upstream).budget_percent);
     let mut tried = Tried::default();
     // A server's own answer, an error that another server is to make good: passed on when none does. Boxed, because most
     // requests have none.
@@ -50,10 +50,10 @@ pub(crate) async fn run(
     let mut choice = balance::Request {
         worker: worker.id,
         now: exchange.began,
-        key: balance::key_of(upstream, request),
+        key: balance::key_of(upstream, exchange, request.headers, request.target),
         random: || worker.random(),
     };
-    let bond = affinity::bond(exchange, upstream, request);
+    let bond = affinity::bond(exchange, upstream, request.headers);
     let mut waited;
     let mut upstream = upstream;
     loop {
@@ -204,7 +204,7 @@ fn after_answer(
     let may_run_twice = call.is_some() || request.method.is_idempotent();
     let is_possible = may_run_twice && tried.count() < upstream.servers.len();
     let body = answer.body.take().filter(|_| is_possible)?;
-    may_try_again(worker, upstream, outcome, tried, body)
+    may_try_again(worker, upstream, request, outcome, tried, body)
 }
 
 /// An unused connection that the server closed for its age: the server is fine.
@@ -223,23 +223,24 @@ fn after_failure(
     let outcome = failure.error.retry_on()?;
     if failure.progress == Progress::NothingSent {
         // No server has had any work with the request yet, so that this is its first try, not a repetition.
-        return may_try_another(upstream, outcome, tried, failure.body);
+        return may_try_another(upstream, request, outcome, tried, failure.body);
     }
     if !request.method.is_idempotent() {
         return None;
     }
-    may_try_again(worker, upstream, outcome, tried, failure.body)
+    may_try_again(worker, upstream, request, outcome, tried, failure.body)
 }
 
 /// The body to send again after `outcome`, if policy and budget allow another attempt.
 fn may_try_again(
     worker: &Worker,
     upstream: &Upstream,
+    request: &RequestHead<'_>,
     outcome: RetryOn,
     tried: &Tried,
     body: RequestBody,
 ) -> Option<RequestBody> {
-    let body = may_try_another(upstream, outcome, tried, body)?;
+    let body = may_try_another(upstream, request, outcome, tried, body)?;
     if !upstream.state.retry_budgets.of(worker.id).withdraw(worker.clock.moment()) {
         upstream.state.counters.of(worker.id).retries_refused.add(1);
         return None;
@@ -250,12 +251,13 @@ fn may_try_again(
 /// The body to send after `outcome`, if policy allows another attempt.
 fn may_try_another(
     upstream: &Upstream,
+    request: &RequestHead<'_>,
     outcome: RetryOn,
     tried: &Tried,
     mut body: RequestBody,
 ) -> Option<RequestBody> {
-    let is_allowed =
-        upstream.retries.covers(outcome) && tried.count() <= usize::from(upstream.retries.attempts);
+    let policy = request.retries(upstream);
+    let is_allowed = policy.covers(outcome) && tried.count() <= usize::from(policy.attempts);
     (is_allowed && body.rewind()).then_some(body)
 }
 

@@ -8,11 +8,12 @@ use std::{
 
 use serde_json::Value;
 
+pub use super::route::check::{MAX_ROUTES, references as route_references, route};
 use super::{
-    Config, ListenAddress, Listener, MAX_CERTIFICATES, Retries, Route, SendProxyProtocol, Server,
-    ServerProtocol, Upstream, adaptive_limit, address::Address, affinity, balancing, check_references,
-    circuit_breaker, health_check, hedging, limits, outlier_detection, placement, rate_limit,
-    server_retry_after, shadow, slow_start, upgrades,
+    Config, ListenAddress, Listener, MAX_CERTIFICATES, Retries, SendProxyProtocol, Server, ServerProtocol,
+    Upstream, adaptive_limit, address::Address, affinity, balancing, check_references, circuit_breaker,
+    health_check, hedging, limits, outlier_detection, placement, rate_limit, route, server_retry_after,
+    shadow, slow_start, upgrades,
 };
 use crate::{
     error::{FieldError, FieldErrorCode, Pointer},
@@ -173,7 +174,7 @@ pub fn server(server: &Server, at: impl Fn() -> Pointer, errors: &mut Vec<FieldE
     }
 }
 
-/// Checks what no single resource shows: totals, and references between resources.
+/// Checks what no single resource shows: totals.
 pub fn config(config: &Config, errors: &mut Vec<FieldError>) {
     let root = Pointer::root();
     if config.upstreams.size() > MAX_UPSTREAMS {
@@ -203,11 +204,7 @@ pub fn config(config: &Config, errors: &mut Vec<FieldError>) {
         let at = root.at("upstreams").at(&record.spec.id).at("tls");
         check_references(record.spec.tls.references(), kind, &at, errors);
     }
-    for one in config.routes.values() {
-        let at = root.at("routes").at(&one.id);
-        route(one, &at, errors);
-        route_references(one, |id| config.upstreams.contains_key(id), &at, errors);
-    }
+    route::check::totals(config, errors);
 }
 
 /// Checks what no single listener shows, each being at a place: how many there are, addresses used twice, and upstreams
@@ -239,44 +236,7 @@ pub fn listeners_together<'a>(
     }
 }
 
-/// Checks a route by itself.
-pub fn route(route: &Route, at: &Pointer, errors: &mut Vec<FieldError>) {
-    if route.id != Route::DEFAULT_ID {
-        let error = at
-            .at("id")
-            .error(FieldErrorCode::InvalidId, "there is one route, \"default\", which takes every request");
-        errors.push(FieldError {
-            value: Some(Value::from(route.id.as_str())),
-            allowed: Some(Route::DEFAULT_ID.to_owned()),
-            ..error
-        });
-    }
-    let at = at.at("action").at("upstreams");
-    if route.action.upstreams.len() > 1 {
-        errors.push(at.error(FieldErrorCode::TooMany, "a route sends to at most one upstream"));
-    }
-    for (index, target) in route.action.upstreams.iter().enumerate() {
-        number(target.weight, 1..=65_535, &at.at(index).at("weight"), errors);
-    }
-}
-
-/// Checks that what a route sends to is there, which `known` tells of an id.
-pub fn route_references(
-    route: &Route,
-    known: impl Fn(&str) -> bool,
-    at: &Pointer,
-    errors: &mut Vec<FieldError>,
-) {
-    let at = at.at("action").at("upstreams");
-    for (index, target) in route.action.upstreams.iter().enumerate() {
-        if !known(&target.upstream) {
-            let detail = format!("there is no upstream \"{}\"", target.upstream);
-            errors.push(at.at(index).at("upstream").error(FieldErrorCode::UnknownReference, detail));
-        }
-    }
-}
-
-fn retries(retries: &Retries, at: &Pointer, errors: &mut Vec<FieldError>) {
+pub(super) fn retries(retries: &Retries, at: &Pointer, errors: &mut Vec<FieldError>) {
     number(retries.attempts, 0..=5, &at.at("attempts"), errors);
     number(retries.budget_percent, 0..=100, &at.at("budget_percent"), errors);
     if retries.on.len() > 12 {

@@ -83,6 +83,15 @@ impl UpstreamRecord {
     }
 }
 
+/// A route as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteRecord {
+    /// What the operator wrote.
+    pub spec: Route,
+    /// What Weir notes.
+    pub meta: Meta,
+}
+
 /// All resources at one revision. Immutable once committed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -97,15 +106,15 @@ pub struct Config {
     /// Upstreams by id.
     pub upstreams: SharedMap<UpstreamId, UpstreamRecord>,
     /// Routes by id.
-    pub routes: SharedMap<RouteId, Route>,
+    pub routes: SharedMap<RouteId, RouteRecord>,
 }
 
 impl Config {
     /// The configuration before the first commit: the listener `default`, and the catch-all route, bound to nothing.
     #[must_use]
     pub fn empty(epoch: Epoch) -> Self {
-        let route = Route::catch_all(None);
-        let routes = SharedMap::from_iter([(RouteId::new(&route.id), Arc::new(route))]);
+        let record = RouteRecord { spec: Route::catch_all(None), meta: Meta::default() };
+        let routes = SharedMap::from_iter([(RouteId::new(Route::DEFAULT_ID), Arc::new(record))]);
         let listener = ListenerRecord::default();
         let listeners = SharedMap::from_iter([(ListenerId::new(&listener.spec.id), Arc::new(listener))]);
         Self {
@@ -121,7 +130,8 @@ impl Config {
     /// The ids of the routes that send to the upstream named `id`.
     #[must_use]
     pub fn routes_to(&self, id: &str) -> Vec<String> {
-        self.routes.values().filter(|route| route.refers_to(id)).map(|route| route.id.clone()).collect()
+        let routes = self.routes.values().map(|record| &record.spec);
+        routes.filter(|route| route.refers_to(id)).map(|route| route.id.clone()).collect()
     }
 
     /// The ids of the listeners whose connections go to the upstream named `id`.
@@ -157,7 +167,7 @@ impl Config {
             api_version: Document::API_VERSION.to_owned(),
             listeners: self.listeners.values().map(|record| record.spec.clone()).collect(),
             certificates: self.certificates.values().map(|record| record.spec.clone()).collect(),
-            routes: self.routes.values().map(|route| Route::clone(route)).collect(),
+            routes: self.routes.values().map(|record| record.spec.clone()).collect(),
             upstreams: self.upstreams.values().map(|record| record.to_model()).collect(),
         }
     }
@@ -201,13 +211,14 @@ impl Document {
         }
         let certificate =
             |spec: Certificate| (CertificateId::new(&spec.id), Arc::new(CertificateRecord { spec, meta }));
+        let route = |spec: Route| (RouteId::new(&spec.id), Arc::new(RouteRecord { spec, meta }));
         Config {
             revision,
             epoch,
             listeners,
             certificates: self.certificates.into_iter().map(certificate).collect(),
             upstreams: self.upstreams.into_iter().map(record).collect(),
-            routes: self.routes.into_iter().map(|route| (RouteId::new(&route.id), Arc::new(route))).collect(),
+            routes: self.routes.into_iter().map(route).collect(),
         }
     }
 }

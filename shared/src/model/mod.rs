@@ -11,6 +11,7 @@ mod certificate;
 pub mod check;
 mod circuit_breaker;
 mod config;
+mod forwarded;
 mod health_check;
 mod hedging;
 mod limits;
@@ -39,7 +40,8 @@ pub use certificate::{
     Certificate, CertificateKind, MAX_CERTIFICATES, PrivateKey, check as check_certificate,
 };
 pub use circuit_breaker::CircuitBreaker;
-pub use config::{CertificateRecord, Config, Document, Meta, ServerRecord, UpstreamRecord};
+pub use config::{CertificateRecord, Config, Document, Meta, RouteRecord, ServerRecord, UpstreamRecord};
+pub use forwarded::{Forwarded, ForwardedMode};
 pub use health_check::{HealthCheck, HealthCheckType};
 pub use hedging::Hedging;
 pub use limits::{Limits, Queue};
@@ -51,7 +53,10 @@ pub use protocol::ServerProtocol;
 pub use proxy_protocol::{Accept, ProxyProtocol, ProxyVersion, SendProxyProtocol};
 pub use rate_limit::{RateKey, RateLimit};
 pub use retries::{Retries, RetryOn};
-pub use route::{Route, RouteAction, RouteMatch, UpstreamRef};
+pub use route::{
+    FieldMatch, FieldMatchType, FixedResponse, HeaderEdits, PathMatch, PathMatchType, PathRewrite,
+    PathRewriteType, Redirect, RedirectScheme, Rewrite, Route, RouteAction, RouteMatch, UpstreamRef, rival,
+};
 pub use server::{AdminState, Server, ServerOrAddress};
 pub use server_retry_after::ServerRetryAfter;
 pub use shadow::Shadow;

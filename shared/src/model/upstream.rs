@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    AdaptiveLimit, Affinity, Algorithm, CircuitBreaker, Comparison, Hash, HealthCheck, Hedging, Latency,
-    Limits, OutlierDetection, RateLimit, Retries, SendProxyProtocol, Server, ServerOrAddress, ServerProtocol,
-    ServerRetryAfter, Shadow, SlowStart, Subset, UpgradeProtocol, UpstreamTls, ZoneAwareness, upgrades,
+    AdaptiveLimit, Affinity, Algorithm, CircuitBreaker, Comparison, Forwarded, Hash, HealthCheck, Hedging,
+    Latency, Limits, OutlierDetection, RateLimit, Retries, SendProxyProtocol, Server, ServerOrAddress,
+    ServerProtocol, ServerRetryAfter, Shadow, SlowStart, Subset, UpgradeProtocol, UpstreamTls, ZoneAwareness,
+    upgrades,
 };
 use crate::units::Span;
 
@@ -46,6 +47,8 @@ pub struct Upstream {
     pub shadow: Option<Shadow>,
     /// Binding of clients to servers.
     pub affinity: Affinity,
+    /// What servers are told of the client.
+    pub forwarded: Forwarded,
     /// Active checks of each server.
     pub health_check: HealthCheck,
     /// Ejection of servers by the outcome of real requests.
@@ -124,6 +127,7 @@ impl Default for Upstream {
             hash: Hash::default(),
             shadow: None,
             affinity: Affinity::default(),
+            forwarded: Forwarded::default(),
             health_check: HealthCheck::default(),
             outlier_detection: OutlierDetection::default(),
             panic_threshold_percent: 50,

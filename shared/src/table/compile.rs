@@ -10,12 +10,12 @@ use http::HeaderValue;
 
 use super::{
     AffinityTable, Eligible, EligiblePolicy, HashTable, HedgeDelay, HedgePolicy, LatencyPolicy, LimitPolicy,
-    Listener, PausePolicy, Placement, RateLimiter, RetryPolicy, Route, Server, Shadow, Site, Steps, Table,
-    Upstream, certificates::Certificates, ejecting,
+    Listener, PausePolicy, Placement, RateLimiter, RetryPolicy, Server, Shadow, Site, Slot, Steps, Table,
+    Upstream, certificates::Certificates, ejecting, route,
 };
 use crate::{
     error::{FieldError, Invalid, Pointer},
-    id::{ListenerId, RouteId, ServerId, UpstreamId},
+    id::{ListenerId, ServerId, UpstreamId},
     model::{
         self, Config, HealthCheck, ListenerFlags, ServerRecord, UpstreamRecord, address::Address, check,
     },
@@ -51,30 +51,42 @@ impl Compiler {
         let none = SharedMap::default();
         let known = previous.map_or(&none, |table| &table.config.upstreams);
         let mut upstreams = previous.map(|table| table.upstreams.clone()).unwrap_or_default();
-        let mut touched = Vec::new();
+        let mut slots = previous.map(|table| table.slots.clone()).unwrap_or_default();
+        let (mut touched, mut removed) = (Vec::new(), Vec::new());
         let concerned = certificates.concerned(&config.upstreams, known);
         for (id, change) in changed(known, &config.upstreams).chain(concerned) {
             touched.push(id.clone());
             let record = match change {
                 Change::Added(record) | Change::Replaced(_, record) => record,
                 Change::Removed(_) => {
+                    if let Some(gone) = upstreams.get(id) {
+                        slots.release(gone.slot);
+                    }
                     upstreams.remove_mut(id);
+                    removed.push(id.clone());
                     continue;
                 }
             };
             let before = upstreams.get(id).map(AsRef::as_ref);
-            if let Some(upstream) = self.upstream(id, record, before, &certificates, now, &mut errors) {
-                upstreams.insert_mut(id.clone(), Arc::new(upstream));
+            let slot = before.map_or_else(|| slots.reserve(), |before| before.slot);
+            let compiled = self.upstream((id, slot), record, before, &certificates, now, &mut errors);
+            if let Some(upstream) = compiled.map(Arc::new) {
+                slots.set(&upstream);
+                upstreams.insert_mut(id.clone(), upstream);
             }
         }
         touched.sort_unstable();
+        let scene =
+            route::Scene { config: &config, upstreams: &upstreams, removed: &removed, workers: self.workers };
+        let before = previous.map(|table| (&*table.config, &table.routes));
+        let routes = route::compile(&scene, before, &mut errors);
         if !errors.is_empty() {
             return Err(Invalid(errors));
         }
-        let default_route = default_route(&config, &upstreams);
         let from = previous.map(|table| Arc::downgrade(&table.config)).unwrap_or_default();
         let steps = Steps { from, upstreams: touched.into_boxed_slice() };
-        Ok(Table { config, listeners, certificates: certificates.all, upstreams, default_route, steps })
+        let certificates = certificates.all;
+        Ok(Table { config, listeners, certificates, upstreams, slots, routes, steps })
     }
 
     /// The listeners of `config`. Those that did not change are taken over as they are.
@@ -108,7 +120,7 @@ impl Compiler {
     /// `None` when that added to `errors`.
     fn upstream(
         &self,
-        id: &UpstreamId,
+        (id, slot): (&UpstreamId, Slot),
         record: &Arc<UpstreamRecord>,
         before: Option<&Upstream>,
         certificates: &Certificates,
@@ -135,6 +147,7 @@ impl Compiler {
         let outlier = &spec.outlier_detection;
         Some(Upstream {
             id: id.clone(),
+            slot,
             protocol: spec.protocol,
             algorithm: spec.algorithm,
             comparison: spec.comparison.clone(),
@@ -155,10 +168,7 @@ impl Compiler {
             send_proxy_protocol: spec.send_proxy_protocol,
             retries: retries(&spec.retries),
             hedging: hedging(&spec.hedging),
-            thresholds: HealthThresholds {
-                healthy: spec.health_check.healthy_threshold.into(),
-                unhealthy: spec.health_check.unhealthy_threshold.into(),
-            },
+            thresholds: thresholds(&spec.health_check),
             rate_limits: RateLimiter::compile(
                 &spec.rate_limits,
                 before.map(|before| before.rate_limits.as_ref()).unwrap_or_default(),
@@ -255,6 +265,13 @@ fn latency(spec: &model::Upstream) -> Option<LatencyPolicy> {
     })
 }
 
+fn thresholds(checks: &HealthCheck) -> HealthThresholds {
+    HealthThresholds {
+        healthy: checks.healthy_threshold.into(),
+        unhealthy: checks.unhealthy_threshold.into(),
+    }
+}
+
 fn hedging(hedging: &model::Hedging) -> Option<HedgePolicy> {
     let delay = match hedging.delay {
         Some(delay) => HedgeDelay::Fixed(delay.duration()),
@@ -263,7 +280,7 @@ fn hedging(hedging: &model::Hedging) -> Option<HedgePolicy> {
     hedging.enabled.then_some(HedgePolicy { delay, max_percent: hedging.max_percent })
 }
 
-fn retries(retries: &model::Retries) -> RetryPolicy {
+pub(super) fn retries(retries: &model::Retries) -> RetryPolicy {
     RetryPolicy {
         attempts: retries.attempts,
         on: retries.on.clone().into_boxed_slice(),
@@ -286,13 +303,4 @@ fn pause(settings: &model::ServerRetryAfter) -> Option<PausePolicy> {
         statuses: settings.statuses.clone().into_boxed_slice(),
         max_time: settings.max_time.duration(),
     })
-}
-
-fn default_route(config: &Config, upstreams: &SharedMap<UpstreamId, Upstream>) -> Route {
-    let route = config.routes.get(model::Route::DEFAULT_ID);
-    let target = route.and_then(|route| route.action.upstreams.first());
-    Route {
-        id: RouteId::new(model::Route::DEFAULT_ID),
-        upstream: target.and_then(|target| upstreams.get(target.upstream.as_str())).cloned(),
-    }
 }

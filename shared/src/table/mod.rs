@@ -40,7 +40,10 @@ pub use limits::LimitPolicy;
 pub use listener::Listener;
 pub use placement::{Membership, Place, Placement, Side};
 pub use rate_limit::{Asker, RateLimiter};
-pub use route::Route;
+pub use route::{
+    Action, FieldEdits, FixedAnswer, NewPath, NoRoute, RedirectTo, Route, RouteRequest, Routes, Slot, Slots,
+    Split, Target,
+};
 pub use sampler::Sampler;
 pub use server::Server;
 pub use shadow::Shadow;
@@ -65,7 +68,8 @@ pub struct Table {
     listeners: SharedMap<ListenerId, Listener>,
     certificates: SharedMap<CertificateId, Certificate>,
     upstreams: SharedMap<UpstreamId, Upstream>,
-    default_route: Route,
+    slots: Slots,
+    routes: Arc<Routes>,
     steps: Steps,
 }
 
@@ -91,10 +95,24 @@ impl Table {
         &self.config
     }
 
-    /// The route that takes a request. Every request, for now, takes the catch-all route.
+    /// The route that takes `request`.
+    ///
+    /// # Errors
+    /// None does.
+    pub fn route(&self, request: &RouteRequest<'_>) -> Result<&Route, NoRoute> {
+        self.routes.find(request).map(AsRef::as_ref)
+    }
+
+    /// All routes.
     #[must_use]
-    pub fn route(&self) -> &Route {
-        &self.default_route
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// The upstream that a route of this table knows by `slot`.
+    #[must_use]
+    pub fn target(&self, slot: Slot) -> Option<&Arc<Upstream>> {
+        self.slots.get(slot)
     }
 
     /// The listener named `id`.

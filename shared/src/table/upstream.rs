@@ -6,7 +6,7 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::{
     AffinityTable, Eligible, EligiblePolicy, HashTable, LimitPolicy, Placement, RateLimiter, Server, Shadow,
-    eligible::NEVER,
+    Slot, eligible::NEVER,
 };
 use crate::{
     id::UpstreamId,
@@ -80,6 +80,8 @@ pub struct PausePolicy {
 pub struct Upstream {
     /// Name.
     pub id: UpstreamId,
+    /// What routes know it by, the same as long as it is there.
+    pub slot: Slot,
     /// What is spoken to the servers.
     pub protocol: ServerProtocol,
     /// How a server is picked.

@@ -8,5 +8,6 @@ mod explain;
 mod first_steps;
 mod output;
 mod program;
+mod routes;
 mod tls;
 mod whole;

@@ -103,3 +103,67 @@ fn what_a_trusted_proxy_says_is_kept() {
     assert_eq!(fields.all("x-forwarded-host"), ["front.test"]);
     assert_eq!(fields.all("x-request-id"), ["abc-123"]);
 }
+
+/// The fields a server gets by way of a Weir that trusts its client, with these settings of the upstream.
+fn told(arguments: &[&str], settings: &serde_json::Value, lines: &str) -> Fields {
+    let origin = Origin::named("origin");
+    let weir = arguments.iter().fold(Launch::default(), |launch, argument| launch.arg(*argument)).start();
+    let upstream = config::with(&[origin.address()], &serde_json::json!({ "forwarded": settings }));
+    weir.api().set_default(&upstream);
+    let request = format!("GET / HTTP/1.1\r\nHost: shop.test:81\r\n{lines}\r\n");
+    assert_eq!(weir.client().exchange(request).status, 200);
+    origin.only().request.head.fields
+}
+
+const CLAIMS: &str = concat!(
+    "X-Forwarded-For: 203.0.113.7, 198.51.100.2\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: front.test\r\n",
+    "X-Forwarded-Port: 443\r\nForwarded: for=203.0.113.7;proto=https\r\n",
+);
+
+#[test]
+fn an_upstream_chooses_what_its_servers_are_told() {
+    let trusted = ["--trusted-proxies", "127.0.0.0/8,198.51.100.0/24"];
+    let modes = |x: &str, standard: &str| serde_json::json!({"x_forwarded": x, "forwarded": standard});
+    let all = |fields: &Fields, name: &str| fields.list(name).join(" ");
+
+    let fields = told(&trusted, &modes("append", "append"), CLAIMS);
+    assert_eq!(all(&fields, "x-forwarded-for"), "203.0.113.7 198.51.100.2 127.0.0.1");
+    assert_eq!(
+        (fields.one("x-forwarded-proto"), fields.one("x-forwarded-port")),
+        (Some("https"), Some("443"))
+    );
+    assert_eq!(
+        fields.one("forwarded"),
+        Some("for=203.0.113.7;proto=https, for=127.0.0.1;proto=https;host=\"front.test\"")
+    );
+    let fields = told(&trusted, &modes("replace", "replace"), CLAIMS);
+    assert_eq!(all(&fields, "x-forwarded-for"), "203.0.113.7");
+    assert_eq!(fields.one("forwarded"), Some("for=203.0.113.7;proto=https;host=\"front.test\""));
+    let fields = told(&trusted, &modes("keep", "keep"), CLAIMS);
+    assert_eq!(all(&fields, "x-forwarded-for"), "203.0.113.7 198.51.100.2");
+    assert_eq!(fields.one("forwarded"), Some("for=203.0.113.7;proto=https"));
+    let fields = told(&trusted, &modes("drop", "drop"), CLAIMS);
+    for name in ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "forwarded"]
+    {
+        assert!(!fields.has(name), "{name}: {fields:?}");
+    }
+    assert!(fields.has("x-request-id"));
+
+    // Nobody vouches for the client.
+    let fields = told(&[], &modes("append", "append"), CLAIMS);
+    assert_eq!(all(&fields, "x-forwarded-for"), "127.0.0.1");
+    assert_eq!(fields.one("forwarded"), Some("for=127.0.0.1;proto=http;host=\"shop.test:81\""));
+    let fields = told(&[], &modes("keep", "keep"), CLAIMS);
+    assert!(!fields.has("x-forwarded-for") && !fields.has("forwarded"), "{fields:?}");
+}
+
+#[test]
+fn hops_are_trusted_by_their_number() {
+    let replace = serde_json::json!({"x_forwarded": "replace"});
+    for (hops, client) in
+        [("1", "198.51.100.2"), ("2", "203.0.113.7"), ("3", "203.0.113.7"), ("0", "127.0.0.1")]
+    {
+        let fields = told(&["--trusted-hops", hops], &replace, CLAIMS);
+        assert_eq!(fields.all("x-forwarded-for"), [client], "{hops}");
+    }
+}

@@ -9,7 +9,7 @@ use super::{
     call::Call,
     client::Answer,
     error::{CtlError, Exit},
-    fields, pages,
+    fields, pages, routes,
     table::Paint,
     text::{self, segment},
 };
@@ -60,6 +60,7 @@ pub(super) async fn add(session: &Session, kind: &Add) -> Result<Exit, CtlError>
                 done(&answer, document, &format!("listener {name} added{state}"), paint)
             })?;
         }
+        Add::Route(route) => routes::add(session, route).await?,
         Add::Server { upstream, addresses, weight, fields, write } => {
             let mut common = fields::document(fields)?;
             if let Some(weight) = weight {
@@ -94,6 +95,7 @@ pub(super) async fn set(session: &Session, kind: &Set) -> Result<Exit, CtlError>
     let (path, name, fields, write) = match kind {
         Set::Upstream { name, fields, write } => (upstream_path(name), name.clone(), fields, write),
         Set::Listener { name, fields, write } => (listener_path(name), name.clone(), fields, write),
+        Set::Route { name, fields, write } => (route_path(name), name.clone(), fields, write),
         Set::Server { upstream, server, fields, write } => {
             (server_path(upstream, server), format!("{upstream}/{server}"), fields, write)
         }
@@ -122,6 +124,9 @@ pub(super) async fn delete(session: &Session, kind: &Delete) -> Result<Exit, Ctl
         Delete::Listener { name, write } => {
             (write.on(Call::new(Method::DELETE, listener_path(name))), format!("listener {name}"))
         }
+        Delete::Route { name, write } => {
+            (write.on(Call::new(Method::DELETE, route_path(name))), format!("route {name}"))
+        }
         Delete::Server { upstream, server, write } => (
             write.on(Call::new(Method::DELETE, server_path(upstream, server))),
             format!("server {upstream}/{server}"),
@@ -142,6 +147,11 @@ fn listener_path(listener: &str) -> String {
 /// Where an upstream is.
 pub(super) fn upstream_path(upstream: &str) -> String {
     format!("/v1/upstreams/{}", segment(upstream))
+}
+
+/// Where a route is.
+fn route_path(route: &str) -> String {
+    format!("/v1/routes/{}", segment(route))
 }
 
 /// Where a server is.

@@ -26,7 +26,11 @@ pub(super) async fn run(session: &Session, kind: &Get) -> Result<Exit, CtlError>
             upstreams(session, names, filters).await?;
         }
         Get::Servers { upstream, names } => servers(session, upstream, names).await?,
-        Get::Routes { names } => routes(session, names).await?,
+        Get::Routes { names, state, upstream, label } => {
+            let filters = Call::get("/v1/routes").query("limit", pages::PAGE);
+            let filters = filters.query_if("state", state.as_deref()).query_if("label", label.as_deref());
+            routes(session, names, filters.query_if("upstream", upstream.as_deref())).await?;
+        }
         Get::Listeners { names } => listeners(session, names).await?,
         Get::Health { upstream } => {
             health::once(session, upstream.as_deref()).await?;
@@ -148,28 +152,50 @@ async fn servers(session: &Session, upstream: &str, names: &[String]) -> Result<
     })
 }
 
-async fn routes(session: &Session, names: &[String]) -> Result<(), CtlError> {
+async fn routes(session: &Session, names: &[String], filters: Call) -> Result<(), CtlError> {
     let answer = if names.is_empty() {
-        pages::all(&session.client, Call::get("/v1/routes"), "items").await?
+        pages::all(&session.client, filters, "items").await?
     } else {
         named(session, "/v1/routes", names).await?
     };
     session.output.show(&answer, |document| {
-        let mut table = Table::new(&["ID", "PRIORITY", "PATH", "HOSTS", "UPSTREAMS", "STATE"]);
+        let mut table = Table::new(&["ID", "PRIORITY", "HOSTS", "PATH", "GOES TO", "STATE", "REVISION"]);
         for route in entries(document) {
-            let targets = route.pointer("/action/upstreams").and_then(Value::as_array);
-            let targets = targets.into_iter().flatten().map(|target| text::at(target, "upstream"));
+            let path = match text::at(route, "match.path.type").as_str() {
+                "exact" => format!("= {}", text::at(route, "match.path.value")),
+                "regex" => format!("~ {}", text::at(route, "match.path.value")),
+                _ => text::at(route, "match.path.value"),
+            };
             table.row(vec![
                 text::at(route, "id").into(),
                 text::at(route, "priority").into(),
-                text::at(route, "match.path.value").into(),
                 text::at(route, "match.hosts").into(),
-                targets.collect::<Vec<_>>().join(",").into(),
+                path.into(),
+                goes_to(route).into(),
                 Cell::state(text::at(route, "status.state")),
+                text::at(route, "revision").into(),
             ]);
         }
         table.render(session.output.paint)
     })
+}
+
+/// What a route does with its requests, in a few words.
+fn goes_to(route: &Value) -> String {
+    let action = |name: &str| text::at(route, &format!("action.{name}"));
+    if route.pointer("/action/redirect").is_some_and(|redirect| !redirect.is_null()) {
+        return format!("redirect {}", action("redirect.status"));
+    }
+    if route.pointer("/action/fixed_response").is_some_and(|answer| !answer.is_null()) {
+        return format!("answer {}", action("fixed_response.status"));
+    }
+    let targets = route.pointer("/action/upstreams").and_then(Value::as_array);
+    let targets: Vec<&Value> = targets.into_iter().flatten().collect();
+    let name = |target: &&Value| match targets.len() {
+        1 => text::at(target, "upstream"),
+        _ => format!("{}={}", text::at(target, "upstream"), text::at(target, "weight")),
+    };
+    targets.iter().map(name).collect::<Vec<_>>().join(",")
 }
 
 async fn drains(session: &Session) -> Result<(), CtlError> {

@@ -20,6 +20,7 @@ mod output;
 mod pages;
 mod place;
 mod problem;
+mod routes;
 mod sse;
 mod table;
 mod text;

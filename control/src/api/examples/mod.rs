@@ -8,14 +8,17 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use weir_shared::{
-    id::Revision,
-    model::{Listener, Meta, Server, ServerRecord, Upstream, UpstreamRecord},
+    id::{Epoch, Revision},
+    model::{Config, Listener, Meta, Route, RouteRecord, Server, ServerRecord, Upstream, UpstreamRecord},
     time::Timestamp,
 };
 
 pub(super) use self::certificates::{authority_to_put, certificate, certificate_to_put, certificates};
 pub(super) use self::observed::{explanation, health, info, server_health, shadow, upstream_health};
-use super::view::{ServerView, Servers, UpstreamView};
+use super::{
+    route_view::RouteView,
+    view::{ServerView, Servers, UpstreamView},
+};
 use crate::yaml;
 
 /// A fixed time: 2026-11-22T21:40:00.123Z.
@@ -147,7 +150,7 @@ pub(super) fn config() -> Value {
         "api_version": "v1",
         "listeners": [bound("default", "0.0.0.0:8080")],
         "certificates": [],
-        "routes": [{"id": "default", "match": {}, "action": {"upstreams": [{"upstream": "default", "weight": 100}]}}],
+        "routes": [Route::catch_all(Some("default"))],
         "upstreams": [record().to_model()]
     })
 }
@@ -157,12 +160,15 @@ pub(super) fn config_in_yaml() -> String {
     yaml::text(&config())
 }
 
+/// A route.
+pub(super) fn route() -> Value {
+    let record = Arc::new(RouteRecord { spec: Route::catch_all(Some("default")), meta: meta() });
+    json!(RouteView::of(&record, &Config::empty(Epoch("7f3a9c".into()))))
+}
+
 /// A page of routes.
 pub(super) fn routes() -> Value {
-    let action = json!({"upstreams": [{"upstream": "web", "weight": 100}]});
-    json!({
-        "items": [{"id": "default", "match": {}, "action": action, "status": {"state": "ok"}}], "next": null, "revision": 42
-    })
+    json!({"items": [route()], "next": null, "revision": 42})
 }
 
 /// A token.

@@ -62,7 +62,7 @@ async fn everything_is_replaced_at_once() {
     let web = table.upstream("web").unwrap();
     assert_eq!((web.servers.len(), web.servers[0].weight), (1, 3));
     assert!(std::sync::Arc::ptr_eq(&web.servers[0].state, &kept), "the state is that of before");
-    assert_eq!(table.route().upstream.as_ref().unwrap().id.as_str(), "api");
+    assert_eq!(api.bound().unwrap().id.as_str(), "api");
     assert_eq!(api.get("/v1/revisions/2").await.json()["message"], "new world");
 }
 
@@ -185,8 +185,8 @@ async fn every_fault_is_named_with_its_place() {
         "upstream": [],
         "listeners": [{"address": "0.0.0.0:1", "idle_timeout": "75s", "hader_timeout": "1s"}],
         "routes": [
-            {"id": "default", "match": {"path": "/"}, "action": {"upstreams": [{"upstream": "a", "weight": 0}]}},
-            {"id": "other"}, {"id": "default"}
+            {"id": "default", "match": {"pth": "/"}, "action": {"upstreams": [{"upstream": "a", "weight": 1000001}]}},
+            {"id": "Other"}, {"id": "default"}, {"match": {}}
         ],
         "upstreams": [
             {"servers": ["a"]},
@@ -202,9 +202,10 @@ async fn every_fault_is_named_with_its_place() {
             "#/api_version invalid_value",
             "#/listeners/0/hader_timeout unknown_field",
             "#/routes/0/action/upstreams/0/weight out_of_range",
-            "#/routes/0/match/path unknown_field",
+            "#/routes/0/match/pth unknown_field",
             "#/routes/1/id invalid_id",
             "#/routes/2/id duplicate",
+            "#/routes/3/id required",
             "#/upstream unknown_field",
             "#/upstreams/0/id required",
             "#/upstreams/0/servers/0/address invalid_address",

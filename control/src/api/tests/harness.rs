@@ -16,7 +16,7 @@ use weir_shared::{
     id::{Epoch, Revision},
     model::{Config, ListenerFlags},
     state::ListenerState,
-    table::{Compiler, TableReader, channel},
+    table::{Action, Compiler, TableReader, Upstream, channel},
     time::Timestamp,
 };
 
@@ -227,6 +227,13 @@ impl Harness {
 
     pub(super) async fn post(&self, path: &str, body: Value) -> Answer {
         self.json("POST", path, &body).await
+    }
+
+    /// The upstream that the catch-all route sends to.
+    pub(super) fn bound(&self) -> Option<Arc<Upstream>> {
+        let table = self.reader.snapshot();
+        let Action::Forward(split) = &table.routes().get("default")?.action else { return None };
+        table.target(split.choose(0)?).cloned()
     }
 
     /// Makes an upstream called `web` with servers at `a:1` and `b:1`.

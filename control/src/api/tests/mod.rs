@@ -15,6 +15,7 @@ mod observation;
 mod operations;
 mod preferences;
 mod retries;
+mod routes;
 mod servers;
 mod tokens;
 mod trials;

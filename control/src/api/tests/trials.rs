@@ -7,7 +7,11 @@ use super::harness::Harness;
 /// Every kind of change of what [`Harness::with_web`] makes, with the first difference it makes.
 fn changes() -> Vec<(&'static str, &'static str, Value, &'static str)> {
     let server = "/v1/upstreams/web/servers/a-1";
+    let to_web = json!({"upstreams": [{"upstream": "web"}]});
     vec![
+        ("POST", "/v1/routes?", json!({"id": "new", "action": to_web}), "add /routes/new"),
+        ("PUT", "/v1/routes/new?", json!({ "action": to_web }), "add /routes/new"),
+        ("PATCH", "/v1/routes/default?", json!({"enabled": false}), "replace /routes/default/enabled"),
         ("POST", "/v1/upstreams?", json!({"id": "new"}), "add /upstreams/new"),
         ("PUT", "/v1/upstreams/new?", json!({}), "add /upstreams/new"),
         ("PUT", "/v1/upstreams/web?", json!({"servers": ["a:1"]}), "remove /upstreams/web/servers/b-1"),

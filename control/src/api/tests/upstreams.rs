@@ -16,8 +16,7 @@ async fn the_first_upstream_is_named_bound_and_in_force() {
     let body = answer.json();
     assert_eq!((&body["id"], &body["bound_routes"]), (&json!("default"), &json!(["default"])));
     assert_eq!(body["servers"][1]["id"], "127.0.0.1-3002");
-    let table = api.reader.snapshot();
-    assert_eq!(table.route().upstream.as_ref().unwrap().servers.len(), 2);
+    assert_eq!(api.bound().unwrap().servers.len(), 2);
     let second = api.post("/v1/upstreams", json!({})).await;
     assert_eq!(second.problem(422, "validation"), ["#/id required"]);
     let second = api.post("/v1/upstreams", json!({"id": "api"})).await;
@@ -30,7 +29,7 @@ async fn the_first_upstream_is_named_bound_and_in_force() {
 async fn binding_can_be_declined() {
     let api = Harness::new().await;
     assert_eq!(api.post("/v1/upstreams?bind=false", json!({"id": "a"})).await.status, 201);
-    assert!(api.reader.snapshot().route().upstream.is_none());
+    assert!(api.bound().is_none());
     assert_eq!(api.get("/v1/routes").await.json()["items"][0]["status"]["state"], "unbound");
     let put = api.json("PUT", "/v1/upstreams/b", &json!({})).await;
     assert_eq!((put.status.as_u16(), &put.json()["bound_routes"]), (201, &json!(["default"])));
@@ -145,7 +144,7 @@ async fn an_upstream_in_use_is_deleted_on_demand_only() {
     assert!(refused.text.contains("?cascade=true"));
     let deleted = api.send("DELETE", "/v1/upstreams/web?cascade=true", &[], "").await;
     assert_eq!((deleted.status.as_u16(), deleted.text.as_str(), deleted.revision()), (204, "", 2));
-    assert!(api.reader.snapshot().route().upstream.is_none());
+    assert!(api.bound().is_none());
     api.send("DELETE", "/v1/upstreams/web", &[], "").await.problem(404, "not_found");
 }
 

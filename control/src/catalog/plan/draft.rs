@@ -7,8 +7,8 @@ use std::{collections::HashMap, sync::Arc};
 use weir_shared::{
     id::{CertificateId, ListenerId, Revision, RouteId, UpstreamId},
     model::{
-        Certificate, CertificateRecord, Config, Listener, ListenerRecord, Meta, Route, Server, ServerRecord,
-        Upstream, UpstreamRecord,
+        Certificate, CertificateRecord, Config, Listener, ListenerRecord, Meta, Route, RouteRecord, Server,
+        ServerRecord, Upstream, UpstreamRecord, UpstreamRef,
     },
     time::Now,
 };
@@ -154,18 +154,21 @@ impl Draft {
 
     /// Binds the catch-all route to `upstream` if it is bound to nothing. Answers the routes bound.
     pub(super) fn bind_default(&mut self, upstream: &str) -> Vec<String> {
-        let bound = self.config.routes.get(Route::DEFAULT_ID);
-        if bound.is_some_and(|route| !route.action.upstreams.is_empty()) {
+        let present = self.config.routes.get(Route::DEFAULT_ID);
+        let mut route = present.map_or_else(|| Route::catch_all(None), |record| record.spec.clone());
+        let action = &mut route.action;
+        if !action.upstreams.is_empty() || action.redirect.is_some() || action.fixed_response.is_some() {
             return Vec::new();
         }
-        self.put_route(Route::catch_all(Some(upstream)));
+        action.upstreams.push(UpstreamRef::to(upstream));
+        self.put_route(route);
         vec![Route::DEFAULT_ID.to_owned()]
     }
 
     /// Takes `upstream` out of the route named `route`.
     pub(super) fn unbind(&mut self, route: &str, upstream: &str) {
-        if let Some(route) = self.config.routes.get(route) {
-            let mut route = Route::clone(route);
+        if let Some(record) = self.config.routes.get(route) {
+            let mut route = record.spec.clone();
             route.action.upstreams.retain(|target| target.upstream != upstream);
             self.put_route(route);
         }
@@ -173,7 +176,7 @@ impl Draft {
 
     /// Makes the route of that name equal to `route`.
     pub(super) fn set_route(&mut self, route: Route) {
-        if self.config.routes.get(route.id.as_str()).is_none_or(|present| **present != route) {
+        if self.config.routes.get(route.id.as_str()).is_none_or(|present| present.spec != route) {
             self.put_route(route);
         }
     }
@@ -185,8 +188,12 @@ impl Draft {
     }
 
     fn put_route(&mut self, route: Route) {
-        self.ops.push(codec::put_route(&route));
-        self.config.routes.insert_mut(RouteId::new(&route.id), Arc::new(route));
+        let id = RouteId::new(&route.id);
+        let created_at =
+            self.config.routes.get(&id).map_or(self.fresh.created_at, |before| before.meta.created_at);
+        let record = RouteRecord { spec: route, meta: Meta { created_at, ..self.fresh } };
+        self.ops.push(codec::put_route(&record));
+        self.config.routes.insert_mut(id, Arc::new(record));
     }
 
     /// The servers of `before` made equal to `wanted`, in that order. What did not change keeps its record, unless

@@ -7,6 +7,7 @@ mod certificates;
 mod draft;
 mod ids;
 mod listeners;
+mod routes;
 mod servers;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use weir_shared::{
     error::FieldError,
-    model::{Config, UpstreamRecord},
+    model::{Config, RouteRecord, UpstreamRecord},
     time::Now,
 };
 
@@ -80,6 +81,10 @@ pub fn plan(
             Ok(scene.unchanged(upstream, Vec::new()))
         }
         Change::EndDrain { drain, .. } => Ok(scene.unchanged(&drain.upstream, Vec::new())),
+        Change::CreateRoute { route } => routes::create(&scene, route),
+        Change::PutRoute { id, route } => routes::put(&scene, id, route),
+        Change::PatchRoute { id, patch } => routes::patch(&scene, id, patch),
+        Change::DeleteRoute { id } => routes::delete(&scene, id),
         Change::PutConfig { whole, unnamed, confirmed } => whole::put(&scene, whole, *unnamed, *confirmed),
         Change::RollBack { to: _, config, confirmed } => whole::roll_back(&scene, config, *confirmed),
     }
@@ -99,6 +104,10 @@ impl<'a> Scene<'a> {
 
     fn upstream(&self, id: &str) -> Result<&'a Arc<UpstreamRecord>, CatalogError> {
         self.config.upstreams.get(id).ok_or_else(|| CatalogError::NotFound(format!("upstream \"{id}\"")))
+    }
+
+    fn route(&self, id: &str) -> Result<&'a Arc<RouteRecord>, CatalogError> {
+        self.config.routes.get(id).ok_or_else(|| CatalogError::NotFound(format!("route \"{id}\"")))
     }
 
     /// Refuses when the resource `target`, last touched as `meta` says (`None`: not there), which is to be replaced,

@@ -7,14 +7,17 @@ use std::{
 
 use weir_shared::{
     error::{FieldError, FieldErrorCode, Pointer},
-    id::Revision,
+    id::{Revision, UpstreamId},
     model::{
         Certificate, CertificateKind, Config, Listener, Route, Upstream, UpstreamRecord, check,
         check_references,
     },
 };
 
-use super::{Plan, Scene, certificates, draft::Draft, ids, listeners, none_or_invalid, planned, upstreams};
+use super::{
+    Plan, Scene, certificates, draft::Draft, ids, listeners, none_or_invalid, planned,
+    routes::unknown_upstream, upstreams,
+};
 use crate::{
     catalog::{
         change::{Effect, Unnamed},
@@ -22,6 +25,7 @@ use crate::{
         submitted::Submitted,
     },
     error::{CatalogError, Loss, Target},
+    strict,
 };
 
 /// Groups smaller than this, and configurations with fewer servers in all, may lose any number of servers: what is small
@@ -71,12 +75,10 @@ pub(super) fn put(
     references(scene, (&wanted, whole), certificates.as_deref(), unnamed, &mut errors);
     let names: HashSet<&str> = wanted.iter().map(|upstream| upstream.id.as_str()).collect();
     let root = Pointer::root();
+    routes(scene, whole, &names, unnamed, &mut errors);
     let known = |id: &str| {
         names.contains(id) || (unnamed == Unnamed::Keep && scene.config.upstreams.contains_key(id))
     };
-    for (index, route) in whole.routes.iter().flatten().enumerate() {
-        check::route_references(route, known, &root.at("routes").at(index), &mut errors);
-    }
     let listeners = wanted_listeners(scene, whole, unnamed, known, &mut errors);
     if unnamed == Unnamed::Keep {
         let kept = scene.config.upstreams.values().filter(|record| !names.contains(record.spec.id.as_str()));
@@ -95,7 +97,8 @@ pub(super) fn put(
         }
     }
     none_or_invalid(errors)?;
-    let wanted = Wanted { upstreams: wanted, certificates, routes: whole.routes.clone(), listeners };
+    let routes = whole.routes.as_ref().map(|routes| routes.iter().map(|route| route.value.clone()).collect());
+    let wanted = Wanted { upstreams: wanted, certificates, routes, listeners };
     carry_out(scene, wanted, unnamed, confirmed)
 }
 
@@ -180,6 +183,33 @@ fn references(
     }
 }
 
+/// Checks what the routes of `whole` refer to, and what they repeat of what Weir notes. `names` are its upstreams.
+fn routes(
+    scene: &Scene<'_>,
+    whole: &Whole,
+    names: &HashSet<&str>,
+    unnamed: Unnamed,
+    errors: &mut Vec<FieldError>,
+) {
+    let at = Pointer::root().at("routes");
+    let kept = || scene.config.upstreams.keys().map(UpstreamId::as_str).filter(|_| unnamed == Unnamed::Keep);
+    let mut known = None;
+    for (index, route) in whole.routes.iter().flatten().enumerate() {
+        let present = scene.config.routes.get(route.value.id.as_str());
+        route.claims.check(|_| present.map(|record| &record.meta), &[], errors);
+        for (place, target) in route.value.action.upstreams.iter().enumerate() {
+            let id = target.upstream.as_str();
+            let is_kept = unnamed == Unnamed::Keep && scene.config.upstreams.contains_key(id);
+            if !names.contains(id) && !is_kept && errors.len() < strict::MAX_ERRORS {
+                let known: &Vec<&str> =
+                    known.get_or_insert_with(|| names.iter().copied().chain(kept()).collect());
+                let at = at.at(index).at("action").at("upstreams").at(place);
+                errors.push(unknown_upstream(&at, id, known));
+            }
+        }
+    }
+}
+
 fn servers(upstreams: &[Upstream]) -> usize {
     upstreams.iter().map(|upstream| upstream.servers.len()).sum()
 }
@@ -192,7 +222,7 @@ pub(super) fn roll_back(
 ) -> Result<Plan, CatalogError> {
     scene.demand(Target::Config, Some(scene.config.revision))?;
     let upstreams = target.upstreams.values().map(|record| record.to_model()).collect();
-    let routes = target.routes.values().map(|route| Route::clone(route)).collect();
+    let routes = target.routes.values().map(|record| record.spec.clone()).collect();
     let listeners = target.listeners.values().map(|record| record.spec.clone()).collect();
     let certificates = target.certificates.values().map(|record| record.spec.clone()).collect();
     let wanted = Wanted {
@@ -299,10 +329,10 @@ fn set_routes(draft: &mut Draft, before: &Config, routes: Vec<Route>, unnamed: U
 /// Leaves the routes as they are, apart from upstreams that are gone, and binds the catch-all route to the first upstream
 /// that is new if it is bound to nothing, as creating that upstream would. Answers the routes bound.
 fn keep_routes(draft: &mut Draft, before: &Config, first_new: Option<&str>) -> Vec<String> {
-    for route in before.routes.values() {
-        for target in &route.action.upstreams {
+    for record in before.routes.values() {
+        for target in &record.spec.action.upstreams {
             if !draft.has_upstream(&target.upstream) {
-                draft.unbind(&route.id, &target.upstream);
+                draft.unbind(&record.spec.id, &target.upstream);
             }
         }
     }

@@ -70,7 +70,7 @@ pub(super) async fn send(
     };
     let upload = Upload::new(sender, body, request.expects_continue);
     let mut call = Call { lease, place, response, upload };
-    match call.exchange(worker, upstream, request.call, deadline).await {
+    match call.exchange(worker, upstream, request, deadline).await {
         Ok(head) => {
             let answer = call.respond(exchange, upstream, request, head);
             Ok(Answer { affinity_tag: affinity::tag(upstream, server), ..answer })
@@ -111,13 +111,13 @@ impl Call {
         &mut self,
         worker: &Worker,
         upstream: &Upstream,
-        call: Option<grpc::Call>,
+        request: &RequestHead<'_>,
         deadline: &Deadline,
     ) -> Result<Response<RecvStream>, ProxyError> {
         // A call says itself how long it may take; many a one answers only when it has something to tell.
-        let patience = match call {
+        let patience = match request.call {
             Some(grpc::Call { timeout: Some(_) }) => Some(upstream.stream_idle_timeout),
-            _ => upstream.response_timeout,
+            _ => request.response_timeout(upstream),
         };
         let mut is_uploading = true;
         let answer = poll_fn(|cx| {

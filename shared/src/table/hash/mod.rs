@@ -103,6 +103,12 @@ impl Key {
         self.seeded(2)
     }
 
+    /// Random bits that are the same for the same key and tell nothing of the others: which of several upstreams it goes to.
+    #[must_use]
+    pub fn split_bits(self) -> u64 {
+        self.seeded(3)
+    }
+
     fn seeded(self, seed: u64) -> u64 {
         let mut hasher = XxHash64::with_seed(seed);
         hasher.write_u64(self.0);

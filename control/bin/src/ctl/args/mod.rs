@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use config::{ApplyArgs, DiffArgs, FileArgs, HistoryArgs, RollbackArgs};
 pub(super) use drain::DrainArgs;
-pub(super) use resources::{Add, Delete, Get, Set};
+pub(super) use resources::{Add, AddRoute, Delete, Get, Set};
 pub(super) use token::Token;
 
 use super::{error::EXIT_CODES, output::Format, place::Place, tls::TlsArgs};

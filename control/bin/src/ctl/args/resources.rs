@@ -1,6 +1,6 @@
 //! `get`, `add`, `set` and `delete`, each of which names a kind of resource first.
 
-use clap::{ArgAction, Subcommand};
+use clap::{ArgAction, Args, Subcommand};
 
 use super::WriteArgs;
 
@@ -32,6 +32,15 @@ pub(in crate::ctl) enum Get {
     Routes {
         /// Their names.
         names: Vec<String>,
+        /// Only those in one of these states, with commas between them.
+        #[arg(long, value_name = "STATES", conflicts_with = "names")]
+        state: Option<String>,
+        /// Only those that send to this upstream.
+        #[arg(long, value_name = "UPSTREAM", conflicts_with = "names")]
+        upstream: Option<String>,
+        /// Only those with this label, as team:shop.
+        #[arg(long, short = 'l', value_name = "KEY:VALUE", conflicts_with = "names")]
+        label: Option<String>,
     },
     /// Listeners, all or by name.
     #[command(visible_alias = "listener")]
@@ -102,6 +111,8 @@ pub(in crate::ctl) enum Add {
         #[command(flatten)]
         write: WriteArgs,
     },
+    /// A route.
+    Route(AddRoute),
     /// Servers to an upstream, all of them or none.
     #[command(visible_alias = "servers")]
     Server {
@@ -144,6 +155,16 @@ pub(in crate::ctl) enum Set {
         #[command(flatten)]
         write: WriteArgs,
     },
+    /// Fields of a route.
+    Route {
+        /// Its name.
+        name: String,
+        /// Fields, as enabled=false or action.timeout=5s; a value may be JSON, null means default.
+        #[arg(required = true, value_name = "NAME=VALUE")]
+        fields: Vec<String>,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
     /// Fields of a server.
     Server {
         /// Its upstream.
@@ -178,6 +199,13 @@ pub(in crate::ctl) enum Delete {
         #[command(flatten)]
         write: WriteArgs,
     },
+    /// A route.
+    Route {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
     /// A server.
     Server {
         /// Its upstream.
@@ -187,4 +215,25 @@ pub(in crate::ctl) enum Delete {
         #[command(flatten)]
         write: WriteArgs,
     },
+}
+
+/// A route to add.
+#[derive(Args, Debug)]
+pub(in crate::ctl) struct AddRoute {
+    /// Its name.
+    pub(in crate::ctl) name: String,
+    /// Hosts it is for, as shop.example.com or *.example.com. Repeatable.
+    #[arg(long, value_name = "HOST")]
+    pub(in crate::ctl) host: Vec<String>,
+    /// The path it is for, with everything below.
+    #[arg(long, value_name = "PATH")]
+    pub(in crate::ctl) path: Option<String>,
+    /// An upstream it sends to, with its share, as web or web=90. Repeatable.
+    #[arg(long, value_name = "UPSTREAM[=WEIGHT]")]
+    pub(in crate::ctl) to: Vec<String>,
+    /// Other fields, as priority=10 or action.timeout=5s. Repeatable.
+    #[arg(long = "field", short, value_name = "NAME=VALUE")]
+    pub(in crate::ctl) fields: Vec<String>,
+    #[command(flatten)]
+    pub(in crate::ctl) write: WriteArgs,
 }

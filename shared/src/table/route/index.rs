@@ -1,0 +1,121 @@
+//! All routes, found by host and then by path.
+//!
+//! A host's own routes come before those of the longest wildcard it is under, those before a shorter one's, and routes for any
+//! host last. A host whose routes do not match a request leaves it to the next, as the Gateway API has it.
+//! A change of one route prepares the routes of its hosts anew and shares all others.
+//!
+//! Hot path: no allocation for a path that can be read in one way only.
+
+use std::{collections::HashMap, sync::Arc};
+
+use foldhash::fast::FixedState;
+
+use super::{NoRoute, Route, RouteRequest, host::HostRoutes};
+use crate::{
+    id::RouteId,
+    path::{self, Form},
+    sharing::SharedMap,
+};
+
+/// Longest name of a host (RFC 1035 §2.3.4), or of an address in brackets.
+const MAX_HOST_BYTES: usize = 255;
+
+pub(super) type Hosts = HashMap<Box<str>, Arc<HostRoutes>, FixedState>;
+
+/// All routes of a table.
+#[derive(Clone, Debug, Default)]
+pub struct Routes {
+    pub(super) by_id: SharedMap<RouteId, Route>,
+    pub(super) exact: Hosts,
+    /// By what follows `*.`.
+    pub(super) wildcards: Hosts,
+    /// Most labels of a wildcard.
+    pub(super) wildcard_labels: usize,
+    pub(super) any: Arc<HostRoutes>,
+    /// The catch-all route, when it takes everything and there is no other.
+    pub(super) only: Option<Arc<Route>>,
+}
+
+impl Routes {
+    /// The route that takes `request`.
+    ///
+    /// # Errors
+    /// None does.
+    pub fn find(&self, request: &RouteRequest<'_>) -> Result<&Arc<Route>, NoRoute> {
+        if let Some(only) = &self.only {
+            return Ok(only);
+        }
+        if path::form(request.path) == Form::Plain {
+            return self.find_by(request, request.path).ok_or(NoRoute::Unmatched);
+        }
+        let canonical = path::canonical(request.path);
+        let found = self.find_by(request, &canonical);
+        let id = |route: Option<&Arc<Route>>| route.map(Arc::as_ptr);
+        for reading in path::readings(&canonical) {
+            if id(self.find_by(request, &reading)) != id(found) {
+                return Err(NoRoute::Ambiguous);
+            }
+        }
+        found.ok_or(NoRoute::Unmatched)
+    }
+
+    /// The route named `id`.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<&Arc<Route>> {
+        self.by_id.get(id)
+    }
+
+    /// All routes that take requests, by id.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Route>> {
+        self.by_id.values()
+    }
+
+    fn find_by(&self, request: &RouteRequest<'_>, path: &str) -> Option<&Arc<Route>> {
+        let mut buffer = [0; MAX_HOST_BYTES];
+        if !(self.exact.is_empty() && self.wildcards.is_empty())
+            && let Some(host) = request.host.and_then(|host| name_of(host, &mut buffer))
+            && let Some(route) = self.find_under(request, path, host)
+        {
+            return Some(route);
+        }
+        self.any.find(request, path)
+    }
+
+    fn find_under(&self, request: &RouteRequest<'_>, path: &str, host: &str) -> Option<&Arc<Route>> {
+        if let Some(route) = self.exact.get(host).and_then(|routes| routes.find(request, path)) {
+            return Some(route);
+        }
+        if self.wildcards.is_empty() {
+            return None;
+        }
+        // Only as many labels as some wildcard has are looked up, however many a client sends.
+        let labels = host.bytes().filter(|byte| *byte == b'.').count() + 1;
+        let mut left = labels;
+        let mut rest = host;
+        while let Some((_, parent)) = rest.split_once('.') {
+            rest = parent;
+            left -= 1;
+            if left <= self.wildcard_labels
+                && let Some(route) = self.wildcards.get(rest).and_then(|routes| routes.find(request, path))
+            {
+                return Some(route);
+            }
+        }
+        None
+    }
+}
+
+/// The name in an authority, in lower case, without port and without a last dot. `None` for one that no route can have.
+fn name_of<'b>(authority: &[u8], buffer: &'b mut [u8; MAX_HOST_BYTES]) -> Option<&'b str> {
+    let end = if authority.first() == Some(&b'[') {
+        authority.iter().position(|byte| *byte == b']')? + 1
+    } else {
+        authority.iter().position(|byte| *byte == b':').unwrap_or(authority.len())
+    };
+    let name = authority.get(..end)?;
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    let place = buffer.get_mut(..name.len())?;
+    place.copy_from_slice(name);
+    place.make_ascii_lowercase();
+    std::str::from_utf8(place).ok()
+}
