@@ -166,7 +166,7 @@ mod tests {
             ),
             (&["--workers", "0"], "invalid value '0' for '--workers <N>': 0 is not in 1..=1024"),
             (&["--listen", "8080"], "'--listen <IP:PORT>': expected an IP address and a port"),
-            (&["--idle-timeout", "0s"], "must be longer than 0s"),
+            (&["--idle-timeout", "0s"], "must be 10ms to 24h"),
             (&["--drain-timeout", "fast"], "expected a duration like"),
             (&["--store", "etcd"], "invalid value 'etcd' for '--store <KIND>'"),
             (&["extra"], "unexpected argument 'extra'"),
