@@ -45,7 +45,7 @@ fn requests_and_checks_go_over_connections_that_are_secured_and_kept() {
     }
     assert_eq!(server.requests() - before, 5);
     let health = health(&weir);
-    assert_eq!(health["counters"]["connections_opened"], 1, "one connection is kept for all: {health}");
+    assert_eq!(health["connections"]["idle"], 1, "one connection is kept for all: {health}");
     assert!(server.names().iter().all(|name| name.as_deref() == Some("a.test")));
     assert!(server.resumed() > 0, "checks go on with the sessions of earlier ones: {}", server.connections());
     upstream(&weir, &server, json!({"type": "tcp"}), tls);

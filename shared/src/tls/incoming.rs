@@ -104,6 +104,8 @@ fn config(
     let mut config = builder.with_cert_resolver(resolver);
     config.alpn_protocols =
         settings.alpn.iter().copied().map(AlpnProtocol::as_bytes).map(<[u8]>::to_vec).collect();
+    // All of them are good; an order of our own is what scanners look for.
+    config.ignore_client_order = true;
     config.session_storage = ServerSessionMemoryCache::new(KEPT_SESSIONS);
     if let Some(tickets) = tickets {
         config.ticketer = Arc::new(Bound::new(Arc::clone(tickets), promise(settings, client_ca)));
