@@ -11,6 +11,7 @@ use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 use serde_json::{Value, json};
+use weir_tests::events::EventStream;
 use weir_tests::eventually::eventually;
 use weir_tests::origin::Origin;
 use weir_tests::weir::Weir;
@@ -283,11 +284,14 @@ fn a_handshake_that_hangs_is_given_up_and_bad_settings_are_pointed_at() {
 #[test]
 fn how_long_certificates_last_is_told() {
     let (weir, authority) = (Weir::start(), Authority::new());
+    let mut events = EventStream::open(weir.admin(), "/v1/events?topics=certificates");
     assert_eq!(
         weir.api().post("/v1/certificates", &authority.sign_expired(&["a.test"]).body("old")).status(),
         201
     );
     assert_eq!(weir.api().post("/v1/certificates", &authority.sign(&["a.test"]).body("new")).status(), 201);
+    let event = events.until("the certificate's end is told", |told| told.kind == "certificates");
+    assert_eq!((&event.data["certificate"], &event.data["status"]), (&json!("old"), &json!("expired")));
     let health = weir.api().get("/v1/health").expect(200).json();
     let told = &health["certificates"];
     assert_eq!((&told["total"], &told["ok"], &told["expired"]), (&json!(2), &json!(1), &json!(1)), "{told}");
