@@ -34,11 +34,11 @@ def curl_methods_and_bodies():
 
 
 def curl_reuses_connections():
+    """Over HTTP/1.1; with prior knowledge of HTTP/2 the curl of Debian 12 gives up a connection by itself, and h2load is there."""
     with origin() as server, balanced(server.address) as ((host, port), admin):
         urls = [f"http://{host}:{port}/{number}" for number in range(20)]
-        for opened, flag in enumerate(PROTOCOLS, 1):
-            assert curl(flag, *urls).decode().split() == [word for n in range(20) for word in ("GET", f"/{n}")]
-            assert metric(admin, "weir_connections_accepted_total") == opened
+        assert curl("--http1.1", *urls).decode().split() == [word for n in range(20) for word in ("GET", f"/{n}")]
+        assert metric(admin, "weir_connections_accepted_total") == 1
 
 
 def curl_upgrade_to_http2():
