@@ -118,6 +118,23 @@ fn a_client_that_asks_first_is_told_when_the_server_is() {
     assert_eq!((response.status, response.text().as_str()), (200, "thanks"));
 }
 
+#[test]
+fn early_hints_are_relayed() {
+    let server = FrameServer::start(|_, peer| {
+        peer.greet(&[]);
+        let stream = peer.request().unwrap();
+        for link in ["</a.css>", "</b.js>"] {
+            let head = frames::fields(&[(":status", "103"), ("link", link)]);
+            peer.send(HEADERS, END_HEADERS, stream, &head);
+        }
+        peer.answer(stream, "at last");
+        peer.drain();
+    });
+    let weir = in_front_of(server.address(), &json!({}));
+    let response = weir.client().get("/");
+    assert_eq!((response.interim, response.status), (vec![103, 103], 200));
+}
+
 /// A server need not read a request to answer it.
 #[test]
 fn an_early_answer_arrives() {

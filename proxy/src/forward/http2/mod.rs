@@ -31,7 +31,7 @@ use self::{
     upload::Upload,
 };
 use super::{
-    Answer, COMMON_HEAD, Failure, Lease, Progress, RequestBody, RequestHead, server_body::Verdict,
+    Answer, COMMON_HEAD, Failure, Lease, Progress, RequestBody, RequestHead, interim, server_body::Verdict,
     upload::UploadError,
 };
 use crate::{
@@ -69,7 +69,7 @@ pub(super) async fn send(
         }
     };
     let upload = Upload::new(sender, body, request.expects_continue);
-    let mut call = Call { lease, place, response, upload };
+    let mut call = Call { lease, place, response, upload, interims: 0 };
     match call.exchange(worker, upstream, request, deadline).await {
         Ok(head) => {
             let answer = call.respond(exchange, upstream, request, head);
@@ -103,6 +103,8 @@ struct Call {
     place: Place,
     response: ResponseFuture,
     upload: Upload,
+    /// Interim responses that have come.
+    interims: u8,
 }
 
 impl Call {
@@ -137,7 +139,7 @@ impl Call {
                     Poll::Pending => {}
                 }
             }
-            if let Poll::Ready(answer) = self.poll_head(cx) {
+            if let Poll::Ready(answer) = self.poll_head(cx, request) {
                 return Poll::Ready(answer);
             }
             if deadline.poll(cx).is_ready() {
@@ -158,14 +160,48 @@ impl Call {
         answer
     }
 
-    /// The head of the final response. Interim ones end here.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<RecvStream>, ProxyError>> {
+    /// The head of the final response.
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &RequestHead<'_>,
+    ) -> Poll<Result<Response<RecvStream>, ProxyError>> {
         while let Poll::Ready(Some(Ok(interim))) = self.response.poll_informational(cx) {
-            if interim.status() == StatusCode::CONTINUE && self.upload.go_on() {
-                cx.waker().wake_by_ref();
+            if let Err(error) = self.take_interim(cx, request, interim) {
+                return Poll::Ready(Err(error));
             }
         }
         Pin::new(&mut self.response).poll(cx).map_err(|error| fault::before_response(&error))
+    }
+
+    fn take_interim(
+        &mut self,
+        cx: &Context<'_>,
+        request: &RequestHead<'_>,
+        mut interim: Response<()>,
+    ) -> Result<(), ProxyError> {
+        self.interims += 1;
+        if self.interims > interim::MOST {
+            return Err(ProxyError::ResponseMalformed);
+        }
+        match interim.status() {
+            // hyper makes its own when the body is asked for.
+            StatusCode::CONTINUE => {
+                if self.upload.go_on() {
+                    cx.waker().wake_by_ref();
+                }
+            }
+            // RFC 9113 §8.6: there is no such thing over HTTP/2.
+            StatusCode::SWITCHING_PROTOCOLS => return Err(ProxyError::ResponseMalformed),
+            status => {
+                let headers = interim.headers_mut();
+                header::end_connection_fields(headers);
+                headers.remove(header_name::CONTENT_LENGTH);
+                headers.remove(header_name::TRAILER);
+                request.exchange.client().relay_interim(request.version, status, headers);
+            }
+        }
+        Ok(())
     }
 
     fn fail(self, error: ProxyError) -> Failure {
