@@ -5,12 +5,14 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 import time
 from dataclasses import asdict, dataclass
 
 from processes import BenchError, tree
 
 SCRIPT = pathlib.Path(__file__).parent / "configs" / "wrk.lua"
+H2LOAD = pathlib.Path(__file__).parent / "h2load.py"
 
 # After wrk has left, long enough for the proxy to fall asleep, which is when the kernel books its last time slice.
 SETTLE_SECONDS = 0.1
@@ -114,6 +116,9 @@ def load(workload, port, options, seconds):
     if workload.client == "websocket":
         sizes = (port, workload.path, options.connections, seconds, workload.answer_bytes)
         return [str(options.websocket), *map(str, sizes)]
+    if workload.client == "h2load":
+        sizes = [port, workload.path, options.connections, seconds, workload.body_bytes]
+        return [sys.executable, str(H2LOAD), *map(str, sizes), *workload.headers]
     command = ["wrk", "-t1", f"-c{options.connections}", f"-d{seconds}s", "--timeout", "5s", "-s", str(SCRIPT)]
     for header in workload.headers:
         command += ["-H", header]

@@ -11,7 +11,8 @@ from processes import BenchError
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # command -> package
-PACKAGES = {"taskset": "util-linux", "setpriv": "util-linux", "wrk": "wrk", "nginx": "nginx", "haproxy": "haproxy"}
+PACKAGES = {"taskset": "util-linux", "setpriv": "util-linux", "wrk": "wrk", "h2load": "nghttp2-client", "curl": "curl",
+            "nginx": "nginx", "haproxy": "haproxy"}
 
 
 def packages(commands):

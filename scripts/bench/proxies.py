@@ -24,6 +24,27 @@ class Setup:
     core: str
     directory: pathlib.Path
     descriptors: int
+    # Of the workloads: how clients and servers are spoken to.
+    kind: str = "http1"
+
+
+ENVOY_HTTP2 = (
+    "typed_extension_protocol_options: { envoy.extensions.upstreams.http.v3.HttpProtocolOptions: { "
+    '"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, '
+    "explicit_http_config: { http2_protocol_options: {} } } }"
+)
+
+# What each kind of workloads needs in a configuration: (LISTEN, SERVERS).
+WORDS = {
+    "nginx.conf": {
+        "http1": ("", "proxy_pass http://servers;"),
+        "h2c": (" http2", "proxy_pass http://servers;"),
+        "grpc": (" http2", "grpc_pass grpc://servers;"),
+    },
+    "haproxy.cfg": {"http1": ("", ""), "h2c": (" proto h2", ""), "grpc": (" proto h2", " proto h2")},
+    "envoy.yaml": {"http1": ("", ""), "h2c": ("", ""), "grpc": ("", ENVOY_HTTP2)},
+    "weir.json": {"http1": ("", ""), "h2c": ("", ""), "grpc": ("", ', "protocol": "http2"')},
+}
 
 
 @dataclass
@@ -135,7 +156,10 @@ def _get_status(port, path):
 
 def _fill(config, setup):
     one, two = setup.servers
+    listen, servers = WORDS[config][setup.kind]
     words = {
+        "LISTEN": listen,
+        "SERVERS": servers,
         "PORT": setup.port,
         "SERVER1": one,
         "SERVER2": two,
