@@ -1,4 +1,5 @@
-"""A server of gRPC in a process of its own: `grpc_server.py NAME`. Prints its port when it listens.
+"""A server of gRPC in a process of its own: `grpc_server.py NAME ADDRESS [FOLDER]`. Prints its port when it listens; over TLS
+where there is a folder with `cert.pem` and `key.pem`.
 
 What a call is to do, its metadata say: `x-sleep` (seconds), `x-abort` (a status), `x-count` (messages of a stream). Messages are
 bytes and come back as they are. Everything that happens is a line on standard output. SIGTERM stops it in order: calls under
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from concurrent import futures
+from pathlib import Path
 
 import grpc
 
@@ -89,8 +91,11 @@ def main():
         grpc.method_handlers_generic_handler("weir.Test", kinds),
         grpc.method_handlers_generic_handler("grpc.health.v1.Health", checks),
     ))
-    address = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1:0"
-    port = server.add_insecure_port(address)
+    if len(sys.argv) > 3:
+        key, certificate = (Path(sys.argv[3], name).read_bytes() for name in ("key.pem", "cert.pem"))
+        port = server.add_secure_port(sys.argv[2], grpc.ssl_server_credentials([(key, certificate)]))
+    else:
+        port = server.add_insecure_port(sys.argv[2])
     server.start()
     say(port)
     stop = threading.Event()

@@ -6,6 +6,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -23,9 +24,10 @@ OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_leng
 class Server:
     """A process of `grpc_server.py`."""
 
-    def __init__(self, name, port=0):
+    def __init__(self, name, port=0, folder=None):
         self.name = name
         command = [sys.executable, str(Path(__file__).with_name("grpc_server.py")), name, f"127.0.0.1:{port}"]
+        command += [folder] if folder else []
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.lines = []
         self.added = threading.Condition()
@@ -285,6 +287,45 @@ def retries_by_status():
         assert sum(server.count("began") for server in servers) == 3, "INTERNAL was not to be repeated"
 
 
+def make_certificates(folder):
+    """An authority, and a certificate of it for 127.0.0.1."""
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    Path(folder, "san").write_text("subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
+    for arguments in (
+        ["req", "-x509", *key, "-keyout", "ca-key.pem", "-out", "ca.pem", "-subj", "/CN=tests"],
+        ["req", "-new", *key[:-2], "-keyout", "key.pem", "-out", "request.pem", "-subj", "/CN=server"],
+        ["x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial", "-days", "2",
+         "-extfile", "san", "-out", "cert.pem"],
+    ):
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+    return {name: Path(folder, f"{name}.pem").read_text() for name in ("ca", "cert", "key")}
+
+
+def over_tls():
+    """From the client to the server, HTTP/2 agreed on by ALPN on both sides, and checks over it as well."""
+    with tempfile.TemporaryDirectory() as folder:
+        pem = make_certificates(folder)
+        server = Server("s0", folder=folder)
+        try:
+            with weir.running(BINARY) as (_, admin):
+                call(admin, "POST", "/v1/certificates", {"id": "own", "certificate": pem["cert"], "private_key": pem["key"]})
+                call(admin, "POST", "/v1/certificates", {"id": "roots", "kind": "ca", "certificate": pem["ca"]})
+                put(admin, [server.address], tls={"enabled": True, "ca": "roots"}, health_check={"type": "grpc"})
+                call(admin, "PUT", "/v1/listeners/edge", {
+                    "address": "127.0.0.1:0", "protocol": "https", "tls": {"certificates": ["own"]}})
+                edge = lambda: call(admin, "GET", "/v1/listeners/edge")["status"].get("address")
+                wait_until(edge)
+                wait_until(lambda: state(admin) == "healthy")
+                trust = grpc.ssl_channel_credentials(pem["ca"].encode())
+                with grpc.secure_channel(edge(), trust, options=OPTIONS) as channel:
+                    message = os.urandom(1 << 20)
+                    assert unary(channel)(message, timeout=PATIENCE) == message
+                    answers = channel.stream_stream("/weir.Test/Both")(iter([message] * 3), timeout=PATIENCE)
+                    assert list(answers) == [message] * 3
+        finally:
+            server.end()
+
+
 def failing_servers_are_ejected():
     detection = {"consecutive_5xx": 5}
     with setting(2, outlier_detection=detection) as (channel, admin, servers):
@@ -298,7 +339,7 @@ def main():
     names = sys.argv[1:]
     for test in (
         all_kinds_of_calls, large_messages, errors_of_a_server, errors_of_weirs_own, deadlines, cancelling, health_checks,
-        servers_stopped_in_order, servers_killed, retries_by_status, failing_servers_are_ejected,
+        servers_stopped_in_order, servers_killed, retries_by_status, failing_servers_are_ejected, over_tls,
     ):
         if names and test.__name__ not in names:
             continue

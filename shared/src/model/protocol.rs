@@ -10,7 +10,8 @@ pub enum ServerProtocol {
     #[default]
     #[serde(rename = "http1")]
     Http1,
-    /// HTTP/2 by prior knowledge (RFC 9113 §3.3). Many requests share a connection, and trailers always arrive.
+    /// HTTP/2: without TLS by prior knowledge (RFC 9113 §3.3), with TLS agreed on by ALPN. Many requests share a connection,
+    /// and trailers always arrive.
     #[serde(rename = "http2")]
     Http2,
 }
