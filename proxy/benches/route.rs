@@ -36,7 +36,7 @@ fn route(kind: &str, n: usize) -> Value {
 }
 
 fn config(kind: &str, routes: usize) -> Config {
-    let routes: Vec<Value> = (0..routes).map(|n| route(kind, n)).chain([json!({"id": "default"})]).collect();
+    let routes: Vec<Value> = (1..routes).map(|n| route(kind, n)).chain([json!({"id": "default"})]).collect();
     let document = json!({"routes": routes, "upstreams": [{"id": "web"}]});
     let document: Document = serde_json::from_value(document).unwrap();
     document.into_config(Revision(1), Epoch("abc123".into()), Meta::default())
