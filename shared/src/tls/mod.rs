@@ -1,7 +1,7 @@
 //! Certificates read, and the settings of connections made of them, ready for handshakes. No handshake happens here: rustls
 //! reads and writes no socket, so that what the data plane and the health checks share can be compiled with the table.
 //!
-//! Reading order: `pem`, [`facts`], [`certificate`], `names`, [`incoming`] (of clients), [`outgoing`] (to servers), [`tickets`].
+//! Reading order: `pem`, [`facts`], `certificate`, `names`, [`incoming`] (of clients), [`outgoing`] (to servers), [`tickets`].
 
 mod certificate;
 pub mod facts;

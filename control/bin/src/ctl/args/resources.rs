@@ -103,7 +103,7 @@ pub(in crate::ctl) enum Add {
     Listener {
         /// Its name.
         name: String,
-        /// Where it listens, as 0.0.0.0:8081, [::]:8081 or unix:/run/weir.sock.
+        /// Where it listens, as 0.0.0.0:8081 or unix:/run/weir.sock.
         address: String,
         /// Other fields, as max_connections=1000. Repeatable.
         #[arg(long = "field", short, value_name = "NAME=VALUE")]
