@@ -145,7 +145,7 @@ pub(super) async fn read(
         ("If-Match" = Option<String>, Header, description = "Only if it is in this state"),
         ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is none"),
     ),
-    request_body(content = Route, example = json!({"action": {"upstreams": [{"upstream": "web"}]}})),
+    request_body(content = Route, example = json!({"id": "default", "action": {"upstreams": [{"upstream": "web"}]}})),
     responses(
         (status = 200, description = "Replaced, or equal already", body = RouteView, example = json!(examples::route())),
         (status = 201, description = "Created", body = RouteView, example = json!(examples::route())),
