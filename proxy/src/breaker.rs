@@ -29,7 +29,10 @@ impl<'a> Trip<'a> {
     pub(crate) fn begin(exchange: &'a Exchange, upstream: &'a Upstream) -> Result<Self, ProxyError> {
         let Some(policy) = upstream.breaker else { return Ok(Self { exchange, upstream, pass: None }) };
         match upstream.state.breaker.admit(policy, exchange.worker().now()) {
-            Ok(pass) => Ok(Self { exchange, upstream, pass: Some((policy, pass)) }),
+            Ok(pass) => {
+                tell(upstream, pass.turned(), policy);
+                Ok(Self { exchange, upstream, pass: Some((policy, pass)) })
+            }
             Err(wait) => {
                 exchange.refuse(Refusal { wait: Some(wait), rate: None });
                 Err(ProxyError::CircuitOpen)
@@ -50,13 +53,23 @@ impl<'a> Trip<'a> {
     fn report(&mut self, outcome: Outcome) {
         let Some((policy, pass)) = self.pass.take() else { return };
         let upstream = self.upstream;
-        match upstream.state.breaker.report(pass, outcome, policy, self.exchange.worker().now()) {
-            Some(BreakerState::Open) => {
-                tracing::warn!(upstream = %upstream.id, seconds = policy.open_time.as_secs_f64(), "circuit opened");
-            }
-            Some(BreakerState::Closed) => tracing::info!(upstream = %upstream.id, "circuit closed"),
-            Some(BreakerState::HalfOpen) | None => {}
+        tell(
+            upstream,
+            upstream.state.breaker.report(pass, outcome, policy, self.exchange.worker().now()),
+            policy,
+        );
+    }
+}
+
+/// Logs that the breaker of `upstream` has turned, once for each turn: only one request makes it.
+fn tell(upstream: &Upstream, turned: Option<BreakerState>, policy: BreakerPolicy) {
+    match turned {
+        Some(BreakerState::Open) => {
+            tracing::warn!(upstream = %upstream.id, seconds = policy.open_time.as_secs_f64(), "circuit opened");
         }
+        Some(BreakerState::HalfOpen) => tracing::info!(upstream = %upstream.id, "circuit half open"),
+        Some(BreakerState::Closed) => tracing::info!(upstream = %upstream.id, "circuit closed"),
+        None => {}
     }
 }
 

@@ -29,6 +29,6 @@ pub use event::{ConfigEvent, Event, Topic};
 pub(crate) use listener_observer::ListenerObserver;
 pub use listener_observer::{ListenerEvent, ListenerTurnKind};
 pub(crate) use observer::Observer;
-pub use observer::{HealthEvent, ServerTurn, UpstreamTurn};
+pub use observer::{CircuitStates, CircuitTurn, HealthEvent, ServerTurn, UpstreamTurn};
 pub use position::{EventId, Position};
 pub use seats::{MAX_OF_ONE, Seat, TooManyOfOne};

@@ -1,7 +1,7 @@
-//! Notices when a server or an upstream changes its state, and tells it.
+//! Notices when a server, an upstream or a circuit breaker changes its state, and tells it.
 //!
 //! The state is what `GET /v1/health` shows, which nobody sets: it follows from checks, ejections that end by themselves,
-//! and the operator's wishes. So it is looked at ten times a second, off the request path. A look costs one counter per
+//! and the operator's wishes. So it is looked at ten times a second, off the request path. A look costs two counters per
 //! upstream; the servers of an upstream are looked at only after the counter moved, an ejection ended, or a change of
 //! the configuration.
 
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use weir_shared::{
     id::UpstreamId,
     sharing::Change,
-    state::{Detector, Evidence, HealthState, Reason, UpstreamState},
+    state::{BreakerState, Detector, Evidence, HealthState, Reason, UpstreamState},
     table::{ServerStatus, Table, TableReader, Upstream, UpstreamCondition, UpstreamStatus},
     time::{Moment, Now, Timestamp},
 };
@@ -27,12 +27,15 @@ const PERIOD: Duration = Duration::from_millis(100);
 /// Events told in one go; then others get the thread.
 const BURST: usize = 500;
 
-/// A change of state, as told: of a server when it names one, else of the upstream.
+/// A change of state, as told: of a server when it names one, of the circuit breaker when it has `circuit_breaker`, else of
+/// the upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum HealthEvent {
     /// A server turned.
     Server(ServerTurn),
+    /// A circuit breaker turned.
+    Circuit(CircuitTurn),
     /// An upstream turned.
     Upstream(UpstreamTurn),
 }
@@ -63,6 +66,30 @@ pub struct ServerTurn {
     /// The process that noticed it.
     #[schema(value_type = String, example = "lb-1")]
     pub node: Arc<str>,
+}
+
+/// A turn of an upstream's circuit breaker. One that is undone within a tenth of a second may go untold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CircuitTurn {
+    /// The upstream.
+    #[schema(example = "web")]
+    pub upstream: String,
+    /// What the breaker did, and does now.
+    pub circuit_breaker: CircuitStates,
+    /// When it was noticed.
+    pub at: Timestamp,
+    /// The process that noticed it.
+    #[schema(value_type = String, example = "lb-1")]
+    pub node: Arc<str>,
+}
+
+/// From one state of a circuit breaker to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CircuitStates {
+    /// State before.
+    pub from: BreakerState,
+    /// State now.
+    pub to: BreakerState,
 }
 
 /// An upstream's change of state.
@@ -105,6 +132,8 @@ struct Watched {
     /// When the first ejection ends.
     expires: Option<Moment>,
     state: UpstreamCondition,
+    /// What the circuit breaker did, and how often it had turned.
+    circuit: (BreakerState, u64),
     /// By position in the upstream.
     servers: Box<[HealthState]>,
 }
@@ -185,6 +214,7 @@ impl Watched {
             seen: None,
             expires: None,
             state: UpstreamCondition::Empty,
+            circuit: (BreakerState::Closed, 0),
             servers: vec![HealthState::Initial; upstream.servers.len()].into(),
         }
     }
@@ -200,19 +230,35 @@ impl Watched {
             .collect();
         let state = |id: &str| known.get(id).copied().unwrap_or_default();
         let servers = upstream.servers.iter().map(|server| state(server.id.as_str())).collect();
-        Self { state: self.state, servers, ..Self::new(upstream) }
+        Self { state: self.state, circuit: self.circuit, servers, ..Self::new(upstream) }
     }
 
     fn is_due(&self, now: Moment) -> bool {
-        self.seen != Some(self.observed.shown()) || self.expires.is_some_and(|expires| expires <= now)
+        self.seen != Some(self.observed.shown())
+            || self.circuit.1 != self.observed.breaker.turns()
+            || self.expires.is_some_and(|expires| expires <= now)
     }
 
-    /// Looks at every server. Answers what turned.
+    fn look_at_circuit(&mut self, now: Now, node: &Arc<str>) -> Option<HealthEvent> {
+        let turns = self.observed.breaker.turns();
+        let (state, _) = self.observed.breaker.state();
+        let (from, _) = std::mem::replace(&mut self.circuit, (state, turns));
+        let turn = CircuitTurn {
+            upstream: self.upstream.id.as_str().to_owned(),
+            circuit_breaker: CircuitStates { from, to: state },
+            at: now.wall,
+            node: Arc::clone(node),
+        };
+        (from != state).then_some(HealthEvent::Circuit(turn))
+    }
+
+    /// Looks at the circuit breaker and every server. Answers what turned.
     fn look(&mut self, now: Now, node: &Arc<str>) -> Vec<HealthEvent> {
         // Read first: what changes during the look is looked at again.
         self.seen = Some(self.observed.shown());
         self.expires = None;
         let mut turns = Vec::new();
+        turns.extend(self.look_at_circuit(now, node));
         for (server, known) in self.upstream.servers.iter().zip(&mut self.servers) {
             let end = server.state.outlier.ejected_until().filter(|end| *end > now.moment);
             self.expires = self.expires.into_iter().chain(end).min();

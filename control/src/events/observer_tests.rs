@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::advance;
-use weir_shared::state::{CheckOutcome, HealthThresholds, Reason, ServerFault};
+use weir_shared::state::{BreakerPolicy, CheckOutcome, HealthThresholds, Outcome, Reason, ServerFault};
 
 use super::{Bus, Observer};
 use crate::health::fixture::Fixture;
@@ -58,6 +58,9 @@ impl Scene {
             assert_eq!((&data["node"], data["at"].is_string()), (&json!("n1"), true));
             assert!(event.concerns(data["upstream"].as_str().unwrap()));
             let word = |name: &str| data[name].as_str().unwrap_or_default().to_owned();
+            if let Some(circuit) = data["circuit_breaker"].as_object() {
+                return format!("{} circuit: {} → {}", word("upstream"), circuit["from"], circuit["to"]);
+            }
             match word("server").as_str() {
                 "" => format!("{}: {} → {}", word("upstream"), word("from"), word("to")),
                 server => format!("{server}: {} → {} ({})", word("from"), word("to"), word("reason")),
@@ -112,6 +115,36 @@ async fn an_old_verdict_is_told_though_it_changes_no_eligibility() {
     assert!(scene.fixture.state(A).health.freeze() && !scene.fixture.state(A).health.freeze());
     scene.fixture.upstream("web").state.appearance_changed();
     assert_eq!(scene.told().await, ["10.0.0.1-80: healthy → unavailable (checker_late)"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn turns_of_a_circuit_breaker_are_told_once_each() {
+    let mut scene = Scene::healthy().await;
+    let policy = BreakerPolicy {
+        error_percent: 50,
+        min_requests: 2,
+        window: Duration::from_secs(10),
+        open_time: Duration::from_secs(5),
+        trial_requests: 1,
+    };
+    let upstream = scene.fixture.upstream("web");
+    let clock = scene.fixture.clock;
+    let ends = |outcome| {
+        let pass = upstream.state.breaker.admit(policy, clock.now()).unwrap();
+        upstream.state.breaker.report(pass, outcome, policy, clock.now());
+    };
+    ends(Outcome::Failure);
+    assert!(scene.told().await.is_empty());
+    ends(Outcome::Failure);
+    assert_eq!(scene.told().await, ["web circuit: \"closed\" → \"open\""]);
+    assert!(scene.told().await.is_empty());
+    advance(Duration::from_secs(5)).await;
+    let pass = upstream.state.breaker.admit(policy, clock.now()).unwrap();
+    assert_eq!(scene.told().await, ["web circuit: \"open\" → \"half_open\""]);
+    upstream.state.breaker.report(pass, Outcome::Success, policy, clock.now());
+    assert_eq!(scene.told().await, ["web circuit: \"half_open\" → \"closed\""]);
+    scene.fixture.publish(web(&json!([A, B, "10.0.0.3:80"])));
+    assert_eq!(scene.told().await, ["web: healthy → degraded"], "a change is no turn of the breaker");
 }
 
 #[tokio::test(start_paused = true)]

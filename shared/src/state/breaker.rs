@@ -49,6 +49,14 @@ pub enum BreakerState {
     HalfOpen,
 }
 
+impl Pass {
+    /// What the breaker has become with this request, if it has turned.
+    #[must_use]
+    pub fn turned(self) -> Option<BreakerState> {
+        self.turned
+    }
+}
+
 impl BreakerState {
     /// The state as a word, as in JSON.
     #[must_use]
@@ -67,6 +75,8 @@ pub struct Pass {
     /// How often the breaker had turned by then.
     turn: u64,
     is_trial: bool,
+    /// What it has become with this request.
+    turned: Option<BreakerState>,
 }
 
 /// How a request ended.
@@ -119,9 +129,10 @@ impl Breaker {
     /// It is refused: when to come again.
     pub fn admit(&self, policy: BreakerPolicy, now: Now) -> Result<Pass, Duration> {
         if !self.is_shut.load(Ordering::Acquire) {
-            return Ok(Pass { turn: self.turns.load(Ordering::Acquire), is_trial: false });
+            return Ok(Pass { turn: self.turns.load(Ordering::Acquire), is_trial: false, turned: None });
         }
         let mut inner = self.lock();
+        let before = inner.turn;
         if inner.state == BreakerState::Open && now.moment >= inner.until {
             self.turn(&mut inner, BreakerState::HalfOpen, now);
         }
@@ -130,11 +141,12 @@ impl Breaker {
             self.turn(&mut inner, BreakerState::Closed, now);
         }
         let turn = inner.turn;
+        let turned = (turn != before).then_some(inner.state);
         let refusal = match inner.state {
-            BreakerState::Closed => return Ok(Pass { turn, is_trial: false }),
+            BreakerState::Closed => return Ok(Pass { turn, is_trial: false, turned }),
             BreakerState::HalfOpen if inner.trials + inner.succeeded < policy.trial_requests => {
                 inner.trials += 1;
-                return Ok(Pass { turn, is_trial: true });
+                return Ok(Pass { turn, is_trial: true, turned });
             }
             BreakerState::HalfOpen => Duration::from_secs(1),
             BreakerState::Open => inner.until.since(now.moment),
@@ -189,6 +201,12 @@ impl Breaker {
     pub fn state(&self) -> (BreakerState, Timestamp) {
         let inner = self.lock();
         (inner.state, inner.since)
+    }
+
+    /// How often it has turned.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Acquire)
     }
 
     /// How often it has opened.

@@ -133,6 +133,11 @@ fn lines(kind: &str, data: &Value, paint: Paint) -> String {
         "health" => {
             let reason = at("reason");
             let reason = if reason.is_empty() { reason } else { format!(" ({reason})") };
+            let circuit = at("circuit_breaker.to");
+            if !circuit.is_empty() {
+                let from = at("circuit_breaker.from");
+                return format!("{time}health {} circuit breaker {from} -> {circuit}\n", at("upstream"));
+            }
             let to = at("to");
             let to = paint.paint(Tone::of_state(&to), &to);
             format!("{time}health {} {} -> {to}{reason}\n", server(), at("from"))
@@ -159,6 +164,8 @@ mod tests {
         );
         let health = json!({"upstream": "web", "server": "a-1", "from": "healthy", "to": "unhealthy", "reason": "reset"});
         assert_eq!(lines("health", &health, Paint::Bare), "health web/a-1 healthy -> unhealthy (reset)\n");
+        let circuit = json!({"upstream": "web", "circuit_breaker": {"from": "closed", "to": "open"}});
+        assert_eq!(lines("health", &circuit, Paint::Bare), "health web circuit breaker closed -> open\n");
         assert_eq!(lines("new", &json!({"a": 1}), Paint::Bare), "new {\"a\":1}\n");
     }
 

@@ -8,7 +8,7 @@ use weir_shared::{
 
 use super::{
     super::window::tenths,
-    Scene,
+    Scene, overload,
     view::{Factor, FactorName},
 };
 
@@ -26,12 +26,13 @@ pub(super) fn all(scene: &Scene<'_>) -> Vec<Factor> {
     factors.extend(place.and_then(|place| subset(scene, place.membership)));
     factors.extend(place.and_then(|place| zone(scene, place.side)));
     factors.extend(slow_start(scene));
+    factors.extend(overload::all(scene));
     factors
 }
 
 /// What a factor does.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Says {
+pub(super) enum Says {
     Yes,
     No,
 }
@@ -42,7 +43,7 @@ impl From<bool> for Says {
     }
 }
 
-fn factor(name: FactorName, says: Says, text: String) -> Factor {
+pub(super) fn factor(name: FactorName, says: Says, text: String) -> Factor {
     let ok = says == Says::Yes;
     Factor { name, ok, multiplier: f64::from(u8::from(ok)), text }
 }

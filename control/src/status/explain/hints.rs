@@ -37,6 +37,18 @@ fn hint(scene: &Scene<'_>, factor: FactorName) -> String {
              uses all zones alike."
                 .to_owned()
         }
+        FactorName::Limits => {
+            "It gets requests as places become free; raise max_requests of the server, limits.max_requests of the upstream or \
+             adaptive_limit.max, or add servers."
+                .to_owned()
+        }
+        FactorName::AdaptiveLimit => "Its limit grows while it answers as fast as usual.".to_owned(),
+        FactorName::Pause => {
+            "It asked for this with Retry-After; {\"server_retry_after\": {\"enabled\": false}} uses it regardless.".to_owned()
+        }
+        FactorName::CircuitBreaker => {
+            "It closes when requests that are let through to try succeed: see why they failed.".to_owned()
+        }
         FactorName::SlowStart => "It gets more requests by and by.".to_owned(),
         FactorName::Priority => {
             "It is used when too few servers of lower priority numbers are healthy; give it priority 0 to use it now."

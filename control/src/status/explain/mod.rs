@@ -5,6 +5,7 @@
 
 mod factors;
 mod hints;
+mod overload;
 #[cfg(test)]
 mod tests;
 pub mod view;
@@ -88,7 +89,7 @@ fn explain(scene: &Scene<'_>, shown: ServerHealth, revision: Revision) -> Explan
         upstream: upstream.id.as_str().to_owned(),
         server: shown.id,
         address: shown.address,
-        gets_requests: is_member && scene.is_routed,
+        gets_requests: is_member && factors.iter().all(|factor| factor.multiplier > 0.0),
         state: status.state,
         cause: cause(scene, &factors, shown.reason),
         drain: shown.drain,

@@ -176,3 +176,49 @@ async fn a_backup_waits_and_an_upstream_without_a_route_gets_nothing() {
     );
     assert!(hint(&found).contains("route"), "{found:#}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn too_much_work_is_a_factor_with_its_numbers() {
+    let settings = json!([{
+        "id": "web", "servers": [{"address": A, "max_requests": 2}, B], "limits": {"max_requests": 3},
+        "adaptive_limit": {"enabled": true, "initial": 5, "min": 2, "max": 9},
+        "server_retry_after": {"enabled": true}, "circuit_breaker": {"enabled": true, "min_requests": 1},
+    }]);
+    let fixture = Fixture::new(settings);
+    check(&fixture, A, None);
+    check(&fixture, B, None);
+    let upstream = fixture.upstream("web");
+    let names = ["circuit_breaker", "pause", "adaptive_limit", "limits"];
+    let said = |name: &str| {
+        let found = explain(&fixture, A);
+        let factors = found["factors"].as_array().unwrap();
+        let factor = factors.iter().find(|factor| factor["name"] == name).unwrap();
+        (factor["ok"].as_bool().unwrap(), factor["text"].as_str().unwrap().to_owned())
+    };
+    assert!(names.iter().all(|name| said(name).0));
+    assert_eq!(said("adaptive_limit").1, "It was found to bear 5 requests at once (from 2 to 9).");
+    let server = upstream.server("10.0.0.7-8080").unwrap();
+    assert_eq!(upstream.reserve(server), Some(0));
+    assert_eq!(
+        said("limits"),
+        (true, "It has 1 of at most 2 requests under way; the upstream has 1 of at most 3.".to_owned())
+    );
+    assert_eq!(upstream.reserve(server), Some(1));
+    assert!(!said("limits").0);
+    let found = explain(&fixture, A);
+    assert_eq!(
+        (&found["gets_requests"], &found["cause"]["factor"]),
+        (&json!(false), &json!("limits")),
+        "{found:#}"
+    );
+    assert!(hint(&found).contains("max_requests"), "{found:#}");
+    server.state.pause.ask(Duration::from_secs(5), fixture.clock.now());
+    assert!(!said("pause").0 && said("pause").1.contains("left alone until"));
+    fixture.state(B).pause.ask(Duration::from_secs(5), fixture.clock.now());
+    assert!(said("pause").0, "there is no other");
+    let (breaker, policy) = (&upstream.state.breaker, upstream.breaker.unwrap());
+    let pass = breaker.admit(policy, fixture.clock.now()).unwrap();
+    breaker.report(pass, weir_shared::state::Outcome::Failure, policy, fixture.clock.now());
+    assert!(!said("circuit_breaker").0);
+    assert_eq!(explain(&fixture, A)["cause"]["factor"], "circuit_breaker");
+}

@@ -104,6 +104,14 @@ pub enum FactorName {
     Zone,
     /// What part of its weight it has while it warms up; only where servers do.
     SlowStart,
+    /// Whether it and the upstream have room; only where something is limited.
+    Limits,
+    /// What it was found to bear; only where limits are found out.
+    AdaptiveLimit,
+    /// Whether it has asked to be left alone; only where that counts.
+    Pause,
+    /// Whether the upstream's requests are let through; only with a circuit breaker.
+    CircuitBreaker,
 }
 
 /// One factor and what it does.
