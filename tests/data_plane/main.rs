@@ -21,6 +21,7 @@ mod http2;
 mod http2_servers;
 mod kill;
 mod listeners;
+mod load_reports;
 mod malformed;
 mod outliers;
 mod overload;

@@ -97,6 +97,7 @@ impl Serialize for UpstreamView {
             algorithm,
             comparison,
             latency,
+            load_reports,
             hash,
             shadow,
             affinity,

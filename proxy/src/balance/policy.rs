@@ -4,6 +4,7 @@ use weir_shared::{
     model::{Algorithm, Comparison},
     state::{Counter, PerWorker, ShadowLoad},
     table::{HashTable, LatencyPolicy, Server, Shadow, Upstream},
+    time::Moment,
 };
 
 /// Whose requests count as under way.
@@ -66,6 +67,18 @@ impl<'u> Policy<'u> {
     #[expect(clippy::cast_precision_loss, reason = "exact up to sixteen million requests in flight")]
     pub(super) fn in_flight(&self, server: &Server) -> f32 {
         self.count(server) as f32
+    }
+
+    /// The same and those of other balancers, as far as the server has told.
+    #[expect(clippy::cast_precision_loss, reason = "exact up to sixteen million requests in flight")]
+    pub(super) fn with_others(&self, server: &Server, now: Moment) -> f32 {
+        let others = self.upstream.load_reports.map_or(0, |age| server.state.load_report.others(now, age));
+        self.count(server).saturating_add(others) as f32
+    }
+
+    /// What `server` has told that it takes for a request, in microseconds.
+    pub(super) fn told(&self, server: &Server, now: Moment) -> Option<f32> {
+        server.state.load_report.expected(now, self.upstream.load_reports?)
     }
 
     /// Whether `server` can take one more request.

@@ -1,8 +1,9 @@
 //! Hot-cold lexicographic choice: servers with many requests in flight are hot and avoided; of the cold ones the fastest is
 //! picked, and when all are hot the one with the fewest requests.
 //!
-//! The balancer has all of the servers' traffic, so that it knows their requests in flight and needs no probes. Latency is
-//! judged by answers that met as many requests in flight as the next one will.
+//! A balancer that has all of the servers' traffic knows their requests in flight and needs no probes. Latency is judged by
+//! answers that met as many requests in flight as the next one will. Where balancers share servers, these may tell both with
+//! their answers (`load_reports`), which counts for as long as it is fresh.
 //!
 //! Source: Wydrowski et al., "Load is not what you should balance: Introducing Prequal" (NSDI 2024), §4.
 
@@ -21,12 +22,14 @@ pub(super) fn pick<'u>(
     let mut loads = [f32::INFINITY; MOST];
     let mut len = 0;
     for (slot, member) in loads.iter_mut().zip(sample.members()) {
-        *slot = policy.in_flight(member.server) / member.weight;
+        *slot = policy.with_others(member.server, now) / member.weight;
         len += 1;
     }
     let limit = quantile(loads, len, settings.hot_quantile);
-    let typical =
-        typical(&mut sample, |server| server.state.latency.near(policy.count(server), now, settings.decay));
+    let typical = typical(&mut sample, |server| {
+        let near = || server.state.latency.near(policy.count(server), now, settings.decay);
+        policy.told(server, now).or_else(near)
+    });
     // Whatever is cold comes before whatever is hot: costs of hot ones begin above all latencies.
     const HOT: f32 = 1e20;
     for (member, load) in sample.members_mut().zip(loads) {

@@ -5,6 +5,7 @@
 //! not hit harder than healthy ones; going on to the next server when one cannot be connected to is not a repetition.
 
 mod hedge;
+mod load_report;
 mod pause;
 mod replay;
 
@@ -171,6 +172,7 @@ fn pass_on(
     let counters = upstream.state.counters.of(exchange.worker().id);
     counters.latency.record(answer.answered.since(exchange.began));
     counters.count_response(grpc::effective_status(&answer.response));
+    load_report::strip(upstream, answer.response.headers_mut());
     affinity::bind(exchange, upstream, request, bond, &mut answer);
     answer.response
 }
@@ -264,6 +266,7 @@ fn may_try_another(
 /// Takes in a response's head: its status, if it is one that counts as an error, and what the server asks for. A success
 /// is one only when the body has ended.
 fn judge<B>(worker: &Worker, upstream: &Upstream, server: &Server, response: &Response<B>) {
+    load_report::note(worker, upstream, server, response.headers());
     pause::note(worker, upstream, server, response.status(), response.headers());
     let status = grpc::effective_status(response);
     if upstream.is_error_status(status) {

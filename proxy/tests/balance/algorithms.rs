@@ -103,6 +103,31 @@ fn a_server_that_owes_answers_and_is_silent_is_left_alone() {
 }
 
 #[test]
+fn what_servers_say_of_their_load_counts_while_it_is_fresh() {
+    let settings = json!({"algorithm": "prequal", "load_reports": {"enabled": true}});
+    let subject = Subject::new(settings, &[1, 1]);
+    subject.answers(0, 10);
+    subject.answers(1, 50);
+    assert_eq!(subject.pick(), "s0");
+    subject.server(0).state.load_report.in_flight(9, 0, NOW.moment);
+    assert_eq!(subject.pick(), "s1", "others keep it busy");
+    subject.work(1, 10);
+    assert_eq!(subject.pick(), "s0", "we keep the other one busier");
+    subject.server(1).state.load_report.in_flight(9, 10, NOW.moment);
+    (0..10).for_each(|_| subject.server(1).state.in_flight.end());
+    subject.server(0).state.load_report.in_flight(0, 0, NOW.moment);
+    subject.server(0).state.load_report.latency(90_000, NOW.moment);
+    assert_eq!(subject.pick(), "s1", "it says that it is slow");
+    subject.wait(2);
+    assert_eq!(subject.pick(), "s0", "what was said is old");
+    let off = Subject::new(json!({"algorithm": "prequal"}), &[1, 1]);
+    off.answers(0, 10);
+    off.answers(1, 50);
+    off.server(0).state.load_report.latency(90_000, NOW.moment);
+    assert_eq!(off.pick(), "s0", "nobody asked");
+}
+
+#[test]
 fn a_new_server_gets_its_share_and_no_flood() {
     let subject = Subject::new(json!({"algorithm": "least_time"}), &[1, 1, 1]);
     subject.answers(0, 10);

@@ -12,8 +12,8 @@ pub use super::route::check::{MAX_ROUTES, references as route_references, route}
 use super::{
     Config, ListenAddress, Listener, MAX_CERTIFICATES, Retries, SendProxyProtocol, Server, ServerProtocol,
     Upstream, adaptive_limit, address::Address, affinity, balancing, check_references, circuit_breaker,
-    health_check, hedging, limits, outlier_detection, placement, rate_limit, route, server_retry_after,
-    shadow, slow_start, upgrades,
+    health_check, hedging, limits, load_reports, outlier_detection, placement, rate_limit, route,
+    server_retry_after, shadow, slow_start, upgrades,
 };
 use crate::{
     error::{FieldError, FieldErrorCode, Pointer},
@@ -54,6 +54,7 @@ pub fn upstream_spec(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldEr
     if let Some(shadow) = &upstream.shadow {
         shadow::check(shadow, &at.at("shadow"), errors);
     }
+    load_reports::check(&upstream.load_reports, &at.at("load_reports"), errors);
     affinity::check(&upstream.affinity, &at.at("affinity"), errors);
     placement::check(upstream, at, errors);
     slow_start::check(&upstream.slow_start, &at.at("slow_start"), errors);

@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 
 use super::{
     AdaptiveLimit, Affinity, Algorithm, CircuitBreaker, Comparison, Forwarded, Hash, HealthCheck, Hedging,
-    Latency, Limits, OutlierDetection, RateLimit, Retries, SendProxyProtocol, Server, ServerOrAddress,
-    ServerProtocol, ServerRetryAfter, Shadow, SlowStart, Subset, UpgradeProtocol, UpstreamTls, ZoneAwareness,
-    upgrades,
+    Latency, Limits, LoadReports, OutlierDetection, RateLimit, Retries, SendProxyProtocol, Server,
+    ServerOrAddress, ServerProtocol, ServerRetryAfter, Shadow, SlowStart, Subset, UpgradeProtocol,
+    UpstreamTls, ZoneAwareness, upgrades,
 };
 use crate::units::Span;
 
@@ -40,6 +40,8 @@ pub struct Upstream {
     pub comparison: Comparison,
     /// What is taken for a server's latency.
     pub latency: Latency,
+    /// What servers say of their load.
+    pub load_reports: LoadReports,
     /// The key of a request, and what is made of it.
     pub hash: Hash,
     /// A second algorithm that picks as well, and to whose servers nothing is sent; null: none.
@@ -124,6 +126,7 @@ impl Default for Upstream {
             algorithm: Algorithm::default(),
             comparison: Comparison::default(),
             latency: Latency::default(),
+            load_reports: LoadReports::default(),
             hash: Hash::default(),
             shadow: None,
             affinity: Affinity::default(),

@@ -6,7 +6,8 @@ use std::sync::{
 };
 
 use super::{
-    AdaptiveLimit, Health, InFlight, Latency, Outlier, Pause, PerWorker, Resolved, ServerCounters, ShadowLoad,
+    AdaptiveLimit, Health, InFlight, Latency, LoadReport, Outlier, Pause, PerWorker, Resolved,
+    ServerCounters, ShadowLoad,
 };
 use crate::time::{Moment, Now, Timestamp};
 
@@ -17,6 +18,8 @@ pub struct ServerState {
     pub in_flight: InFlight,
     /// How fast it answers, where its upstream's algorithm asks for it.
     pub latency: Latency,
+    /// What it says of its load, where the upstream asks for it.
+    pub load_report: LoadReport,
     /// The limit of requests under way that was found out, where the upstream asks for it.
     pub adaptive: AdaptiveLimit,
     /// What active checks say.
@@ -49,6 +52,7 @@ impl ServerState {
         Self {
             in_flight: InFlight::default(),
             latency: Latency::default(),
+            load_report: LoadReport::default(),
             adaptive: AdaptiveLimit::default(),
             health: Health::new(now),
             outlier: Outlier::default(),

@@ -152,6 +152,7 @@ impl Compiler {
             algorithm: spec.algorithm,
             comparison: spec.comparison.clone(),
             latency: latency(spec),
+            load_reports: spec.load_reports.enabled.then(|| spec.load_reports.max_age.duration()),
             affinity: spec.affinity.enabled.then(|| AffinityTable::new(&servers)),
             hash: HashTable::build(spec.algorithm, &spec.hash, &servers, &placement),
             shadow: Shadow::compile(spec, &servers, &placement, before, self.workers, now),

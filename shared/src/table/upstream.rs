@@ -90,6 +90,8 @@ pub struct Upstream {
     pub comparison: Comparison,
     /// What is taken for a server's latency; `None`: it is not measured.
     pub latency: Option<LatencyPolicy>,
+    /// For how long what servers say of their load counts; `None`: it is not asked for.
+    pub load_reports: Option<Duration>,
     /// Which server a request's key belongs to; `None`: keys are not used.
     pub hash: Option<HashTable>,
     /// Bounded loads: the most a server may have of what would be its own, in percent; 0 = no bound.
