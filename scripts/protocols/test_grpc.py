@@ -186,8 +186,44 @@ def health_checks():
             wait_until(lambda: state(admin) == "unhealthy")
 
 
+def what_health_checks_find():
+    """The server's own account of itself, by the health service that comes with gRPC."""
+    check = {"type": "grpc", "grpc_service": "shop", "interval": "500ms", "timeout": "400ms",
+             "unhealthy_threshold": 1, "healthy_threshold": 1}
+    with setting(health_check=check) as (_, admin, servers):
+        with grpc.insecure_channel(servers[0].address, options=OPTIONS) as direct:
+            say = lambda what: unary(direct)(b"", metadata=(("x-health", what),), timeout=PATIENCE)
+            found = lambda state_, reason=None: wait_until(lambda: verdict(admin) == (state_, reason))
+            found("unhealthy", "grpc_service_unknown")
+            say("shop=SERVING")
+            found("healthy")
+            say("shop=NOT_SERVING")
+            found("unhealthy", "grpc_not_serving")
+            call(admin, "PATCH", "/v1/upstreams/default", {"health_check": {"grpc_service": None}})
+            found("healthy")
+            say("=NOT_SERVING")
+            found("unhealthy", "grpc_not_serving")
+            say("=SERVING")
+            found("healthy")
+            servers[0].process.send_signal(signal.SIGSTOP)
+            found("unhealthy", "response_timeout")
+            servers[0].process.send_signal(signal.SIGCONT)
+            found("healthy")
+        bare = Server("bare")
+        try:
+            put(admin, [bare.address], health_check=check)
+            found("unhealthy", "grpc_unimplemented")
+        finally:
+            bare.end()
+
+
+def verdict(admin):
+    server = call(admin, "GET", "/v1/upstreams/default/health")["servers"][0]
+    return server["state"], server.get("reason")
+
+
 def state(admin):
-    return call(admin, "GET", "/v1/upstreams/default/health")["servers"][0]["state"]
+    return verdict(admin)[0]
 
 
 def wait_until(condition):
@@ -339,7 +375,7 @@ def main():
     names = sys.argv[1:]
     for test in (
         all_kinds_of_calls, large_messages, errors_of_a_server, errors_of_weirs_own, deadlines, cancelling, health_checks,
-        servers_stopped_in_order, servers_killed, retries_by_status, failing_servers_are_ejected, over_tls,
+        what_health_checks_find, servers_stopped_in_order, servers_killed, retries_by_status, failing_servers_are_ejected, over_tls,
     ):
         if names and test.__name__ not in names:
             continue
