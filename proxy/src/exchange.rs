@@ -89,6 +89,7 @@ pub(crate) struct Exchange {
     chosen: Cell<Option<Slot>>,
     request_id: OnceCell<String>,
     refusal: Cell<Refusal>,
+    told: Cell<Option<Box<http::HeaderMap>>>,
 }
 
 /// What is told beside the error to a client whose request is refused.
@@ -106,7 +107,8 @@ impl Exchange {
         let worker = &guard.client.worker;
         let (table, began, deadline) = (worker.table(), worker.clock.moment(), worker.deadline());
         let chosen = Cell::new(None);
-        Self { guard, table, began, deadline, chosen, request_id: OnceCell::new(), refusal: Cell::default() }
+        let (request_id, refusal, told) = (OnceCell::new(), Cell::default(), Cell::default());
+        Self { guard, table, began, deadline, chosen, request_id, refusal, told }
     }
 
     /// How long the client of a response that is at hand whole may take nothing of it.
@@ -143,6 +145,16 @@ impl Exchange {
     /// What the client of a refused request is told.
     pub(crate) fn refusal(&self) -> Refusal {
         self.refusal.get()
+    }
+
+    /// Notes fields that the answer is to have, whoever makes it.
+    pub(crate) fn tell(&self, fields: Option<Box<http::HeaderMap>>) {
+        self.told.set(fields);
+    }
+
+    /// The fields that the answer is to have; none from then on.
+    pub(crate) fn told(&self) -> Option<Box<http::HeaderMap>> {
+        self.told.take()
     }
 
     /// Takes over a trusted client's id of the request.

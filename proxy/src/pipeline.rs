@@ -231,6 +231,7 @@ fn refuse(
 fn finish(exchange: &Exchange, response: &mut Response<ResponseBody>, version: Version) {
     let is_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
+    rate_limit::tell_left(exchange, headers);
     if version == Version::HTTP_2 {
         // RFC 9113 §8.2.2: fields of the connection have no place in HTTP/2.
         for name in

@@ -53,7 +53,7 @@ pub use outlier_detection::OutlierDetection;
 pub use placement::{Subset, ZoneAwareness, ZoneMode};
 pub use protocol::ServerProtocol;
 pub use proxy_protocol::{Accept, ProxyProtocol, ProxyVersion, SendProxyProtocol};
-pub use rate_limit::{RateKey, RateLimit};
+pub use rate_limit::{RateFields, RateKey, RateLimit};
 pub use retries::{Retries, RetryOn};
 pub use route::{
     FieldMatch, FieldMatchType, FixedResponse, HeaderEdits, PathMatch, PathMatchType, PathRewrite,

@@ -28,6 +28,20 @@ pub enum RateKey {
     Header,
 }
 
+/// Which answers tell of a rate, in `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-09). When to
+/// come again, `Retry-After`, is told of every request that is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RateFields {
+    /// Those to requests that are refused.
+    #[default]
+    Refused,
+    /// All, so that clients can slow down before they are refused.
+    Always,
+    /// None.
+    Never,
+}
+
 /// A rate at which requests may come: so many in a time, and so many at once (a token bucket). Those above it are
 /// answered 429. The rate holds for all workers of a process together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -61,6 +75,8 @@ pub struct RateLimit {
     /// again are forgotten first, then those of whoever has used the least. Default 65536.
     #[schema(minimum = 64, maximum = 1_000_000)]
     pub max_keys: u32,
+    /// Which answers tell of it. Default `refused`.
+    pub fields: RateFields,
 }
 
 impl Default for RateLimit {
@@ -75,6 +91,7 @@ impl Default for RateLimit {
             ipv4_prefix: 32,
             ipv6_prefix: 64,
             max_keys: 65_536,
+            fields: RateFields::default(),
         }
     }
 }
@@ -143,6 +160,7 @@ mod tests {
             ipv4_prefix: 33,
             ipv6_prefix: 0,
             max_keys: 1,
+            fields: RateFields::Never,
         };
         let expected = [
             "#/0/name",

@@ -38,6 +38,15 @@ impl Rate {
         Self { interval: (per / u64::from(requests.max(1))).max(1), burst: u64::from(burst.max(1)) }
     }
 
+    /// What is left at `now` of a bucket that is full at `full`, both in nanoseconds.
+    fn left(self, full: u64, now: u64) -> Left {
+        let used = full.saturating_sub(now);
+        Left {
+            requests: self.burst.saturating_sub(used.div_ceil(self.interval)),
+            full_in: Duration::from_nanos(used),
+        }
+    }
+
     /// Takes one request at `now` out of a bucket that is full at `full`, both in nanoseconds. Answers when it is full then;
     /// or, if it has none, in how long it has one.
     fn take(self, full: u64, now: u64) -> Result<u64, u64> {
@@ -45,6 +54,15 @@ impl Rate {
         let latest = now.saturating_add(self.interval.saturating_mul(self.burst));
         if next > latest { Err(next - latest) } else { Ok(next) }
     }
+}
+
+/// What a key has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Requests that may come at once.
+    pub requests: u64,
+    /// In how long there will be as many as there can be, if none comes.
+    pub full_in: Duration,
 }
 
 /// The keys are hashes already.
@@ -86,18 +104,18 @@ impl Default for Allowances {
 }
 
 impl Allowances {
-    /// Takes one request of `key` at `now`; at most about `max_keys` keys are remembered.
+    /// Takes one request of `key` at `now`; at most about `max_keys` keys are remembered. Answers what is left.
     ///
     /// # Errors
     /// There is none left: in how long there is one.
-    pub fn take(&self, key: u64, rate: Rate, max_keys: usize, now: Moment) -> Result<(), Duration> {
+    pub fn take(&self, key: u64, rate: Rate, max_keys: usize, now: Moment) -> Result<Left, Duration> {
         let now = nanos(now);
         let mut shard = self.shard(key);
         if let Some(full) = shard.get_mut(&key) {
             return match rate.take(*full, now) {
                 Ok(next) => {
                     *full = next;
-                    Ok(())
+                    Ok(rate.left(next, now))
                 }
                 Err(wait) => {
                     drop(shard);
@@ -111,8 +129,9 @@ impl Allowances {
             let forgotten = forget(&mut shard, room - 1, now);
             self.forgotten.fetch_add(forgotten, Ordering::Relaxed);
         }
-        shard.insert(key, now.saturating_add(rate.interval));
-        Ok(())
+        let next = now.saturating_add(rate.interval);
+        shard.insert(key, next);
+        Ok(rate.left(next, now))
     }
 
     /// Gives one request of `key` back, which was not let through for another reason.
@@ -194,12 +213,28 @@ mod tests {
         assert!((0..3).all(|_| take(0).is_ok()));
         assert_eq!(take(0), Err(Duration::from_millis(100)));
         assert_eq!(take(60), Err(Duration::from_millis(40)));
-        assert_eq!(take(100), Ok(()));
+        let left = Left { requests: 0, full_in: Duration::from_millis(300) };
+        assert_eq!(take(100), Ok(left));
         assert_eq!(take(100), Err(Duration::from_millis(100)));
         assert!((0..3).all(|_| take(10_000).is_ok()), "what is not used is kept, up to the burst");
         assert!(take(10_000).is_err());
         assert!(allowances.take(2, rate, MANY, at(10_000)).is_ok(), "another key");
         assert_eq!((allowances.refused(), allowances.keys()), (4, 2));
+    }
+
+    /// Counted by hand: three at once, one earned every 100 ms.
+    #[test]
+    fn what_is_left_is_told() {
+        let allowances = Allowances::default();
+        let rate = Rate::new(10, Duration::from_secs(1), 3);
+        let left = |millis| {
+            let left = allowances.take(1, rate, MANY, at(millis)).unwrap();
+            (left.requests, left.full_in.as_millis())
+        };
+        assert_eq!([left(0), left(0)], [(2, 100), (1, 200)]);
+        assert_eq!(left(50), (0, 250), "half of one is none");
+        assert_eq!(left(150), (0, 250));
+        assert_eq!(left(10_000), (2, 100));
     }
 
     #[test]
@@ -275,7 +310,7 @@ mod tests {
             for gap in gaps {
                 now = Moment(now.0 + gap * 100);
                 match allowances.take(1, rate, MANY, now) {
-                    Ok(()) => let_through += 1,
+                    Ok(_) => let_through += 1,
                     Err(wait) => {
                         let then = Moment(now.0 + u64::try_from(wait.as_nanos().div_ceil(1000)).unwrap());
                         prop_assert!(rate.take(*lock(&allowances.shards[0]).get(&1).unwrap(), nanos(then)).is_ok());

@@ -30,7 +30,7 @@ mod tls;
 mod upstream;
 
 pub use adaptive_limit::{AdaptiveLimit, AdaptivePolicy};
-pub use allowance::{Allowances, Rate};
+pub use allowance::{Allowances, Left, Rate};
 pub use binding::{Binding, BindingCounters, BindingTotals};
 pub use breaker::{Breaker, BreakerPolicy, BreakerState, Outcome, Pass};
 pub use check::{CheckOutcome, CheckRecord, History};

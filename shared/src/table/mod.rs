@@ -39,7 +39,7 @@ pub use hash::{HashTable, Key};
 pub use limits::LimitPolicy;
 pub use listener::Listener;
 pub use placement::{Membership, Place, Placement, Side};
-pub use rate_limit::{Asker, RateLimiter};
+pub use rate_limit::{Asker, RateLimiter, Taken};
 pub use route::{
     Action, FieldEdits, FixedAnswer, NewPath, NoRoute, RedirectTo, Route, RouteRequest, Routes, Slot, Slots,
     Split, Target,

@@ -6,8 +6,8 @@ use http::{HeaderName, HeaderValue};
 
 use super::hash::network;
 use crate::{
-    model::{self, RateKey},
-    state::{Allowances, Rate},
+    model::{self, RateFields, RateKey},
+    state::{Allowances, Left, Rate},
     time::Moment,
 };
 
@@ -26,11 +26,22 @@ pub struct RateLimiter {
     pub name: Box<str>,
     /// What is told of it in a `RateLimit-Policy` field.
     pub policy: HeaderValue,
+    /// Which answers tell of it.
+    pub fields: RateFields,
     /// What is left of it.
     pub allowances: Arc<Allowances>,
     rate: Rate,
     key: Key,
     max_keys: usize,
+}
+
+/// One request that was let through.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// Whose it was, to give it back by.
+    pub key: u64,
+    /// What whoever asked has left.
+    pub left: Left,
 }
 
 /// What a request has that may be its key.
@@ -50,6 +61,7 @@ impl RateLimiter {
             Self {
                 name: rate.name.as_str().into(),
                 policy: policy(rate),
+                fields: rate.fields,
                 allowances: known.map(|known| Arc::clone(&known.allowances)).unwrap_or_default(),
                 rate: Rate::new(rate.requests, rate.per.duration(), rate.burst.unwrap_or(rate.requests)),
                 key: match rate.key {
@@ -69,8 +81,7 @@ impl RateLimiter {
         rates.iter().map(one).collect()
     }
 
-    /// Takes one request of whoever asks at `now`. `hash` makes a number of a key that nobody outside can foresee. Answers
-    /// the key, to give the request back by.
+    /// Takes one request of whoever asks at `now`. `hash` makes a number of a key that nobody outside can foresee.
     ///
     /// # Errors
     /// There is none left: in how long there is one.
@@ -79,7 +90,7 @@ impl RateLimiter {
         asker: Asker<'_>,
         hash: impl FnOnce(&[u8]) -> u64,
         now: Moment,
-    ) -> Result<u64, Duration> {
+    ) -> Result<Taken, Duration> {
         let key = match &self.key {
             Key::All => 0,
             Key::ClientIp { ipv4_prefix, ipv6_prefix } => {
@@ -88,7 +99,7 @@ impl RateLimiter {
             }
             Key::Header(name) => asker.headers.get(name).map_or(0, |value| hash(value.as_bytes())),
         };
-        self.allowances.take(key, self.rate, self.max_keys, now).map(|()| key)
+        self.allowances.take(key, self.rate, self.max_keys, now).map(|left| Taken { key, left })
     }
 
     /// Gives back what was taken for `key`.

@@ -94,6 +94,45 @@ fn keys_have_allowances_of_their_own_and_all_rates_hold() {
     }
 }
 
+/// Six requests in an hour: one is earned in ten minutes.
+#[test]
+fn answers_tell_of_rates_as_often_as_they_are_to() {
+    let rate = |name: &str, burst: u32, fields: &str| json!({"name": name, "requests": 6, "per": "1h", "burst": burst, "fields": fields});
+    let (origin, weir) =
+        limited(&json!([rate("a", 6, "always"), rate("b", 4, "never"), rate("c", 5, "refused")]));
+    let mut client = weir.client();
+    let told = |answer: &Response| {
+        let all = |name| answer.fields.all(name).into_iter().map(str::to_owned).collect::<Vec<_>>();
+        (answer.status, all("ratelimit-policy"), all("ratelimit"), answer.fields.one("retry-after").is_some())
+    };
+    let policy = |name: &str| format!("\"{name}\";q=6;w=3600");
+    // Some time may have passed, hence bounds.
+    for left in [5, 4, 3, 2] {
+        let (status, policies, left_of, wait) = told(&client.get("/"));
+        assert_eq!((status, policies, wait), (200, vec![policy("a")], false));
+        let (start, seconds) = left_of[0].rsplit_once('=').unwrap();
+        assert_eq!((left_of.len(), start), (1, &*format!("\"a\";r={left};t")));
+        let seconds: u64 = seconds.parse().unwrap();
+        assert!(((5 - left) * 600 + 1..=(6 - left) * 600).contains(&seconds), "{seconds}");
+    }
+    // The one that is exceeded is not told of; when to come again is.
+    assert_eq!(told(&client.get("/")), (429, vec![policy("a"), policy("c")], vec![], true));
+    let rates =
+        json!({"rate_limits": [rate("a", 6, "always"), rate("b", 4, "refused"), rate("c", 5, "always")]});
+    weir.api().patch("/v1/upstreams/default", &rates).assert(200);
+    let (status, policies, left_of, _) = told(&client.get("/"));
+    assert_eq!((status, policies), (429, vec![policy("a"), policy("b"), policy("c")]));
+    assert!(left_of.len() == 1 && left_of[0].starts_with("\"b\";r=0;t="), "{left_of:?}");
+    // What Weir answers itself tells, too, and what was refused has used nothing.
+    let rates = json!({"rate_limits": [rate("a", 6, "always"), rate("c", 5, "always")]});
+    weir.api().patch("/v1/upstreams/default", &rates).assert(200);
+    let server = format!("/v1/upstreams/default/servers/{}", config::slug(origin.address()));
+    weir.api().patch(&server, &json!({"admin_state": "maint"})).assert(200);
+    let (status, policies, left_of, _) = told(&client.get("/"));
+    assert_eq!((status, policies), (503, vec![policy("a"), policy("c")]));
+    assert!(left_of[0].starts_with("\"a\";r=1;t=") && left_of[0].contains(", \"c\";r=0;t="), "{left_of:?}");
+}
+
 #[test]
 fn a_refused_request_with_a_body_leaves_nothing_on_the_connection() {
     let (origin, weir) = limited(&json!([{"requests": 1, "per": "24h"}]));
@@ -122,6 +161,7 @@ fn settings_that_make_no_sense_are_pointed_at() {
         (rate(&json!({"key": "header", "header": "a b"})), "#/rate_limits/0/header"),
         (rate(&json!({"ipv4_prefix": 33})), "#/rate_limits/0/ipv4_prefix"),
         (rate(&json!({"rate": 5})), "#/rate_limits/0/rate"),
+        (rate(&json!({"fields": "sometimes"})), "#/rate_limits/0/fields"),
         (json!({"circuit_breaker": {"error_percent": 101}}), "#/circuit_breaker/error_percent"),
         (json!({"circuit_breaker": {"window": "0s"}}), "#/circuit_breaker/window"),
         (json!({"server_retry_after": {"max_time": "2h"}}), "#/server_retry_after/max_time"),
