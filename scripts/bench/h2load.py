@@ -1,5 +1,5 @@
-"""A load of HTTP/2 by h2load: `h2load.py PORT PATH CONNECTIONS SECONDS BODY [HEADER ...]`. Prints one line of JSON, as the
-script of wrk does. An eighth of the connections, each with eight streams, so that as many requests are under way."""
+"""A load of HTTP/2 by h2load: `h2load.py URL CONNECTIONS STREAMS SECONDS BODY [HEADER ...]`. Prints one line of JSON, as the
+script of wrk does."""
 
 import json
 import re
@@ -9,21 +9,18 @@ import tempfile
 
 import workloads
 
-STREAMS = 8
-
 
 def main():
-    port, path, connections, seconds, body, *headers = sys.argv[1:]
-    clients = max(int(connections) // STREAMS, 1)
+    url, connections, streams, seconds, body, *headers = sys.argv[1:]
     with tempfile.NamedTemporaryFile() as log, tempfile.NamedTemporaryFile() as content:
-        command = ["h2load", "-t1", f"-c{clients}", f"-m{STREAMS}", f"-D{seconds}", f"--log-file={log.name}"]
+        command = ["h2load", "-t1", f"-c{connections}", f"-m{streams}", f"-D{seconds}", f"--log-file={log.name}"]
         if int(body):
             content.write(workloads.message(int(body)))
             content.flush()
             command += [f"--data={content.name}"]
         for header in headers:
             command += ["-H", header]
-        done = subprocess.run([*command, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True)
+        done = subprocess.run([*command, url], capture_output=True, text=True)
         rows = [line.split() for line in open(log.name)]
     if not rows:
         sys.exit(done.stderr or done.stdout)

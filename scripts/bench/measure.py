@@ -113,16 +113,18 @@ def run(process, workload, port, options, seconds):
 
 def load(workload, port, options, seconds):
     """The command that makes the load."""
+    url = f"{workload.scheme}://127.0.0.1:{port}{workload.path}"
     if workload.client == "websocket":
         sizes = (port, workload.path, options.connections, seconds, workload.answer_bytes)
         return [str(options.websocket), *map(str, sizes)]
     if workload.client == "h2load":
-        sizes = [port, workload.path, options.connections, seconds, workload.body_bytes]
-        return [sys.executable, str(H2LOAD), *map(str, sizes), *workload.headers]
+        connections = max(options.connections // workload.fewer, 1)
+        sizes = [connections, workload.streams, seconds, workload.body_bytes]
+        return [sys.executable, str(H2LOAD), url, *map(str, sizes), *workload.headers]
     command = ["wrk", "-t1", f"-c{options.connections}", f"-d{seconds}s", "--timeout", "5s", "-s", str(SCRIPT)]
     for header in workload.headers:
         command += ["-H", header]
-    return [*command, f"http://127.0.0.1:{port}{workload.path}", "--", str(workload.body_bytes)]
+    return [*command, url, "--", str(workload.body_bytes)]
 
 
 def rss_kib(pid):

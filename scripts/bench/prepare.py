@@ -10,14 +10,39 @@ from processes import BenchError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
+# Where Debian and Ubuntu put the part of NGINX that relays bytes.
+STREAM_MODULE = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+
 # command -> package
 PACKAGES = {"taskset": "util-linux", "setpriv": "util-linux", "wrk": "wrk", "h2load": "nghttp2-client", "curl": "curl",
-            "nginx": "nginx", "haproxy": "haproxy"}
+            "nginx": "nginx", "haproxy": "haproxy", "openssl": "openssl"}
 
 
 def packages(commands):
     """Installs the packages of those `commands` that are missing."""
-    missing = sorted({PACKAGES[command] for command in commands if not find(command)})
+    install(sorted({PACKAGES[command] for command in commands if not find(command)}))
+
+
+def nginx_streams():
+    """Debian and Ubuntu have what relays bytes in a package of its own; NGINX's own packages have it built in."""
+    built = subprocess.run([find("nginx"), "-V"], capture_output=True, text=True).stderr
+    if "--with-stream=dynamic" in built and not STREAM_MODULE.exists():
+        install(["libnginx-mod-stream"])
+
+
+def certificate(directory):
+    """A certificate that nobody has signed, and its key: site.pem, site.key, and both in site.both.pem."""
+    chain, key = (pathlib.Path(directory) / name for name in ("site.pem", "site.key"))
+    command = ["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "90"]
+    command += ["-subj", "/CN=bench.test", "-addext", "subjectAltName=DNS:bench.test,IP:127.0.0.1"]
+    done = subprocess.run([*command, "-keyout", key, "-out", chain], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise BenchError(f"openssl made no certificate: {done.stderr.strip()[-300:]}")
+    (pathlib.Path(directory) / "site.both.pem").write_text(chain.read_text() + key.read_text())
+
+
+def install(missing):
+    """Installs these packages."""
     if not missing:
         return
     if not shutil.which("apt-get"):

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 
-from prepare import find
+from prepare import STREAM_MODULE, find
 from processes import BenchError, accepts, expect_free, wait_for
 
 CONFIGS = pathlib.Path(__file__).parent / "configs"
@@ -34,16 +34,40 @@ ENVOY_HTTP2 = (
     "explicit_http_config: { http2_protocol_options: {} } } }"
 )
 
+ENVOY_TLS = (
+    "transport_socket: { name: envoy.transport_sockets.tls, typed_config: { "
+    '"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: { '
+    "alpn_protocols: [h2, http/1.1], tls_certificates: [{ certificate_chain: { filename: @DIR@/site.pem }, "
+    "private_key: { filename: @DIR@/site.key } }] } } }"
+)
+
+NGINX_TLS = (
+    " ssl http2; ssl_certificate @DIR@/site.pem; ssl_certificate_key @DIR@/site.key; ssl_protocols TLSv1.2 TLSv1.3; "
+    "ssl_session_cache shared:bench:10m"
+)
+
 # What each kind of workloads needs in a configuration: (LISTEN, SERVERS).
 WORDS = {
     "nginx.conf": {
         "http1": ("", "proxy_pass http://servers;"),
         "h2c": (" http2", "proxy_pass http://servers;"),
         "grpc": (" http2", "grpc_pass grpc://servers;"),
+        "tls": (NGINX_TLS, "proxy_pass http://servers;"),
     },
-    "haproxy.cfg": {"http1": ("", ""), "h2c": (" proto h2", ""), "grpc": (" proto h2", " proto h2")},
-    "envoy.yaml": {"http1": ("", ""), "h2c": ("", ""), "grpc": ("", ENVOY_HTTP2)},
-    "weir.json": {"http1": ("", ""), "h2c": ("", ""), "grpc": ("", ', "protocol": "http2"')},
+    "haproxy.cfg": {
+        "http1": ("", ""),
+        "h2c": (" proto h2", ""),
+        "grpc": (" proto h2", " proto h2"),
+        "tls": (" ssl crt @DIR@/site.both.pem alpn h2,http/1.1", ""),
+    },
+    "envoy.yaml": {"http1": ("", ""), "h2c": ("", ""), "grpc": ("", ENVOY_HTTP2), "tls": (ENVOY_TLS, "")},
+    "weir.json": {"grpc": ("", ', "protocol": "http2"')},
+}
+
+# Workloads for which Weir gets a listener of its own.
+LISTENERS = {
+    "tls": {"protocol": "https", "tls": {"certificates": ["site"]}},
+    "tcp": {"protocol": "tcp", "upstream": "bench"},
 }
 
 
@@ -59,16 +83,24 @@ class Weir:
         return _version([self.binary, "--version"])
 
     def start(self, processes, setup):
-        process, api = self.launch(processes, setup)
+        listener = LISTENERS.get(setup.kind)
+        process, api = self.launch(processes, setup, 0 if listener else setup.port)
         call(api, "POST", "/v1/upstreams", _fill("weir.json", setup))
+        if setup.kind == "tls":
+            chain, key = ((setup.directory / name).read_text() for name in ("site.pem", "site.key"))
+            call(api, "POST", "/v1/certificates", json.dumps({"id": "site", "certificate": chain, "private_key": key}))
+        if listener:
+            document = {"id": "bench", "address": f"127.0.0.1:{setup.port}", **listener}
+            call(api, "POST", "/v1/listeners", json.dumps(document))
         wait_for(process, lambda: accepts(setup.port))
         return process
 
-    def launch(self, processes, setup):
+    def launch(self, processes, setup, port=None):
         """Starts Weir with nothing configured; returns the process and a connection to its API."""
+        port = setup.port if port is None else port
         admin = setup.port + 1
         expect_free(setup.port, admin)
-        command = [self.binary, "--listen", f"127.0.0.1:{setup.port}", "--admin", f"127.0.0.1:{admin}"]
+        command = [self.binary, "--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}"]
         data = tempfile.mkdtemp(prefix=f"{self.name}-", dir=setup.directory)
         command += ["--data-dir", data, "--workers", "1"]
         process = processes.start(self.name, command, setup.core)
@@ -91,8 +123,9 @@ class Configured:
 
     def start(self, processes, setup):
         expect_free(setup.port)
+        config = f"tcp/{self.config}" if setup.kind == "tcp" else self.config
         file = setup.directory / self.config
-        file.write_text(_fill(self.config, setup))
+        file.write_text(_fill(config, setup))
         command = [find(self.name), *(argument.replace("@FILE@", str(file)) for argument in self.arguments)]
         process = processes.start(self.name, command, setup.core)
         wait_for(process, lambda: accepts(setup.port))
@@ -156,10 +189,9 @@ def _get_status(port, path):
 
 def _fill(config, setup):
     one, two = setup.servers
-    listen, servers = WORDS[config][setup.kind]
+    listen, servers = WORDS.get(config, {}).get(setup.kind, ("", ""))
     words = {
-        "LISTEN": listen,
-        "SERVERS": servers,
+        "STREAM": f"load_module {STREAM_MODULE};" if STREAM_MODULE.exists() else "",
         "PORT": setup.port,
         "SERVER1": one,
         "SERVER2": two,
@@ -167,7 +199,7 @@ def _fill(config, setup):
         "FILES": setup.descriptors,
         "CONNECTIONS": min(16384, setup.descriptors // 2 - 200),
     }
-    text = (CONFIGS / config).read_text()
+    text = (CONFIGS / config).read_text().replace("@LISTEN@", listen).replace("@SERVERS@", servers)
     return re.sub(r"@([A-Z0-9]+)@", lambda word: str(words[word.group(1)]), text)
 
 

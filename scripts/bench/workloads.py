@@ -21,16 +21,19 @@ class Workload:
     body_bytes: int = 0
     # What makes the load: wrk, h2load, or the program bench-websocket.
     client: str = "wrk"
-    # What the servers are.
-    servers: str = "http1"
+    # What has to be configured alike, one of KINDS: workloads of one kind are measured on the same processes.
+    kind: str = "http1"
+    # Of h2load: connections, as a share of those of wrk, and the streams of each.
+    fewer: int = 8
+    streams: int = 8
 
     @property
-    def kind(self):
-        """What has to be configured alike: workloads of one kind are measured on the same processes."""
-        if self.servers == "grpc":
-            return "grpc"
-        return "h2c" if self.client == "h2load" else "http1"
+    def scheme(self):
+        return "https" if self.kind == "tls" else "http"
 
+
+# HTTP/1.1 on both sides; HTTP/2 without TLS from the clients; the same to the servers; TLS from the clients; bytes.
+KINDS = ("http1", "h2c", "grpc", "tls", "tcp")
 
 WORKLOADS = {
     "small": Workload("1 KiB answers, keep-alive", "/1k", KIB),
@@ -39,7 +42,7 @@ WORKLOADS = {
     "post": Workload("POST with an 8 KiB body, keep-alive", "/post", 2, body_bytes=8 * KIB),
     "close": Workload("1 KiB answers, one connection per request", "/1k", KIB, headers=("Connection: close",)),
     "websocket": Workload("WebSocket, messages of 64 bytes back and forth", "/websocket", 64, client="websocket"),
-    "h2c": Workload("1 KiB answers, HTTP/2 from the clients without TLS", "/1k", KIB, client="h2load"),
+    "h2c": Workload("1 KiB answers, HTTP/2 from the clients without TLS", "/1k", KIB, client="h2load", kind="h2c"),
     "grpc": Workload(
         "gRPC: unary calls of 1 KiB each way",
         "/bench.Test/Call",
@@ -47,8 +50,28 @@ WORKLOADS = {
         headers=("content-type: application/grpc", "te: trailers"),
         body_bytes=KIB,
         client="h2load",
-        servers="grpc",
+        kind="grpc",
     ),
+    "tls": Workload("1 KiB answers, TLS, keep-alive", "/1k", KIB, kind="tls"),
+    "tls-large": Workload("64 KiB answers, TLS, keep-alive", "/64k", 64 * KIB, kind="tls"),
+    "tls-close": Workload(
+        "1 KiB answers, one connection and one handshake of TLS per request",
+        "/1k",
+        KIB,
+        headers=("Connection: close",),
+        kind="tls",
+    ),
+    "tls-h2": Workload("1 KiB answers, HTTP/2 over TLS", "/1k", KIB, client="h2load", kind="tls"),
+    "tls-h2-streams": Workload(
+        "1 KiB answers, HTTP/2 over TLS, few connections with many streams",
+        "/1k",
+        KIB,
+        client="h2load",
+        kind="tls",
+        fewer=16,
+        streams=100,
+    ),
+    "tcp": Workload("1 KiB answers, relayed as bytes", "/1k", KIB, kind="tcp"),
 }
 
 UPGRADE = ("Host: bench", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
@@ -59,8 +82,8 @@ def check(workload, port):
     """Sends the workload's request once; raises unless the whole right answer comes back."""
     if workload.client == "websocket":
         return check_websocket(workload, port)
-    if workload.client == "h2load":
-        return check_http2(workload, port)
+    if workload.client == "h2load" or workload.scheme == "https":
+        return check_with_curl(workload, port)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=3)
     try:
         method, body = ("POST", b"x" * workload.body_bytes) if workload.body_bytes else ("GET", None)
@@ -95,17 +118,20 @@ def check_websocket(workload, port):
         raise BenchError(f"no right answer: {error!r}") from None
 
 
-def check_http2(workload, port):
-    command = ["curl", "--silent", "--http2-prior-knowledge", "--max-time", "3", "--output", "/dev/null"]
-    command += ["--write-out", "%{http_code} %{size_download}", f"http://127.0.0.1:{port}{workload.path}"]
+def check_with_curl(workload, port):
+    version = "2" if workload.client == "h2load" else "1.1"
+    flag = "--http1.1" if version == "1.1" else "--http2" if workload.scheme == "https" else "--http2-prior-knowledge"
+    command = ["curl", "--silent", "--show-error", "--insecure", flag, "--max-time", "3", "--output", "/dev/null"]
+    command += ["--write-out", "%{http_version} %{http_code} %{size_download}"]
+    command += [f"{workload.scheme}://127.0.0.1:{port}{workload.path}"]
     for header in workload.headers:
         command += ["--header", header]
     if workload.body_bytes:
         command += ["--data-binary", "@-"]
     done = subprocess.run(command, input=message(workload.body_bytes), capture_output=True)
-    answer = done.stdout.decode().split()
-    if answer[:2] != ["200", str(workload.answer_bytes)]:
-        raise BenchError(f"answered {' '.join(answer)}")
+    answer = done.stdout.decode()
+    if answer != f"{version} 200 {workload.answer_bytes}":
+        raise BenchError(f"answered {answer}: {done.stderr.decode().strip()}")
 
 
 def message(size):
