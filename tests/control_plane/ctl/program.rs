@@ -48,6 +48,18 @@ fn a_wrong_number_of_workers_names_its_range() {
     assert!(refused.err.contains("1..=1024"), "{refused:?}");
 }
 
+/// One address is the process's own; others are listeners of the API.
+#[test]
+fn more_than_one_address_is_refused() {
+    let refused = Ctl::weir(&["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"]).run().expect(2);
+    assert_eq!(refused.err.lines().count(), 1, "{refused:?}");
+    assert!(refused.err.contains("--listen"), "{refused:?}");
+    for none in ["none", "", "8080"] {
+        let refused = Ctl::weir(&["--listen", none]).run().expect(2);
+        assert!(refused.err.contains("--listen"), "{none:?}: {refused:?}");
+    }
+}
+
 /// `--demo`: three servers, one upstream, traffic; and nothing is left behind.
 #[test]
 fn the_demo_balances_three_servers() {

@@ -1,9 +1,6 @@
 //! `apply` and `diff`: the whole configuration from a file.
 
-use std::{
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::{io::Read, path::Path};
 
 use hyper::Method;
 use serde_json::Value;
@@ -109,7 +106,11 @@ fn media_type(body: &[u8]) -> &'static str {
     }
 }
 
-fn read(path: &PathBuf) -> Result<Vec<u8>, CtlError> {
+/// What is in the file `path`, or in standard input when that is `-`.
+///
+/// # Errors
+/// It cannot be read, is empty or too large.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, CtlError> {
     let wrong = |why: String| CtlError::Usage(format!("cannot read {}: {why}", path.display()));
     let mut body = Vec::new();
     let read = if path == Path::new("-") {

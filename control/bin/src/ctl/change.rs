@@ -7,6 +7,7 @@ use super::{
     Session, apply,
     args::{Add, Delete, Set, WriteArgs},
     call::Call,
+    certificates,
     client::Answer,
     error::{CtlError, Exit},
     fields, pages, routes,
@@ -60,6 +61,7 @@ pub(super) async fn add(session: &Session, kind: &Add) -> Result<Exit, CtlError>
                 done(&answer, document, &format!("listener {name} added{state}"), paint)
             })?;
         }
+        Add::Certificate(certificate) => certificates::add(session, certificate).await?,
         Add::Route(route) => routes::add(session, route).await?,
         Add::Server { upstream, addresses, weight, fields, write } => {
             let mut common = fields::document(fields)?;
@@ -96,6 +98,7 @@ pub(super) async fn set(session: &Session, kind: &Set) -> Result<Exit, CtlError>
         Set::Upstream { name, fields, write } => (upstream_path(name), name.clone(), fields, write),
         Set::Listener { name, fields, write } => (listener_path(name), name.clone(), fields, write),
         Set::Route { name, fields, write } => (route_path(name), name.clone(), fields, write),
+        Set::Certificate { name, fields, write } => (certificates::path(name), name.clone(), fields, write),
         Set::Server { upstream, server, fields, write } => {
             (server_path(upstream, server), format!("{upstream}/{server}"), fields, write)
         }
@@ -126,6 +129,9 @@ pub(super) async fn delete(session: &Session, kind: &Delete) -> Result<Exit, Ctl
         }
         Delete::Route { name, write } => {
             (write.on(Call::new(Method::DELETE, route_path(name))), format!("route {name}"))
+        }
+        Delete::Certificate { name, write } => {
+            (write.on(Call::new(Method::DELETE, certificates::path(name))), format!("certificate {name}"))
         }
         Delete::Server { upstream, server, write } => (
             write.on(Call::new(Method::DELETE, server_path(upstream, server))),

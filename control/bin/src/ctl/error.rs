@@ -96,9 +96,6 @@ pub(super) enum CtlError {
         /// What is strange.
         detail: String,
     },
-    /// What was asked for is not there.
-    #[error("{0}")]
-    Missing(String),
     /// Whoever read the output has gone away.
     #[error("nobody reads the output any more")]
     Closed,
@@ -120,7 +117,6 @@ impl CtlError {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Invalid,
-            Self::Missing(_) => Exit::No,
             Self::Unreachable { .. } => Exit::Unreachable,
             Self::Refused(problem) => Exit::of_status(problem.status()),
             // Whoever closes a pipe has read enough.

@@ -7,6 +7,7 @@ use super::{
     Session,
     args::Get,
     call::Call,
+    certificates,
     change::{server_path, upstream_path},
     client::Answer,
     error::{CtlError, Exit},
@@ -32,6 +33,10 @@ pub(super) async fn run(session: &Session, kind: &Get) -> Result<Exit, CtlError>
             routes(session, names, filters.query_if("upstream", upstream.as_deref())).await?;
         }
         Get::Listeners { names } => listeners(session, names).await?,
+        Get::Certificates { names, status } => {
+            let filters = Call::get("/v1/certificates").query("limit", pages::PAGE);
+            certificates::show(session, names, filters.query_if("status", status.as_deref())).await?;
+        }
         Get::Health { upstream } => {
             health::once(session, upstream.as_deref()).await?;
         }
@@ -235,7 +240,7 @@ pub(super) async fn tokens(session: &Session, names: &[String]) -> Result<(), Ct
 }
 
 /// The members of a collection with these names.
-async fn named(session: &Session, collection: &str, names: &[String]) -> Result<Answer, CtlError> {
+pub(super) async fn named(session: &Session, collection: &str, names: &[String]) -> Result<Answer, CtlError> {
     let mut found = Vec::new();
     for name in names {
         found.push(session.client.send(&Call::get(format!("{collection}/{}", segment(name)))).await?);
@@ -243,24 +248,19 @@ async fn named(session: &Session, collection: &str, names: &[String]) -> Result<
     together(found)
 }
 
-/// Listeners are part of the configuration in every version of the API.
 async fn listeners(session: &Session, names: &[String]) -> Result<(), CtlError> {
-    let answer = session.client.send(&Call::get("/v1/config")).await?;
-    let config = answer.json()?;
-    let all = pages::items(&config, "listeners");
-    let is_named = |listener: &&Value| names.is_empty() || names.contains(&text::at(listener, "id"));
-    let found: Vec<&Value> = all.iter().filter(is_named).collect();
-    if let Some(missing) =
-        names.iter().find(|name| !all.iter().any(|listener| text::at(listener, "id") == **name))
-    {
-        return Err(CtlError::Missing(format!("there is no listener {missing:?}")));
-    }
-    let answer = answer.with(&json!({"items": found, "next": null}));
+    let answer = if names.is_empty() {
+        pages::all(&session.client, Call::get("/v1/listeners").query("limit", pages::PAGE), "items").await?
+    } else {
+        named(session, "/v1/listeners", names).await?
+    };
     session.output.show(&answer, |document| {
         let columns = [
             ("ID", "id"),
             ("ADDRESS", "address"),
             ("PROTOCOL", "protocol"),
+            ("CERTIFICATES", "tls.certificates"),
+            ("UPSTREAM", "upstream"),
             ("BOUND", "status.bound"),
             ("SINCE", "status.since"),
             ("ERROR", "status.error"),

@@ -6,6 +6,7 @@
 mod apply;
 mod args;
 mod call;
+mod certificates;
 mod change;
 mod client;
 mod drain;

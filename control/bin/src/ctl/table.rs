@@ -22,9 +22,9 @@ impl Tone {
     pub(super) fn of_state(state: &str) -> Self {
         match state {
             "healthy" | "ok" | "done" | "completed" | "drained" => Self::Good,
-            "unhealthy" | "down" | "panic" | "failed" => Self::Bad,
+            "unhealthy" | "down" | "panic" | "failed" | "expired" => Self::Bad,
             "degraded" | "initial" | "draining" | "unused" | "unavailable" | "drain" | "maint"
-            | "running" => Self::Odd,
+            | "running" | "expiring" | "not_yet_valid" => Self::Odd,
             _ => Self::Plain,
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! A token is never a flag: what is on a command line is in the list of processes and in the shell's history.
 
+mod certificate;
 mod config;
 mod drain;
 mod resources;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use certificate::{AddCertificate, Kind as CertificateKind};
 pub(super) use config::{ApplyArgs, DiffArgs, FileArgs, HistoryArgs, RollbackArgs};
 pub(super) use drain::DrainArgs;
 pub(super) use resources::{Add, AddRoute, Delete, Get, Set};
@@ -95,7 +97,7 @@ pub(super) enum Command {
     Apply(ApplyArgs),
     /// Show what `apply` would change; exit code 1 when there is something.
     Diff(DiffArgs),
-    /// Add an upstream, or servers to one.
+    /// Add an upstream, servers to one, a route, a listener or a certificate.
     Add {
         #[command(subcommand)]
         kind: Add,
@@ -105,7 +107,7 @@ pub(super) enum Command {
         #[command(subcommand)]
         kind: Set,
     },
-    /// Remove an upstream or a server.
+    /// Remove an upstream, a server, a route, a listener or a certificate.
     Delete {
         #[command(subcommand)]
         kind: Delete,

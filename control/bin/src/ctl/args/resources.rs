@@ -2,7 +2,7 @@
 
 use clap::{ArgAction, Args, Subcommand};
 
-use super::WriteArgs;
+use super::{AddCertificate, WriteArgs};
 
 /// What to show.
 #[derive(Debug, Subcommand)]
@@ -47,6 +47,15 @@ pub(in crate::ctl) enum Get {
     Listeners {
         /// Their names.
         names: Vec<String>,
+    },
+    /// Certificates, all or by name, without their private keys.
+    #[command(visible_alias = "certificate")]
+    Certificates {
+        /// Their names.
+        names: Vec<String>,
+        /// Only those that are so, with commas between them: ok, expiring, expired, not_yet_valid.
+        #[arg(long, value_name = "STATUSES", conflicts_with = "names")]
+        status: Option<String>,
     },
     /// What `health` shows; the exit code does not depend on it.
     Health {
@@ -113,6 +122,8 @@ pub(in crate::ctl) enum Add {
     },
     /// A route.
     Route(AddRoute),
+    /// A certificate, from files in PEM.
+    Certificate(AddCertificate),
     /// Servers to an upstream, all of them or none.
     #[command(visible_alias = "servers")]
     Server {
@@ -165,6 +176,16 @@ pub(in crate::ctl) enum Set {
         #[command(flatten)]
         write: WriteArgs,
     },
+    /// Fields of a certificate. `add certificate --replace` renews one.
+    Certificate {
+        /// Its name.
+        name: String,
+        /// Fields, as description=shop or labels.team=shop; a value may be JSON, null means default.
+        #[arg(required = true, value_name = "NAME=VALUE")]
+        fields: Vec<String>,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
     /// Fields of a server.
     Server {
         /// Its upstream.
@@ -201,6 +222,13 @@ pub(in crate::ctl) enum Delete {
     },
     /// A route.
     Route {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
+    /// A certificate; one that is in use is kept.
+    Certificate {
         /// Its name.
         name: String,
         #[command(flatten)]
