@@ -1,7 +1,8 @@
 """The best known floods of HTTP/2, in frames of hyperframe and h2: each ends in a closed connection, within the bounds that
-proxy/README.md states, and no bystander notices. The rarer ones are in tests/data_plane/http2."""
+proxy/README.md states, and no bystander notices; without TLS and over it. The rarer ones are in tests/data_plane/http2."""
 
 import socket
+import tempfile
 import time
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ from hyperframe.frame import (ContinuationFrame, DataFrame, Frame, GoAwayFrame, 
                               RstStreamFrame, SettingsFrame)
 
 from scene import Bystanders, balanced, call, eventually, metric, origin, run
+from secured import connected, context, listening
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FIELDS = [(":method", "POST"), (":scheme", "http"), (":authority", "weir.test"), (":path", "/attack")]
@@ -26,8 +28,8 @@ SECONDS = 5
 class Attacker:
     """A connection on which anything can be said."""
 
-    def __init__(self, data):
-        self.socket = socket.create_connection(data, timeout=SECONDS)
+    def __init__(self, wire):
+        self.socket = wire
         self.encoder = Encoder()
         self.sent = 0
         self.socket.sendall(PREFACE + SettingsFrame(0).serialize())
@@ -67,28 +69,35 @@ class Attacker:
 
 @contextmanager
 def scene(*flags, **upstream):
-    with origin() as server, balanced(server.address, *flags, **upstream) as (data, admin), Bystanders(data):
-        yield data, admin, server
+    """Yields the ways in, each of which makes a connection with the timeout it is given; the API, and the server."""
+    with origin() as server, tempfile.TemporaryDirectory() as folder:
+        with balanced(server.address, *flags, **upstream) as (data, admin), Bystanders(data):
+            port, authority = listening(admin, folder)
+            client = context(authority, "h2")
+            plain = lambda timeout: socket.create_connection(data, timeout=timeout)
+            yield (plain, lambda timeout: connected(port, client, timeout)), admin, server
 
 
 def flood(frames, most, served=0):
     """Says `frames(attacker, number)` for ever: the connection is closed before `most` are said, in time."""
-    with scene() as (data, admin, server):
-        attacker = Attacker(data)
-        began = time.monotonic()
-        number = 0
-        while time.monotonic() - began < SECONDS and attacker.say(*frames(attacker, number)):
-            number += 1
-            if number % 50 == 0:
-                time.sleep(0.002)  # what is on its way when the end is decided is not counted against it
-        code = attacker.farewell()
-        took = time.monotonic() - began
-        assert took < SECONDS, f"{took:.1f} s, {attacker.sent} frames"
-        assert code in (None, ENHANCE_YOUR_CALM), code
-        assert attacker.sent <= most, f"{attacker.sent} frames were taken"
-        eventually("the flood is counted", lambda: metric(admin, "weir_floods_total") == 1)
-        attacks = sum(path == "/attack" for _, path in server.seen)
-        assert attacks <= served, f"{attacks} requests reached the server"
+    with scene() as (ways_in, admin, server):
+        for number, connect in enumerate(ways_in, 1):
+            server.seen.clear()
+            attacker = Attacker(connect(SECONDS))
+            began = time.monotonic()
+            said = 0
+            while time.monotonic() - began < SECONDS and attacker.say(*frames(attacker, said)):
+                said += 1
+                if said % 50 == 0:
+                    time.sleep(0.002)  # what is on its way when the end is decided is not counted against it
+            code = attacker.farewell()
+            took = time.monotonic() - began
+            assert took < SECONDS, f"{took:.1f} s, {attacker.sent} frames"
+            assert code in (None, ENHANCE_YOUR_CALM), code
+            assert attacker.sent <= most, f"{attacker.sent} frames were taken"
+            eventually("the flood is counted", lambda: metric(admin, "weir_floods_total") == number)
+            attacks = sum(path == "/attack" for _, path in server.seen)
+            assert attacks <= served, f"{attacks} requests reached the server"
 
 
 def rapid_reset():
@@ -126,31 +135,32 @@ def window_stall():
     """A client that asks for much and takes nothing: given up with its upstream's `stream_idle_timeout`, then closed for
     having nothing under way; and what it held of the server's is free again."""
     flags = ("--idle-timeout", "1s", "--header-timeout", "1s")
-    with scene(*flags, stream_idle_timeout="1s") as (data, admin, _):
-        attacker = socket.create_connection(data, timeout=10)
-        client = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
-        client.local_settings = h2.settings.Settings(
-            initial_values={h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
-        client.initiate_connection()
-        for number in range(100):
-            fields = [*FIELDS[1:3], (":method", "GET"), (":path", "/bytes/1000000")]
-            client.send_headers(2 * number + 1, fields, end_stream=True)
-        began = time.monotonic()
-        attacker.sendall(client.data_to_send())
-        resets, over = 0, False
-        while piece := attacker.recv(65536):
-            try:
-                for event in [] if over else client.receive_data(piece):
-                    resets += isinstance(event, h2.events.StreamReset)
-            except h2.exceptions.ProtocolError:
-                over = True  # it takes nothing in after a GOAWAY; the connection is still to be closed
-        took = time.monotonic() - began
-        assert resets == 100, resets
-        assert took < 8, took
-        def is_free():
-            health = call(admin, "GET", "/v1/health")
-            return health["upstreams"][0]["in_flight"] < 10
-        eventually("nothing is in flight for it", is_free)
+    with scene(*flags, stream_idle_timeout="1s") as (ways_in, admin, _):
+        for connect in ways_in:
+            stall(connect(10))
+            in_flight = lambda: call(admin, "GET", "/v1/health")["upstreams"][0]["in_flight"]
+            eventually("nothing is in flight for it", lambda: in_flight() < 10)
+
+
+def stall(attacker):
+    client = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+    client.local_settings = h2.settings.Settings(initial_values={h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
+    client.initiate_connection()
+    for number in range(100):
+        fields = [*FIELDS[1:3], (":method", "GET"), (":path", "/bytes/1000000")]
+        client.send_headers(2 * number + 1, fields, end_stream=True)
+    began = time.monotonic()
+    attacker.sendall(client.data_to_send())
+    resets, over = 0, False
+    while piece := attacker.recv(65536):
+        try:
+            for event in [] if over else client.receive_data(piece):
+                resets += isinstance(event, h2.events.StreamReset)
+        except h2.exceptions.ProtocolError:
+            over = True  # it takes nothing in after a GOAWAY; the connection is still to be closed
+    took = time.monotonic() - began
+    assert resets == 100, resets
+    assert took < 8, took
 
 
 run(rapid_reset, continuation, ping, settings, empty_data, window_stall)

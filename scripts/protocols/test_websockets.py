@@ -1,7 +1,10 @@
-"""WebSockets through Weir, with client and server of the `websockets` package; and over HTTP/2, with frames of `h2`."""
+"""WebSockets through Weir, with client and server of the `websockets` package; and over HTTP/2, with frames of `h2`. Each
+without TLS and over it, but for the thousand."""
 
 import asyncio
 import socket
+import tempfile
+from functools import partial
 
 import h2.config
 import h2.connection
@@ -13,6 +16,7 @@ from websockets.frames import Opcode
 from websockets.protocol import CLIENT, Protocol
 
 from scene import balanced, eventually, metric, run
+from secured import NAME, connected, context, listening
 
 MANY = 1000
 
@@ -29,19 +33,37 @@ async def echo(connection):
 
 
 def scene(test, *flags, **upstream):
-    """Runs `test(url, admin)` with a Weir in front of a server that repeats messages."""
+    """Runs `test(way_in, admin)` for each way into a Weir with a server behind it that repeats messages."""
     async def main():
         async with serve(echo, "127.0.0.1", 0, max_size=None, subprotocols=["chat"]) as server:
             port = server.sockets[0].getsockname()[1]
-            with balanced(f"127.0.0.1:{port}", *flags, **upstream) as ((host, port), admin):
-                await asyncio.wait_for(test(f"ws://{host}:{port}/room", admin), 120)
+            with balanced(f"127.0.0.1:{port}", *flags, **upstream) as (data, admin), tempfile.TemporaryDirectory() as folder:
+                for way_in in (Plain(data), Secured(*await asyncio.to_thread(listening, admin, folder))):
+                    await asyncio.wait_for(test(way_in, admin), 120)
     asyncio.run(main())
+
+
+class Plain:
+    """Without TLS. `join` opens a WebSocket, `wire` a connection for HTTP/2."""
+    def __init__(self, data):
+        self.scheme, self.authority = "http", "%s:%d" % data
+        self.join = partial(connect, f"ws://{self.authority}/room", subprotocols=["chat"])
+        self.wire = partial(socket.create_connection, data, timeout=30)
+
+
+class Secured:
+    """The same over TLS."""
+    def __init__(self, port, authority):
+        self.scheme, self.authority = "https", f"{NAME}:{port}"
+        self.join = partial(connect, f"wss://{self.authority}/room", subprotocols=["chat"], host="127.0.0.1", port=port,
+                            ssl=context(authority))
+        self.wire = partial(connected, port, context(authority, "h2"), 30)
 
 
 def messages():
     """Text and bytes, small and of a megabyte, compressed as both sides like it; one after the other and many at once."""
-    async def test(url, admin):
-        async with connect(url, max_size=None, subprotocols=["chat"]) as client:
+    async def test(way_in, admin):
+        async with way_in.join(max_size=None) as client:
             assert client.subprotocol == "chat"
             for message in ["", "hello", "ä" * 1000, b"\0\xff", b"x" * 125, b"x" * 126, b"x" * 65536, "y" * (1 << 20)]:
                 await client.send(message)
@@ -61,15 +83,15 @@ def messages():
 
 def closing():
     """Codes and reasons of either side arrive."""
-    async def test(url, admin):
-        async with connect(url, subprotocols=["chat"]) as client:
+    async def test(way_in, admin):
+        async with way_in.join() as client:
             await client.send("close")
             try:
                 await client.recv()
                 raise SystemExit("the server's close did not arrive")
             except ConnectionClosed as closed:
                 assert (closed.rcvd.code, closed.rcvd.reason) == (4321, "as asked"), closed
-        client = await connect(url, subprotocols=["chat"])
+        client = await way_in.join()
         await client.close(4000, "enough")
         assert client.close_code == 4000
         await asyncio.to_thread(eventually, "no tunnel is open", lambda: metric(admin, "weir_tunnels_active") == 0)
@@ -78,11 +100,13 @@ def closing():
 
 def many_idle():
     """A thousand that say nothing for longer than any timeout of HTTP; then each still works."""
-    async def test(url, admin):
+    async def test(way_in, admin):
+        if way_in.scheme == "https":
+            return
         gate = asyncio.Semaphore(50)
         async def join():
             async with gate:
-                return await connect(url, subprotocols=["chat"], ping_interval=None, open_timeout=60)
+                return await way_in.join(ping_interval=None, open_timeout=60)
         clients = await asyncio.gather(*(join() for _ in range(MANY)))
         assert metric(admin, "weir_tunnels_active") == MANY
         await asyncio.sleep(3)
@@ -98,9 +122,9 @@ def many_idle():
 
 def refused():
     """Where WebSockets are not allowed, the server sees an ordinary request, and the client its answer."""
-    async def test(url, admin):
+    async def test(way_in, admin):
         try:
-            await connect(url, subprotocols=["chat"])
+            await way_in.join()
             raise SystemExit("it was opened")
         except Exception as error:
             assert "HTTP 426" in str(error), error
@@ -109,14 +133,13 @@ def refused():
 
 def over_http2():
     """RFC 8441: the frames of a WebSocket in the DATA of a stream."""
-    async def test(url, admin):
-        await asyncio.to_thread(speak_http2, url.removeprefix("ws://").removesuffix("/room"))
+    async def test(way_in, admin):
+        await asyncio.to_thread(speak_http2, way_in)
     scene(test)
 
 
-def speak_http2(authority):
-    host, port = authority.split(":")
-    wire = socket.create_connection((host, int(port)), timeout=30)
+def speak_http2(way_in):
+    wire = way_in.wire()
     connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
     connection.initiate_connection()
     wire.sendall(connection.data_to_send())
@@ -137,7 +160,7 @@ def speak_http2(authority):
             wire.sendall(connection.data_to_send())
 
     receive(h2.events.RemoteSettingsChanged)
-    fields = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":authority", authority),
+    fields = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", way_in.scheme), (":authority", way_in.authority),
               (":path", "/room"), ("sec-websocket-version", "13"), ("sec-websocket-protocol", "chat")]
     connection.send_headers(1, fields)
     wire.sendall(connection.data_to_send())
