@@ -1,16 +1,12 @@
 //! From the routes that operators wrote to those that requests are looked up in.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use http::{HeaderValue, StatusCode};
 
 use super::{
     Action, FieldEdits, FixedAnswer, NewPath, RedirectTo, Route, Routes, Split, conditions::Conditions,
-    host::HostRoutes, index::Hosts,
+    host::HostRoutes, order::Rank,
 };
 use crate::{
     error::{FieldError, Pointer},
@@ -34,14 +30,6 @@ pub(in crate::table) struct Scene<'a> {
     pub(in crate::table) workers: usize,
 }
 
-/// Hosts as routes name them, in lower case.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Host {
-    Any,
-    Exact(String),
-    Wildcard(String),
-}
-
 /// Compiles the routes of `scene`, taking over from `previous` whatever did not change. Adds what is wrong to `errors`.
 pub(in crate::table) fn compile(
     scene: &Scene<'_>,
@@ -62,10 +50,11 @@ pub(in crate::table) fn compile(
         return Arc::clone(routes);
     }
     let mut routes = previous.map(|(_, routes)| Routes::clone(routes)).unwrap_or_default();
-    let mut touched = Touched::default();
     for (id, change) in changes {
         let before = routes.by_id.get(id).cloned();
-        touched.gone(id, before.as_deref());
+        if let Some(before) = before.as_deref() {
+            at_hosts(&mut routes, before, |routes| routes.remove(before));
+        }
         let record = match change {
             Change::Added(record) | Change::Replaced(_, record) => record,
             Change::Removed(_) => {
@@ -83,11 +72,11 @@ pub(in crate::table) fn compile(
             && let Some(route) = scene.route(id, record, before.as_deref())
         {
             let route = Arc::new(route);
-            touched.came(&route);
+            at_hosts(&mut routes, &route, |routes| routes.insert(&route));
             routes.by_id.insert_mut(id.clone(), route);
         }
     }
-    touched.carry_out(&mut routes);
+    routes.only = routes.single().filter(|only| is_unconditional(&only.record.spec)).cloned();
     Arc::new(routes)
 }
 
@@ -122,6 +111,7 @@ impl Scene<'_> {
                 .map_or_else(|| Arc::new(RouteState::new(self.workers)), |before| Arc::clone(&before.state)),
             record: Arc::clone(record),
             conditions: Conditions::compile(spec)?,
+            rank: Rank::of(spec),
         })
     }
 
@@ -155,83 +145,21 @@ fn limit(span: Span) -> Option<Duration> {
     Some(span.duration()).filter(|timeout| !timeout.is_zero())
 }
 
-/// What changed, by host.
-#[derive(Default)]
-struct Touched {
-    hosts: BTreeMap<Host, Vec<Arc<Route>>>,
-    gone: BTreeSet<RouteId>,
-}
-
-impl Touched {
-    /// A route is not there any more, or not as it was.
-    fn gone(&mut self, id: &RouteId, before: Option<&Route>) {
-        for host in before.into_iter().flat_map(hosts_of) {
-            self.hosts.entry(host).or_default();
-        }
-        self.gone.insert(id.clone());
-    }
-
-    /// A route is there.
-    fn came(&mut self, route: &Arc<Route>) {
-        for host in hosts_of(route) {
-            self.hosts.entry(host).or_default().push(Arc::clone(route));
-        }
-    }
-
-    /// Prepares the routes of every host of which something changed.
-    fn carry_out(self, routes: &mut Routes) {
-        for (host, came) in self.hosts {
-            let present = match &host {
-                Host::Any => Some(&routes.any),
-                Host::Exact(name) => routes.exact.get(name.as_str()),
-                Host::Wildcard(name) => routes.wildcards.get(name.as_str()),
-            };
-            let stay = present.into_iter().flat_map(|present| present.all());
-            let stay = stay.filter(|route| !self.gone.contains(&route.id)).cloned();
-            let built = HostRoutes::build(stay.chain(came).collect());
-            match host {
-                Host::Any => routes.any = Arc::new(built),
-                Host::Exact(name) => put(&mut routes.exact, name, built),
-                Host::Wildcard(name) => put(&mut routes.wildcards, name, built),
-            }
-        }
-        let labels =
-            routes.wildcards.keys().map(|name| name.bytes().filter(|byte| *byte == b'.').count() + 1);
-        routes.wildcard_labels = labels.max().unwrap_or(0);
-        routes.only = match routes.any.all() {
-            [only] if routes.exact.is_empty() && routes.wildcards.is_empty() => {
-                Some(only).filter(|only| is_unconditional(&only.record.spec)).cloned()
-            }
-            _ => None,
-        };
-    }
-}
-
-fn put(hosts: &mut Hosts, name: String, built: HostRoutes) {
-    if built.all().is_empty() {
-        hosts.remove(name.as_str());
-    } else {
-        hosts.insert(name.into_boxed_str(), Arc::new(built));
-    }
-}
-
 fn is_unconditional(route: &model::Route) -> bool {
     route.matches == model::RouteMatch::default() && route.listeners.is_empty()
 }
 
-/// The hosts under which `route` is found: none if it takes no requests.
-fn hosts_of(route: &Route) -> Vec<Host> {
+/// Calls `edit` with the routes of every host under which `route` is found: none if it takes no requests.
+fn at_hosts(routes: &mut Routes, route: &Route, edit: impl Fn(&mut HostRoutes)) {
     let spec = &route.record.spec;
     if !spec.enabled {
-        return Vec::new();
+        return;
     }
-    let hosts = &spec.matches.hosts;
-    let host = |name: &String| {
-        let name = name.to_ascii_lowercase();
-        match name.strip_prefix("*.") {
-            Some(parent) => Host::Wildcard(parent.to_owned()),
-            None => Host::Exact(name),
-        }
-    };
-    if hosts.is_empty() { vec![Host::Any] } else { hosts.iter().map(host).collect() }
+    if spec.matches.hosts.is_empty() {
+        routes.change(None, &edit);
+    }
+    let hosts: BTreeSet<String> = spec.matches.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+    for host in &hosts {
+        routes.change(Some(host), &edit);
+    }
 }

@@ -3,141 +3,142 @@
 //! Exact paths are looked up whole. Prefixes are in a tree by segment, and so are regular expressions, as far as every match of
 //! them begins with whole segments. A request passes along one branch, and of the routes it meets there the first in order whose
 //! conditions hold takes it: the cost is that of the path's own segments, however many routes there are, plus that of routes with
-//! the very same path.
+//! the very same path. A route that comes or goes changes its own place alone.
 //!
 //! Hot path: no allocation.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use foldhash::fast::FixedState;
+use super::{
+    Route, RouteRequest,
+    tree::{self, Content, Map, Tree},
+};
+use crate::{
+    model::{PathMatch, PathMatchType},
+    path, pattern,
+};
 
-use super::{Route, RouteRequest, order::Rank};
-use crate::{model::PathMatchType, path, pattern};
-
-/// Places of routes in their order, ascending.
-type Places = Vec<u32>;
-type Map<V> = HashMap<Box<str>, V, FixedState>;
+/// Routes, the first in order first.
+type Ranked = Vec<Arc<Route>>;
 
 /// The routes of one host.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct HostRoutes {
-    /// All of them, the first in order first.
-    routes: Box<[Arc<Route>]>,
-    exact: Map<Places>,
-    /// The tree; the first is its root.
-    nodes: Vec<Node>,
+    count: usize,
+    exact: Map<Arc<Ranked>>,
+    tree: Tree<Place>,
 }
 
 /// A prefix of whole segments.
-#[derive(Debug, Default)]
-struct Node {
-    children: Map<u32>,
+#[derive(Clone, Debug, Default)]
+struct Place {
     /// Expressions whose matches all begin with it.
-    regexes: Places,
+    regexes: Ranked,
     /// Prefixes that end here.
-    prefixes: Places,
+    prefixes: Ranked,
+}
+
+impl Content for Place {
+    fn is_empty(&self) -> bool {
+        self.regexes.is_empty() && self.prefixes.is_empty()
+    }
+}
+
+impl Content for HostRoutes {
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
 }
 
 impl HostRoutes {
-    /// Prepares `routes`, in whatever order.
-    pub(super) fn build(mut routes: Vec<Arc<Route>>) -> Self {
-        routes.sort_by(|one, other| Rank::of(one).cmp(&Rank::of(other)));
-        let mut built = Self { nodes: vec![Node::default()], ..Self::default() };
-        for (place, route) in (0..).zip(&routes) {
-            let wanted = &route.record.spec.matches.path;
-            match wanted.kind {
-                PathMatchType::Exact => {
-                    let value = path::canonical(&wanted.value).as_ref().into();
-                    built.exact.entry(value).or_default().push(place);
-                }
-                PathMatchType::Prefix => {
-                    let value = path::canonical(&wanted.value);
-                    if let Some(node) = built.node(path::without_last_slash(&value)) {
-                        node.prefixes.push(place);
-                    }
-                }
-                PathMatchType::Regex => {
-                    let prefix = pattern::literal_prefix(&wanted.value);
-                    let whole = prefix.rsplit_once('/').map_or("", |(whole, _)| whole);
-                    if let Some(node) = built.node(whole) {
-                        node.regexes.push(place);
-                    }
-                }
-            }
-        }
-        built.routes = routes.into_boxed_slice();
-        built
+    /// Takes `route` in.
+    pub(super) fn insert(&mut self, route: &Arc<Route>) {
+        self.count += 1;
+        self.change(&route.record.spec.matches.path, &mut |routes| {
+            let at = routes.partition_point(|other| other.precedes(route));
+            routes.insert(at, Arc::clone(route));
+        });
     }
 
-    /// The node for `prefix`, which is empty or begins with a slash.
-    fn node(&mut self, prefix: &str) -> Option<&mut Node> {
-        let mut at = 0;
-        for segment in prefix.split('/').skip(1) {
-            let fresh = u32::try_from(self.nodes.len()).ok()?;
-            let children = &mut self.nodes.get_mut(at)?.children;
-            let next = *children.entry(segment.into()).or_insert(fresh);
-            if next == fresh {
-                self.nodes.push(Node::default());
-            }
-            at = next as usize;
-        }
-        self.nodes.get_mut(at)
+    /// Takes `route` out, which was taken in.
+    pub(super) fn remove(&mut self, route: &Route) {
+        self.count = self.count.saturating_sub(1);
+        self.change(&route.record.spec.matches.path, &mut |routes| {
+            routes.retain(|other| other.id != route.id);
+        });
     }
 
-    /// All routes, the first in order first.
-    pub(super) fn all(&self) -> &[Arc<Route>] {
-        &self.routes
+    /// Changes the routes that have the path `wanted`, or lie at the same place.
+    fn change(&mut self, wanted: &PathMatch, edit: &mut dyn FnMut(&mut Ranked)) {
+        let value = path::canonical(&wanted.value);
+        match wanted.kind {
+            PathMatchType::Exact => tree::change(&mut self.exact, &value, edit, Vec::is_empty),
+            PathMatchType::Prefix => {
+                let mut steps = path::without_last_slash(&value).split('/').skip(1);
+                self.tree.change(&mut steps, &mut |place| edit(&mut place.prefixes));
+            }
+            PathMatchType::Regex => {
+                let prefix = pattern::literal_prefix(&wanted.value);
+                let whole = prefix.rsplit_once('/').map_or("", |(whole, _)| whole);
+                self.tree.change(&mut whole.split('/').skip(1), &mut |place| edit(&mut place.regexes));
+            }
+        }
+    }
+
+    /// The only route, if there is one and it is for every path.
+    pub(super) fn only(&self) -> Option<&Arc<Route>> {
+        self.tree.here.prefixes.first().filter(|_| self.count == 1)
     }
 
     /// The route that takes `request`, for the canonical path `path`.
     pub(super) fn find(&self, request: &RouteRequest<'_>, path: &str) -> Option<&Arc<Route>> {
-        let mut best = Best { routes: &self.routes, request, path, place: u32::MAX };
-        if let Some(places) = self.exact.get(path) {
-            best.look(places);
+        let mut best = Best { request, path, route: None };
+        if let Some(routes) = self.exact.get(path) {
+            best.look(routes);
         }
-        let mut node = self.nodes.first()?;
-        best.look(&node.regexes);
-        best.look(&node.prefixes);
+        let mut tree = &self.tree;
+        best.look_at(&tree.here);
         // What follows the first slash; a path without one has no segments.
         let mut rest = path.strip_prefix('/');
         while let Some(left) = rest
-            && !node.children.is_empty()
+            && !tree.is_leaf()
         {
             let (segment, after) = match left.split_once('/') {
                 Some((segment, after)) => (segment, Some(after)),
                 None => (left, None),
             };
-            let Some(child) = node.children.get(segment) else { break };
-            node = self.nodes.get(*child as usize)?;
-            best.look(&node.regexes);
-            best.look(&node.prefixes);
+            let Some(below) = tree.step(segment) else { break };
+            tree = below;
+            best.look_at(&tree.here);
             rest = after;
         }
-        best.route()
+        best.route
     }
 }
 
 /// The first route found so far.
 struct Best<'h, 'r> {
-    routes: &'h [Arc<Route>],
     request: &'r RouteRequest<'r>,
     path: &'r str,
-    place: u32,
+    route: Option<&'h Arc<Route>>,
 }
 
 impl<'h> Best<'h, '_> {
-    /// Takes the first of `places` that comes before what was found and whose conditions hold.
-    fn look(&mut self, places: &[u32]) {
-        for place in places.iter().take_while(|place| **place < self.place) {
-            let route = self.routes.get(*place as usize);
-            if route.is_some_and(|route| route.conditions.hold(self.request, self.path)) {
-                self.place = *place;
+    fn look_at(&mut self, place: &'h Place) {
+        self.look(&place.regexes);
+        self.look(&place.prefixes);
+    }
+
+    /// Takes the first of `routes` that comes before what was found and whose conditions hold.
+    fn look(&mut self, routes: &'h [Arc<Route>]) {
+        for route in routes {
+            if self.route.is_some_and(|best| !route.precedes(best)) {
+                return;
+            }
+            if route.conditions.hold(self.request, self.path) {
+                self.route = Some(route);
                 return;
             }
         }
-    }
-
-    fn route(self) -> Option<&'h Arc<Route>> {
-        self.routes.get(usize::try_from(self.place).ok()?)
     }
 }

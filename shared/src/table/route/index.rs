@@ -2,15 +2,17 @@
 //!
 //! A host's own routes come before those of the longest wildcard it is under, those before a shorter one's, and routes for any
 //! host last. A host whose routes do not match a request leaves it to the next, as the Gateway API has it.
-//! A change of one route prepares the routes of its hosts anew and shares all others.
+//! A change of one route copies the way to it and shares all others.
 //!
 //! Hot path: no allocation for a path that can be read in one way only.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use foldhash::fast::FixedState;
-
-use super::{NoRoute, Route, RouteRequest, host::HostRoutes};
+use super::{
+    NoRoute, Route, RouteRequest,
+    host::HostRoutes,
+    tree::{self, Content, Map, Tree},
+};
 use crate::{
     id::RouteId,
     path::{self, Form},
@@ -20,18 +22,14 @@ use crate::{
 /// Longest name of a host (RFC 1035 §2.3.4), or of an address in brackets.
 const MAX_HOST_BYTES: usize = 255;
 
-pub(super) type Hosts = HashMap<Box<str>, Arc<HostRoutes>, FixedState>;
-
 /// All routes of a table.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     pub(super) by_id: SharedMap<RouteId, Route>,
-    pub(super) exact: Hosts,
-    /// By what follows `*.`.
-    pub(super) wildcards: Hosts,
-    /// Most labels of a wildcard.
-    pub(super) wildcard_labels: usize,
-    pub(super) any: Arc<HostRoutes>,
+    pub(super) exact: Map<Arc<HostRoutes>>,
+    /// By the labels of what follows `*.`, the last one first.
+    wildcards: Tree<HostRoutes>,
+    any: HostRoutes,
     /// The catch-all route, when it takes everything and there is no other.
     pub(super) only: Option<Arc<Route>>,
 }
@@ -85,24 +83,41 @@ impl Routes {
         if let Some(route) = self.exact.get(host).and_then(|routes| routes.find(request, path)) {
             return Some(route);
         }
-        if self.wildcards.is_empty() {
-            return None;
-        }
-        // Only as many labels as some wildcard has are looked up, however many a client sends.
-        let labels = host.bytes().filter(|byte| *byte == b'.').count() + 1;
-        let mut left = labels;
-        let mut rest = host;
-        while let Some((_, parent)) = rest.split_once('.') {
-            rest = parent;
-            left -= 1;
-            if left <= self.wildcard_labels
-                && let Some(route) = self.wildcards.get(rest).and_then(|routes| routes.find(request, path))
-            {
-                return Some(route);
-            }
-        }
-        None
+        below(&self.wildcards, request, path, host)
     }
+
+    /// The only route, if it is for every host and every path.
+    pub(super) fn single(&self) -> Option<&Arc<Route>> {
+        let is_alone = self.exact.is_empty() && self.wildcards.is_empty();
+        self.any.only().filter(|_| is_alone)
+    }
+
+    /// Changes the routes of `host`, in lower case; without one, those for any host.
+    pub(super) fn change(&mut self, host: Option<&str>, edit: impl Fn(&mut HostRoutes)) {
+        match host.map(|host| (host, host.strip_prefix("*."))) {
+            None => edit(&mut self.any),
+            Some((_, Some(parent))) => {
+                self.wildcards.change(&mut parent.rsplit('.'), &mut |routes| edit(routes))
+            }
+            Some((host, None)) => tree::change(&mut self.exact, host, edit, Content::is_empty),
+        }
+    }
+}
+
+/// The route of the longest wildcard below `tree` that has one for `request`, `host` being the labels that are left. One of them
+/// is what the star stands for.
+fn below<'t>(
+    tree: &'t Tree<HostRoutes>,
+    request: &RouteRequest<'_>,
+    path: &str,
+    host: &str,
+) -> Option<&'t Arc<Route>> {
+    if tree.is_leaf() {
+        return None;
+    }
+    let (rest, label) = host.rsplit_once('.')?;
+    let next = tree.step(label)?;
+    below(next, request, path, rest).or_else(|| next.here.find(request, path))
 }
 
 /// The name in an authority, in lower case, without port and without a last dot. `None` for one that no route can have.

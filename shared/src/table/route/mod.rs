@@ -1,7 +1,7 @@
 //! A route as the request path sees it, and how the one for a request is found.
 //!
-//! Reading order: this file, `conditions` (what a route demands), `order` (which of several comes first), `host` (the routes of
-//! one host, by path), `index` (all hosts), `compile`.
+//! Reading order: this file, `conditions` (what a route demands), `order` (which of several comes first), `tree`, `host` (the
+//! routes of one host, by path), `index` (all hosts), `compile`.
 
 mod action;
 mod compile;
@@ -13,6 +13,7 @@ mod request;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,6 +21,7 @@ pub use action::{Action, FieldEdits, FixedAnswer, NewPath, RedirectTo, Split, Ta
 pub(super) use compile::{Scene, compile};
 use conditions::Conditions;
 pub use index::Routes;
+use order::Rank;
 pub use request::{NoRoute, RouteRequest};
 pub use slots::{Slot, Slots};
 
@@ -56,4 +58,12 @@ pub struct Route {
     /// What it was compiled from.
     pub record: Arc<RouteRecord>,
     conditions: Conditions,
+    rank: Rank,
+}
+
+impl Route {
+    /// Whether it takes a request that both match.
+    fn precedes(&self, other: &Self) -> bool {
+        (&self.rank, self.id.as_str()) < (&other.rank, other.id.as_str())
+    }
 }

@@ -8,12 +8,14 @@
 
 use std::cmp::Reverse;
 
-use super::Route;
-use crate::{model::PathMatchType, path};
+use crate::{
+    model::{PathMatchType, Route},
+    path,
+};
 
-/// The place of a route among those of its host; the least comes first.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rank<'r> {
+/// The place of a route among those of its host, but for its id; the least comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
     kind: Kind,
     priority: Reverse<i32>,
     path: PathRank,
@@ -22,17 +24,16 @@ pub(super) struct Rank<'r> {
     parameters: Reverse<usize>,
     clients: Said,
     listeners: Said,
-    id: &'r str,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Other,
     CatchAll,
 }
 
 /// Whether something is said of what a route is for.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Said {
     Something,
     Nothing,
@@ -44,17 +45,16 @@ impl Said {
     }
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum PathRank {
     Exact,
     Regex(Reverse<usize>),
     Prefix(Reverse<usize>),
 }
 
-impl<'r> Rank<'r> {
+impl Rank {
     /// The place of `route`.
-    pub(super) fn of(route: &'r Route) -> Self {
-        let route = &route.record.spec;
+    pub(super) fn of(route: &Route) -> Self {
         let matches = &route.matches;
         let value = &matches.path.value;
         Self {
@@ -72,7 +72,6 @@ impl<'r> Rank<'r> {
             parameters: Reverse(matches.query.len()),
             clients: Said::of(&matches.client_cidrs),
             listeners: Said::of(&route.listeners),
-            id: &route.id,
         }
     }
 }
