@@ -14,7 +14,7 @@ use http::{Request, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_shared::{
-    id::Revision,
+    id::{ListenerId, Revision},
     model::{Config, Listener, ListenerFlags, ListenerRecord, ListenerStatus, Meta},
     table::Table,
 };
@@ -33,7 +33,7 @@ use crate::{
         change::{Change, Effect},
         listener_flags, submitted,
     },
-    error::Target,
+    error::{CatalogError, Target},
 };
 
 /// A listener with what Weir notes and observes of it.
@@ -57,6 +57,19 @@ impl ListenerView {
         let status = status(&listener.id, table, &record.meta);
         Self { listener, meta: record.meta, status }
     }
+}
+
+/// `error`, with the listener that the command line says things of as it is in force: that can be put back.
+pub(super) fn as_in_force(error: CatalogError, flags: &ListenerFlags) -> CatalogError {
+    let CatalogError::PreconditionFailed { current: Some(Target::Listener(id)), config } = error else {
+        return error;
+    };
+    let mut shown = Config::clone(&config);
+    if let Some(record) = config.listeners.get(id.as_str()) {
+        let record = ListenerRecord { spec: flags.over(&record.spec), ..ListenerRecord::clone(record) };
+        shown.listeners.insert_mut(ListenerId::new(&id), Arc::new(record));
+    }
+    CatalogError::PreconditionFailed { current: Some(Target::Listener(id)), config: Arc::new(shown) }
 }
 
 /// Whether the listener named `id` is in service; one that is about to be made is not yet.

@@ -23,6 +23,7 @@ use super::{
     aside::aside,
     conditional,
     envelope::RequestId,
+    listeners,
     params::Params,
     prefer::Preferences,
     problem::{Code, Problem},
@@ -228,7 +229,8 @@ impl Call {
             message: self.message.clone(),
             beside,
         };
-        let applied = self.api.catalog.apply(request).await?;
+        let refused = |error| listeners::as_in_force(error, &self.api.flags);
+        let applied = self.api.catalog.apply(request).await.map_err(refused)?;
         if self.mode == Mode::Commit {
             self.settle(&applied).await;
         }

@@ -242,8 +242,8 @@ pub(super) fn current(target: &Target, config: &Config) -> Value {
 /// A listener as written, with what Weir notes of it.
 fn listener(record: &ListenerRecord) -> Option<Value> {
     let mut shown = serde_json::to_value(&record.spec).ok()?;
-    if record.spec.is_default() {
-        // The process's own, which is not part of the state.
+    if record.spec.address.is_empty() {
+        // Of the process's own, which is not part of the state.
         shown.as_object_mut()?.remove("address");
     }
     let meta = serde_json::to_value(record.meta).ok()?;

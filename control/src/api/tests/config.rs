@@ -272,6 +272,23 @@ async fn what_is_said_of_listeners_is_put_in_force_but_for_what_the_command_line
     exported_without_others_deletes_them(&api, exported).await;
 }
 
+/// As of routes: what is allowed and cannot serve anybody is told.
+#[tokio::test]
+async fn a_listener_whose_upstream_has_no_server_is_warned_of() {
+    let api = Harness::new().await;
+    let document = |servers: Value| {
+        json!({
+            "upstreams": [{"id": "db", "servers": servers}],
+            "listeners": [{"id": "tcp", "address": "[::1]:81", "protocol": "tcp", "upstream": "db"}],
+            "routes": [{"id": "default", "action": {"fixed_response": {"status": 404}}}]
+        })
+    };
+    let told = put(&api, "", &document(json!([]))).await.json()["warnings"].clone();
+    let detail = "no server takes connections: those of the listener \"tcp\" are reset";
+    assert_eq!(told, json!([{"path": "/upstreams/db", "detail": detail}]));
+    assert_eq!(put(&api, "", &document(json!(["[::1]:82"]))).await.json()["warnings"], json!([]));
+}
+
 /// Listeners that are not named are deleted; `default` is as it was before it was ever changed.
 async fn exported_without_others_deletes_them(api: &Harness, mut exported: Value) {
     exported["listeners"] = json!([]);

@@ -49,6 +49,17 @@ async fn conditions_trials_and_keys_hold_as_for_upstreams() {
     let stale = api.send("PATCH", ONE, &[json, ("if-match", "\"r0.abc123\"")], patch.clone()).await;
     stale.problem(412, "etag_mismatch");
     assert_eq!(stale.json()["current"]["id"], "one");
+    let default = "/v1/listeners/default";
+    let stale = api.send("PUT", default, &[json, ("if-match", "\"r9.abc123\"")], patch.clone()).await;
+    stale.problem(412, "etag_mismatch");
+    let current = stale.json()["current"].clone();
+    assert_eq!((&current["address"], &current["idle_timeout"]), (&json!("0.0.0.0:8080"), &json!("75s")));
+    let back = api.json("PUT", default, &current).await;
+    assert_eq!(
+        (back.status.as_u16(), back.revision()),
+        (200, 1),
+        "what is current can be put back: {back:?}"
+    );
     let tried = api.send("PATCH", "/v1/listeners/one?dry_run=true", &[json], patch.clone()).await;
     assert_eq!(tried.header("weir-dry-run"), "true");
     assert_eq!(tried.json()["diff"][0]["path"], "/listeners/one/max_headers");
