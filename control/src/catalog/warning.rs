@@ -60,6 +60,15 @@ pub fn warnings(config: &Config, bound: &[String]) -> Vec<Warning> {
             }
         }
     }
+    for listener in config.listeners.values().map(|record| &record.spec) {
+        let Some(id) = &listener.upstream else { continue };
+        if config.upstreams.get(id.as_str()).is_some_and(|upstream| !takes_requests(upstream)) {
+            let path = format!("/upstreams/{id}");
+            let detail =
+                format!("no server takes connections: those of the listener \"{}\" are reset", listener.id);
+            found.push(Warning { path, detail });
+        }
+    }
     found
 }
 
