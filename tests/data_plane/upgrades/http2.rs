@@ -164,6 +164,31 @@ fn what_is_no_switch_opens_no_stream() {
     }
 }
 
+/// RFC 8441 §5: it stands for what is a GET over HTTP/1.1, and so routes see it.
+#[test]
+fn routes_take_it_for_a_get() {
+    let server = Switcher::willing();
+    let weir = in_front_of(&[&server], &json!({"upgrades": ["echo"]}));
+    let refused = |id: &str, method: &str, status: u16| {
+        let route = json!({
+            "match": {"path": {"value": "/chat"}, "methods": [method]},
+            "action": {"fixed_response": {"status": status}}
+        });
+        weir.api().put(&format!("/v1/routes/{id}"), &route).assert(201);
+    };
+    refused("connect", "CONNECT", 418);
+    refused("post", "POST", 403);
+    block_on(async {
+        let client = connect(&weir).await;
+        let response = ask(&client, "echo").await;
+        assert_eq!(response.status(), StatusCode::OK, "neither of the others is for it");
+        drop(hyper::upgrade::on(response).await.unwrap());
+        refused("get", "GET", 404);
+        assert_eq!(ask(&client, "echo").await.status(), StatusCode::NOT_FOUND);
+    });
+    assert!(server.only().starts_with("GET /chat?room=1 HTTP/1.1\r\n"));
+}
+
 /// RFC 8441 §3.
 #[test]
 fn that_it_is_there_is_announced() {
