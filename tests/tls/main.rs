@@ -8,8 +8,10 @@
     reason = "test code: a broken expectation is reported by a panic"
 )]
 
+mod agreement;
 mod client;
 mod pki;
 mod secrets;
 mod server;
+mod speaker;
 mod upstream;

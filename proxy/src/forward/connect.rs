@@ -58,12 +58,11 @@ pub(super) async fn connect(
         secure(stream, upstream, server, offer).await
     };
     let stream = within(worker, upstream, lease, opening).await?;
+    let connection = ServerConnection::new(worker, stream);
     Ok(ServerConnection {
-        stream,
-        buffer: worker.pools.buffer(),
-        opened: worker.clock.moment(),
-        served: 0,
         may_be_reused: upstream.send_proxy_protocol == SendProxyProtocol::Off,
+        buffer: worker.pools.buffer(),
+        ..connection
     })
 }
 
@@ -97,6 +96,9 @@ pub(super) async fn within<T>(
         Err(_) => Err(ProxyError::ConnectionTimeout),
     };
     let counters = lease.counters();
+    if opened.is_err() {
+        lease.http2().forget();
+    }
     let opened =
         opened.inspect_err(|error| counters.connect_errors.add(u64::from(error.server_fault().is_some())))?;
     counters.connections_opened.add(1);

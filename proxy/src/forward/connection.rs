@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use weir_shared::time::Moment;
 
 use super::stream::Stream;
+use crate::worker::Worker;
 
 /// A connection to a server, with what was read and not used yet.
 pub(super) struct ServerConnection {
@@ -22,6 +23,12 @@ pub(super) struct ServerConnection {
 }
 
 impl ServerConnection {
+    /// One that was just opened.
+    pub(super) fn new(worker: &Worker, stream: Stream) -> Self {
+        let opened = worker.clock.moment();
+        Self { stream, buffer: BytesMut::new(), opened, served: 0, may_be_reused: true }
+    }
+
     /// Reads what there is, making room for `size` bytes. 0 bytes: the server has closed its side.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, size: usize) -> Poll<io::Result<usize>> {
         self.buffer.reserve(size);

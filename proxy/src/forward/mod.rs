@@ -105,7 +105,18 @@ pub(crate) async fn send(
     body: RequestBody,
     deadline: &Deadline,
 ) -> Result<Answer, Failure> {
-    if upstream.protocol == ServerProtocol::Http2 {
+    let is_http2 = match upstream.protocol {
+        ServerProtocol::Http1 => false,
+        ServerProtocol::Http2 => true,
+        ServerProtocol::Auto if request.upgrade.is_some() => false,
+        ServerProtocol::Auto => {
+            match Box::pin(http2::is_agreed(exchange.worker(), upstream, server, &lease)).await {
+                Ok(is_agreed) => is_agreed,
+                Err(error) => return Err(Failure { error, progress: Progress::NothingSent, body }),
+            }
+        }
+    };
+    if is_http2 {
         // Boxed, so that requests over HTTP/1.1 carry no room for it.
         return Box::pin(http2::send(exchange, upstream, server, lease, request, body, deadline)).await;
     }

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use weir_shared::{
-    model::address::Address,
+    model::{AlpnProtocol, address::Address},
     tls::{HandshakeFault, Offer, OutgoingTls},
 };
 
@@ -66,6 +66,16 @@ pub(super) fn failed(error: &io::Error, otherwise: ProxyError) -> ProxyError {
 }
 
 impl Stream {
+    /// Whether HTTP/2 was agreed on.
+    pub(super) fn is_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(secured) => {
+                secured.stream.get_ref().1.alpn_protocol() == Some(AlpnProtocol::H2.as_bytes())
+            }
+        }
+    }
+
     /// Whether it is secured as `settings` say, or not at all without.
     pub(super) fn is_secured_as(&self, settings: Option<&Arc<OutgoingTls>>) -> bool {
         match (self, settings) {

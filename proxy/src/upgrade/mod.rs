@@ -72,10 +72,10 @@ pub(crate) fn asked(
     Ok(offer.map(|offer| Box::new(Upgrade { offer, origin: Origin::Connection })))
 }
 
-/// What may be asked of the servers of `upstream`: nothing over HTTP/2, which has no `Upgrade`.
+/// What may be asked of the servers of `upstream`: nothing over HTTP/2 alone, which has no `Upgrade`.
 fn allowed(upstream: &Upstream) -> &[UpgradeProtocol] {
     match upstream.protocol {
-        ServerProtocol::Http1 => &upstream.upgrades,
+        ServerProtocol::Http1 | ServerProtocol::Auto => &upstream.upgrades,
         ServerProtocol::Http2 => &[],
     }
 }

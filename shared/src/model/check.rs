@@ -85,7 +85,7 @@ pub fn upstream_spec(upstream: &Upstream, at: &Pointer, errors: &mut Vec<FieldEr
     span(upstream.idle_timeout, Span::from_secs(1)..=HOUR, &at.at("idle_timeout"), errors);
     span(upstream.keepalive_time, Span::from_secs(1)..=DAY, &at.at("keepalive_time"), errors);
     drain_timeout(upstream.drain_timeout, &at.at("drain_timeout"), errors);
-    if upstream.protocol == ServerProtocol::Http2 && upstream.send_proxy_protocol != SendProxyProtocol::Off {
+    if upstream.protocol != ServerProtocol::Http1 && upstream.send_proxy_protocol != SendProxyProtocol::Off {
         let detail = "clients share connections over HTTP/2, which can say of one client only whose they are";
         errors.push(at.at("send_proxy_protocol").error(FieldErrorCode::InvalidValue, detail));
     }

@@ -14,4 +14,9 @@ pub enum ServerProtocol {
     /// and trailers always arrive.
     #[serde(rename = "http2")]
     Http2,
+    /// With TLS whatever a server chooses by ALPN (RFC 7301), each for itself: HTTP/2 is offered first, HTTP/1.1 second. Asked
+    /// again when connections have reached `keepalive_time`, and when one cannot be opened. Upgrades go over HTTP/1.1. Without
+    /// TLS nothing is agreed on: HTTP/1.1.
+    #[serde(rename = "auto")]
+    Auto,
 }

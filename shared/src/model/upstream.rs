@@ -31,7 +31,7 @@ pub struct Upstream {
     pub description: String,
     /// At most 32 pairs; keys up to 63, values up to 255 characters.
     pub labels: BTreeMap<String, String>,
-    /// What is spoken to the servers. Default `http1`. gRPC needs `http2`.
+    /// What is spoken to the servers. Default `http1`. gRPC needs `http2`, or `auto` where servers agree to that.
     pub protocol: ServerProtocol,
     /// How a server is picked. Default `least_time`: of all it leaves the fewest requests waiting at a server that is slow or
     /// stalls, and servers much alike share evenly.
@@ -79,7 +79,7 @@ pub struct Upstream {
     /// Time without a byte in either direction while a message is under way, 1s to 24h. Default 5m.
     pub stream_idle_timeout: Span,
     /// Protocols that clients may switch connections to, at most 16, where a server agrees: over HTTP/1.1 with `Upgrade`, over
-    /// HTTP/2 with extended CONNECT (RFC 8441). Default `websocket`. An empty list: none. Only where `protocol` is `http1`.
+    /// HTTP/2 with extended CONNECT (RFC 8441). Default `websocket`. An empty list: none. Not where `protocol` is `http2`.
     #[schema(max_items = 16)]
     pub upgrades: Vec<UpgradeProtocol>,
     /// Time without a byte in either direction on a connection that was switched to another protocol, 1s to 24h. Default 1h.

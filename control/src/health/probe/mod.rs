@@ -221,34 +221,37 @@ impl Probe {
             },
             Err(answer) => return answer,
         };
-        let stream = match secured {
-            Ok(stream) => stream,
+        let (stream, agreed) = match secured {
+            Ok(secured) => secured,
             Err(answer) => return answer,
         };
         match self.kind {
             HealthCheckType::Tcp => Answer::Passed { status: None },
-            HealthCheckType::Http => self.ask(stream, address, &target, deadline).await,
+            HealthCheckType::Http => self.ask(stream, agreed, address, &target, deadline).await,
             HealthCheckType::Grpc => self.call(stream, address, &target, deadline).await,
         }
     }
 
-    /// Secures `stream`, if that is asked for.
+    /// Secures `stream`, if that is asked for. Answers what an http check speaks as well.
     async fn secure(
         &self,
         stream: TcpStream,
         address: &Address,
         target: &Address,
         deadline: Instant,
-    ) -> Result<Stream, Answer> {
-        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
-        let offer = match self.kind {
-            HealthCheckType::Http if self.protocol == ServerProtocol::Http1 => Offer::Http1,
-            HealthCheckType::Http => Offer::Http2,
-            HealthCheckType::Grpc => Offer::Http2,
-            HealthCheckType::Tcp => Offer::Nothing,
+    ) -> Result<(Stream, ServerProtocol), Answer> {
+        let Some(tls) = &self.tls else { return Ok((Box::new(stream), self.protocol)) };
+        let offer = match (self.kind, self.protocol) {
+            (HealthCheckType::Http, ServerProtocol::Http1) => Offer::Http1,
+            (HealthCheckType::Http, ServerProtocol::Auto) => Offer::Both,
+            (HealthCheckType::Http, ServerProtocol::Http2) | (HealthCheckType::Grpc, _) => Offer::Http2,
+            (HealthCheckType::Tcp, _) => Offer::Nothing,
         };
         match timeout_at(deadline, secure::handshake(stream, tls, address, offer)).await {
-            Ok(Ok(stream)) => Ok(stream),
+            Ok(Ok((stream, agreed))) => match self.protocol {
+                ServerProtocol::Auto => Ok((stream, agreed)),
+                said => Ok((stream, said)),
+            },
             Ok(Err(why)) => {
                 Err(Answer::failed(Reason::TlsError, format!("tls handshake with {target}: {why}")))
             }
@@ -295,12 +298,20 @@ impl Probe {
         Err(failure)
     }
 
-    async fn ask(&self, stream: Stream, address: &Address, target: &Address, deadline: Instant) -> Answer {
+    async fn ask(
+        &self,
+        stream: Stream,
+        protocol: ServerProtocol,
+        address: &Address,
+        target: &Address,
+        deadline: Instant,
+    ) -> Answer {
         let path = self.spec.path.as_deref().unwrap_or("/");
         let what = format!("{} http://{target}{path}", self.spec.method);
         let asked = async {
-            match self.protocol {
-                ServerProtocol::Http1 => {
+            match protocol {
+                // Without TLS nothing is agreed on.
+                ServerProtocol::Http1 | ServerProtocol::Auto => {
                     let asked = self.ask_http1(stream, address).await;
                     asked.map_err(|error| (error.reason(), error.to_string()))
                 }

@@ -8,7 +8,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 use weir_shared::{
-    model::address::Address,
+    model::{AlpnProtocol, ServerProtocol, address::Address},
     tls::{HandshakeFault, Offer, OutgoingTls},
 };
 
@@ -20,7 +20,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 /// A connection of a check, which is made so seldom that a box costs nothing.
 pub(super) type Stream = Box<dyn Duplex>;
 
-/// Makes the handshake with the server at `address`.
+/// Makes the handshake with the server at `address`. Answers what was agreed on as well.
 ///
 /// # Errors
 /// Why it failed, for a person.
@@ -29,11 +29,15 @@ pub(super) async fn handshake(
     tls: &Arc<OutgoingTls>,
     address: &Address,
     offer: Offer,
-) -> Result<Stream, String> {
+) -> Result<(Stream, ServerProtocol), String> {
     let name = tls.server_name(address).ok_or("no certificate has that name")?;
     let connector = TlsConnector::from(Arc::clone(tls.config(offer)));
     match connector.connect(name, stream).await {
-        Ok(stream) => Ok(Box::new(stream)),
+        Ok(stream) => {
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(AlpnProtocol::H2.as_bytes());
+            let agreed = if is_http2 { ServerProtocol::Http2 } else { ServerProtocol::Http1 };
+            Ok((Box::new(stream), agreed))
+        }
         Err(error) => Err(match HandshakeFault::of(&error) {
             HandshakeFault::Certificate(what) => format!("the certificate is not accepted: {what}"),
             HandshakeFault::Alert(what) => format!("the server ended it: {what}"),

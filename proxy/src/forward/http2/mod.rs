@@ -22,7 +22,7 @@ pub(crate) use body::StreamBody;
 use bytes::Bytes;
 use h2::{RecvStream, client::ResponseFuture};
 use http::{HeaderValue, Method, Response, StatusCode, header as header_name, uri::Scheme};
-pub(super) use pool::Pool;
+pub(super) use pool::{Pool, is_agreed};
 use weir_shared::table::{Server, Upstream};
 
 use self::{

@@ -3,11 +3,14 @@
 //! A request takes the first connection with room, so that those a burst has needed fall idle and are closed. Requests that
 //! come while a connection is being opened wait for it, as many as it will probably take. There are as many connections as
 //! the requests under way need, and no other bound.
+//!
+//! Where a server may choose what is spoken (`protocol: auto`), the first connection asks it, the others follow.
 
 use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     rc::Rc,
+    sync::Arc,
     task::{Poll, Waker},
     time::Duration,
 };
@@ -16,13 +19,13 @@ use http::Request;
 use weir_shared::{
     table::{Server, Upstream},
     time::Moment,
-    tls::Offer,
+    tls::{Offer, OutgoingTls},
 };
 
-use super::connection::{self, Connection, End, MAX_STREAMS, Stream};
+use super::connection::{self, Connection, End, MAX_STREAMS, Opened, Stream};
 use crate::{
     error::ProxyError,
-    forward::{connect, lease::Lease},
+    forward::{connect, connection::ServerConnection, lease::Lease, stream::Stream as ServerStream},
     worker::Worker,
 };
 
@@ -36,6 +39,22 @@ pub(in crate::forward) struct Pool {
     openings: RefCell<Vec<Rc<Opening>>>,
     /// Streams the last connection had room for.
     expected: Cell<Option<usize>>,
+    /// What a server that may choose has chosen.
+    agreed: RefCell<Option<Agreed>>,
+}
+
+/// What was agreed on with a server.
+struct Agreed {
+    is_http2: bool,
+    at: Moment,
+    /// As what the connection was secured.
+    tls: Arc<OutgoingTls>,
+}
+
+/// A connection just opened.
+enum Fresh {
+    Http1(ServerConnection),
+    Http2(Box<Opened<ServerStream>>),
 }
 
 /// A connection being opened.
@@ -74,6 +93,20 @@ impl Pool {
     /// Connections without a request.
     pub(in crate::forward) fn idle_count(&self) -> usize {
         self.connections.borrow().iter().filter(|connection| connection.is_idle()).count()
+    }
+
+    /// Asks the server again what it speaks, before the next request.
+    pub(in crate::forward) fn forget(&self) {
+        self.agreed.take();
+    }
+
+    /// Whether the server has chosen HTTP/2; `None`: it has to be asked.
+    fn agreed(&self, upstream: &Upstream, now: Moment) -> Option<bool> {
+        let agreed = self.agreed.borrow();
+        let agreed = agreed.as_ref()?;
+        let is_current = upstream.tls.as_ref().is_some_and(|tls| Arc::ptr_eq(tls, &agreed.tls))
+            && now.since(agreed.at) < upstream.keepalive_time;
+        is_current.then_some(agreed.is_http2)
     }
 
     /// One with room that is secured as `upstream` says now.
@@ -163,30 +196,65 @@ pub(super) async fn begin(
         }
         match pool.opening() {
             Some(opening) => opening.wait().await?,
-            None => open(worker, upstream, server, lease).await?,
+            None => open(worker, upstream, server, lease, Offer::Http2).await?,
         }
     }
     Err(ProxyError::ConnectionTimeout)
 }
 
-/// Opens one more connection.
+/// Whether `server`, which may choose, has chosen HTTP/2. Who asks first opens a connection for it, which stays for whoever needs
+/// one first; the others wait.
+pub(in crate::forward) async fn is_agreed(
+    worker: &Rc<Worker>,
+    upstream: &Upstream,
+    server: &Server,
+    lease: &Lease,
+) -> Result<bool, ProxyError> {
+    let pool = lease.http2();
+    for _ in 0..MAX_ROUNDS {
+        if let Some(is_http2) = pool.agreed(upstream, worker.coarse_moment()) {
+            return Ok(is_http2);
+        }
+        let opening = pool.openings.borrow().first().cloned();
+        match opening {
+            Some(opening) => opening.wait().await?,
+            None => open(worker, upstream, server, lease, Offer::Both).await?,
+        }
+    }
+    Err(ProxyError::ConnectionTimeout)
+}
+
+/// Opens one more connection, over which what is offered is spoken.
 async fn open(
     worker: &Rc<Worker>,
     upstream: &Upstream,
     server: &Server,
     lease: &Lease,
+    offer: Offer,
 ) -> Result<(), ProxyError> {
     let pool = lease.http2();
     let announced = pool.announce();
     let opening = async {
-        let stream = connect::open(worker, upstream, server, Offer::Http2).await?;
-        connection::handshake(worker, stream, upstream.tls.clone()).await
+        let stream = connect::open(worker, upstream, server, offer).await?;
+        if offer == Offer::Both && !stream.is_http2() {
+            return Ok(Fresh::Http1(ServerConnection::new(worker, stream)));
+        }
+        let opened = connection::handshake(worker, stream, upstream.tls.clone()).await?;
+        Ok(Fresh::Http2(Box::new(opened)))
     };
     match connect::within(worker, upstream, lease, opening).await {
-        Ok(opened) => {
-            pool.expected.set(Some(opened.connection.capacity()));
-            pool.connections.borrow_mut().push(Rc::clone(&opened.connection));
-            opened.spawn(worker, &server.state);
+        Ok(fresh) => {
+            let is_http2 = matches!(fresh, Fresh::Http2(_));
+            let at = worker.clock.moment();
+            *pool.agreed.borrow_mut() = upstream.tls.clone().map(|tls| Agreed { is_http2, at, tls });
+            match fresh {
+                Fresh::Http1(connection) => lease.give_back(connection, at),
+                Fresh::Http2(opened) => {
+                    pool.expected.set(Some(opened.connection.capacity()));
+                    pool.connections.borrow_mut().push(Rc::clone(&opened.connection));
+                    opened.spawn(worker, &server.state);
+                }
+            }
             announced.settle(Outcome::Opened);
             Ok(())
         }
