@@ -114,7 +114,11 @@ fn a_refused_stream_is_sent_again_whatever_its_method() {
         peer.greet(&[]);
         let stream = peer.request().unwrap();
         peer.reset(stream, frames::REFUSED_STREAM);
-        peer.answer_all("taken");
+        while let Some(stream) = peer.request() {
+            // A whole answer before the whole request would end the client's connection.
+            peer.next(DATA);
+            peer.answer(stream, "taken");
+        }
     });
     let weir = in_front_of(server.address(), &json!({ "retries": { "attempts": 1 } }));
     // One connection of a client is served by one worker.
