@@ -108,13 +108,12 @@ pub(crate) async fn send(
     let is_http2 = match upstream.protocol {
         ServerProtocol::Http1 => false,
         ServerProtocol::Http2 => true,
+        // Whoever wants to switch to another protocol can do so over HTTP/1.1 alone.
         ServerProtocol::Auto if request.upgrade.is_some() => false,
-        ServerProtocol::Auto => {
-            match Box::pin(http2::is_agreed(exchange.worker(), upstream, server, &lease)).await {
-                Ok(is_agreed) => is_agreed,
-                Err(error) => return Err(Failure { error, progress: Progress::NothingSent, body }),
-            }
-        }
+        ServerProtocol::Auto => match http2::is_agreed(exchange.worker(), upstream, server, &lease).await {
+            Ok(is_agreed) => is_agreed,
+            Err(error) => return Err(Failure { error, progress: Progress::NothingSent, body }),
+        },
     };
     if is_http2 {
         // Boxed, so that requests over HTTP/1.1 carry no room for it.
@@ -125,16 +124,8 @@ pub(crate) async fn send(
         Some(connection) => connection,
         // Boxed, because most requests find a connection and would carry the room for this through every move.
         None => {
-            match Box::pin(connect::connect(
-                worker,
-                upstream,
-                server,
-                &lease,
-                exchange.client().ends,
-                Offer::Http1,
-            ))
-            .await
-            {
+            let ends = exchange.client().ends;
+            match Box::pin(connect::connect(worker, upstream, server, &lease, ends, Offer::Http1)).await {
                 Ok(connection) if !lease.is_cut() => connection,
                 Ok(_) => {
                     let error = ProxyError::ServerDrained;

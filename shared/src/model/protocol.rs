@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::UpstreamTls;
+
 /// A protocol spoken to servers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum ServerProtocol {
@@ -19,4 +21,12 @@ pub enum ServerProtocol {
     /// TLS nothing is agreed on: HTTP/1.1.
     #[serde(rename = "auto")]
     Auto,
+}
+
+impl ServerProtocol {
+    /// What is spoken over connections that are secured as `tls` says: without TLS there is nobody to agree with.
+    #[must_use]
+    pub fn over(self, tls: &UpstreamTls) -> Self {
+        if self == Self::Auto && !tls.enabled { Self::Http1 } else { self }
+    }
 }

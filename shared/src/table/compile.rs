@@ -17,8 +17,7 @@ use crate::{
     error::{FieldError, Invalid, Pointer},
     id::{ListenerId, ServerId, UpstreamId},
     model::{
-        self, Config, HealthCheck, ListenerFlags, ServerProtocol, ServerRecord, UpstreamRecord,
-        address::Address, check,
+        self, Config, HealthCheck, ListenerFlags, ServerRecord, UpstreamRecord, address::Address, check,
     },
     sharing::{Change, SharedMap, changed, middle},
     state::{BreakerPolicy, Decay, HealthThresholds, ServerState, UpstreamState},
@@ -149,11 +148,7 @@ impl Compiler {
         Some(Upstream {
             id: id.clone(),
             slot,
-            protocol: match spec.protocol {
-                // Nobody to agree with.
-                ServerProtocol::Auto if !spec.tls.enabled => ServerProtocol::Http1,
-                said => said,
-            },
+            protocol: spec.protocol.over(&spec.tls),
             algorithm: spec.algorithm,
             comparison: spec.comparison.clone(),
             latency: latency(spec),

@@ -50,16 +50,7 @@ pub(super) async fn add(session: &Session, kind: &Add) -> Result<Exit, CtlError>
             })?;
         }
         Add::Listener { name, address, fields, write } => {
-            let mut document = fields::document(fields)?;
-            document.insert("id".to_owned(), name.as_str().into());
-            document.insert("address".to_owned(), address.as_str().into());
-            let call = write.on(Call::new(Method::POST, "/v1/listeners"));
-            let answer = session.client.send(&call.json(&Value::Object(document))).await?;
-            session.output.changed(&answer, |document| {
-                let error = text::at(document, "status.error");
-                let state = if error.is_empty() { String::new() } else { format!(", not bound: {error}") };
-                done(&answer, document, &format!("listener {name} added{state}"), paint)
-            })?;
+            listener(session, name, address, fields, write).await?
         }
         Add::Certificate(certificate) => certificates::add(session, certificate).await?,
         Add::Route(route) => routes::add(session, route).await?,
@@ -90,6 +81,26 @@ pub(super) async fn add(session: &Session, kind: &Add) -> Result<Exit, CtlError>
         }
     }
     Ok(Exit::Done)
+}
+
+/// Adds a listener.
+async fn listener(
+    session: &Session,
+    name: &str,
+    address: &str,
+    fields: &[String],
+    write: &WriteArgs,
+) -> Result<(), CtlError> {
+    let mut document = fields::document(fields)?;
+    document.insert("id".to_owned(), name.into());
+    document.insert("address".to_owned(), address.into());
+    let call = write.on(Call::new(Method::POST, "/v1/listeners"));
+    let answer = session.client.send(&call.json(&Value::Object(document))).await?;
+    session.output.changed(&answer, |document| {
+        let error = text::at(document, "status.error");
+        let state = if error.is_empty() { String::new() } else { format!(", not bound: {error}") };
+        done(&answer, document, &format!("listener {name} added{state}"), session.output.paint)
+    })
 }
 
 /// Changes fields.

@@ -211,6 +211,20 @@ pub(in crate::forward) async fn is_agreed(
     lease: &Lease,
 ) -> Result<bool, ProxyError> {
     let pool = lease.http2();
+    if let Some(is_http2) = pool.agreed(upstream, worker.coarse_moment()) {
+        return Ok(is_http2);
+    }
+    // Boxed, so that requests that need not ask carry no room for it.
+    Box::pin(agree(worker, upstream, server, lease)).await
+}
+
+async fn agree(
+    worker: &Rc<Worker>,
+    upstream: &Upstream,
+    server: &Server,
+    lease: &Lease,
+) -> Result<bool, ProxyError> {
+    let pool = lease.http2();
     for _ in 0..MAX_ROUNDS {
         if let Some(is_http2) = pool.agreed(upstream, worker.coarse_moment()) {
             return Ok(is_http2);
