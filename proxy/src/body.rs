@@ -89,7 +89,7 @@ impl ResponseBody {
     }
 
     /// Ends the exchange of `guard` with this body. The client of one at hand whole has `stall` to take it.
-    pub(crate) fn ending(mut self, guard: ExchangeGuard, stall: Duration) -> Self {
+    pub(crate) fn end(&mut self, guard: ExchangeGuard, stall: Duration) {
         // From here on the body may not be polled until the client makes room.
         guard.relayed(match &self.source {
             Source::Server(body) => body.stall(),
@@ -97,7 +97,6 @@ impl ResponseBody {
             Source::Full(_) | Source::Whole(..) | Source::Switched(_) => stall,
         });
         self.guard = Some(guard);
-        self
     }
 }
 

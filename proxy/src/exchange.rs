@@ -87,7 +87,7 @@ pub(crate) struct Exchange {
     pub(crate) deadline: Deadline,
     /// The upstream that was chosen.
     chosen: Cell<Option<Slot>>,
-    request_id: OnceCell<String>,
+    request_id: OnceCell<RequestId>,
     refusal: Cell<Refusal>,
     told: Cell<Option<Box<http::HeaderMap>>>,
 }
@@ -99,6 +99,14 @@ pub(crate) struct Refusal {
     pub(crate) wait: Option<Duration>,
     /// The place of the rate that was exceeded.
     pub(crate) rate: Option<usize>,
+}
+
+/// The id of one request.
+enum RequestId {
+    /// 128 random bits in hexadecimal digits.
+    Own([u8; 32]),
+    /// A trusted client's.
+    Adopted(Box<str>),
 }
 
 impl Exchange {
@@ -160,15 +168,20 @@ impl Exchange {
     /// Takes over a trusted client's id of the request.
     pub(crate) fn adopt_request_id(&self, id: &str) {
         // Only the first one counts; a second field with the name would be the client's own contradiction.
-        let _ = self.request_id.set(id.to_owned());
+        let _ = self.request_id.set(RequestId::Adopted(id.into()));
     }
 
     /// The id of the request: the client's, or 128 random bits.
     pub(crate) fn request_id(&self) -> &str {
-        self.request_id.get_or_init(|| {
+        let id = self.request_id.get_or_init(|| {
             let worker = self.worker();
-            hex([worker.random(), worker.random()])
-        })
+            RequestId::Own(hex([worker.random(), worker.random()]))
+        });
+        match id {
+            // Digits are ASCII, so that this cannot fail.
+            RequestId::Own(digits) => std::str::from_utf8(digits).unwrap_or_default(),
+            RequestId::Adopted(id) => id,
+        }
     }
 }
 
@@ -191,13 +204,12 @@ const fn digit(nibble: u8) -> u8 {
 }
 
 /// From a table, because it is done for every request and formatting costs several times as much.
-fn hex(bits: [u64; 2]) -> String {
+fn hex(bits: [u64; 2]) -> [u8; 32] {
     let mut text = [0; 32];
     for (byte, pair) in bits.map(u64::to_be_bytes).as_flattened().iter().zip(text.chunks_exact_mut(2)) {
         pair.copy_from_slice(DIGITS.get(usize::from(*byte)).unwrap_or(b"00"));
     }
-    // Digits are ASCII, so that this cannot fail.
-    String::from_utf8(text.to_vec()).unwrap_or_default()
+    text
 }
 
 #[cfg(test)]
@@ -206,6 +218,6 @@ mod tests {
 
     #[test]
     fn ids_are_hexadecimal() {
-        assert_eq!(hex([0x0123_4567_89ab_cdef, 10]), "0123456789abcdef000000000000000a");
+        assert_eq!(hex([0x0123_4567_89ab_cdef, 10]), *b"0123456789abcdef000000000000000a");
     }
 }

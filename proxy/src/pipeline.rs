@@ -16,7 +16,7 @@ use crate::{
     forward::{Framing, RequestBody, RequestHead},
     grpc,
     header::{
-        self, ConnectionOptions,
+        self,
         framing::{self, Checked},
     },
     problem, rate_limit, retry, route, split,
@@ -48,7 +48,8 @@ pub(crate) async fn handle(
     }
     finish(&exchange, &mut response, head.version);
     let stall = exchange.stall();
-    Ok(response.map(|body| body.ending(exchange.guard, stall)))
+    response.body_mut().end(exchange.guard, stall);
+    Ok(response)
 }
 
 /// framing → route → split → rates → breaker → retry: pick → forward. Notes which route has `taken` the request.
@@ -60,7 +61,7 @@ async fn forward<'e>(
     unread: &Cell<bool>,
     taken: &Cell<Option<&'e Route>>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
-    let (checked, max_body_bytes, target) = take_in(exchange, parts, &body)?;
+    let (mut checked, max_body_bytes, target) = take_in(exchange, parts, &body)?;
     if framing::hops_left(&parts.method, &parts.headers) == Some(0) {
         return Ok(answer_options());
     }
@@ -75,8 +76,8 @@ async fn forward<'e>(
     };
     let target = route::target_of(route, target);
     let upstream = choose(exchange, split, &parts.headers, &target)?;
-    let mut options = ConnectionOptions::of(&parts.headers);
-    let upgrade = upgrade::asked(exchange, parts, &mut options, checked.framing, upstream)?;
+    let upgrade = upgrade::asked(exchange, parts, &mut checked.options, checked.framing, upstream)?;
+    let host = checked.host.as_ref();
     let head = RequestHead {
         exchange,
         route,
@@ -84,21 +85,26 @@ async fn forward<'e>(
         target: &target,
         host,
         headers: &parts.headers,
-        options: &options,
+        options: &checked.options,
         expects_continue: checked.expectation,
+        takes_trailers: checked.takes_trailers,
         version: parts.version,
         call,
         upgrade: upgrade.as_deref(),
     };
-    let body = RequestBody::new(body, checked.framing, body_limit(max_body_bytes, route, checked.framing)?);
+    let mut body =
+        Some(RequestBody::new(body, checked.framing, body_limit(max_body_bytes, route, checked.framing)?));
     rate_limit::check(exchange, route, Some(upstream), &parts.headers)?;
     let trip = breaker::Trip::begin(exchange, upstream)?;
-    let attempts = retry::run(exchange, upstream, &head, body, unread);
+    let attempts = retry::run(exchange, upstream, &head, &mut body);
     let mut response = match TimeLimit::of(route, call) {
         None => attempts.await,
         // Boxed, because most requests have no limit of their own and would carry the room for this.
         Some(limit) => Box::pin(limit.hold(exchange, attempts)).await,
     };
+    if let (Err(_), Some(body)) = (&response, &body) {
+        unread.set(!body.is_read());
+    }
     trip.end(&response);
     match &mut response {
         Ok(response) => complete(exchange, route, upgrade, response)?,

@@ -76,6 +76,8 @@ pub(crate) struct Client {
     interim: RefCell<Vec<u8>>,
     /// How the connection is secured, if it is.
     secured: OnceCell<Secured>,
+    /// What servers are told of the client, where that is the same for all its requests.
+    introduction: OnceCell<Box<[u8]>>,
 }
 
 impl Client {
@@ -99,6 +101,7 @@ impl Client {
             switched: Cell::new(None),
             interim: RefCell::default(),
             secured: OnceCell::new(),
+            introduction: OnceCell::new(),
         }
     }
 
@@ -131,6 +134,11 @@ impl Client {
     /// How the connection is secured, if it is.
     pub(crate) fn secured(&self) -> Option<&Secured> {
         self.secured.get()
+    }
+
+    /// What servers are told of the client, where that is the same for all its requests: made by `make` for the first one.
+    pub(crate) fn introduction(&self, make: impl FnOnce() -> Box<[u8]>) -> &[u8] {
+        self.introduction.get_or_init(make)
     }
 
     pub(super) fn phase(&self) -> Phase {

@@ -58,12 +58,8 @@ pub(super) async fn connect(
         secure(stream, upstream, server, offer).await
     };
     let stream = within(worker, upstream, lease, opening).await?;
-    let connection = ServerConnection::new(worker, stream);
-    Ok(ServerConnection {
-        may_be_reused: upstream.send_proxy_protocol == SendProxyProtocol::Off,
-        buffer: worker.pools.buffer(),
-        ..connection
-    })
+    let may_be_reused = upstream.send_proxy_protocol == SendProxyProtocol::Off;
+    Ok(ServerConnection { may_be_reused, ..ServerConnection::new(worker, stream) })
 }
 
 /// Says at the start of a connection who the client is, if that is wanted.

@@ -8,7 +8,7 @@ use std::{
 use bytes::BytesMut;
 use weir_shared::time::Moment;
 
-use super::stream::Stream;
+use super::{pool::Pools, stream::Stream};
 use crate::worker::Worker;
 
 /// A connection to a server, with what was read and not used yet.
@@ -29,9 +29,28 @@ impl ServerConnection {
         Self { stream, buffer: BytesMut::new(), opened, served: 0, may_be_reused: true }
     }
 
-    /// Reads what there is, making room for `size` bytes. 0 bytes: the server has closed its side.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, size: usize) -> Poll<io::Result<usize>> {
-        self.buffer.reserve(size);
-        self.stream.poll_read_buf(cx, &mut self.buffer)
+    /// Reads what there is, into room for `least` bytes or more; where that has to be made, for `size` bytes, because making
+    /// room costs more than reading a small response. 0 bytes: the server has closed its side.
+    ///
+    /// The room is that of `pools`, and goes back there while nothing has come: however many servers are waited for, a
+    /// worker needs one buffer.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        pools: &Pools,
+        least: usize,
+        size: usize,
+    ) -> Poll<io::Result<usize>> {
+        if self.buffer.capacity() == 0 {
+            self.buffer = pools.buffer();
+        }
+        if self.buffer.capacity() - self.buffer.len() < least {
+            self.buffer.reserve(size);
+        }
+        let read = self.stream.poll_read_buf(cx, &mut self.buffer);
+        if read.is_pending() && self.buffer.is_empty() {
+            pools.keep(std::mem::take(&mut self.buffer));
+        }
+        read
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct RequestHead<'r> {
     pub(crate) headers: &'r HeaderMap,
     pub(crate) options: &'r ConnectionOptions,
     pub(crate) expects_continue: Expectation,
+    /// Whether the client takes trailers.
+    pub(crate) takes_trailers: bool,
     pub(crate) version: Version,
     /// What it says of itself if it is a call of gRPC.
     pub(crate) call: Option<grpc::Call>,
@@ -78,10 +80,10 @@ impl RequestHead<'_> {
         if let Some(upgrade) = self.upgrade {
             // Without a word of trailers: a server that knows but one option of `Connection` gets that one.
             upgrade.write(out);
-        } else if header::accepts_trailers(self.headers) {
+        } else if self.takes_trailers {
             out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
         }
-        write_field(out, b"via", via(self.version));
+        out.extend_from_slice(via(self.version));
         forwarded::write(out, self);
         out.extend_from_slice(b"\r\n");
     }
@@ -112,12 +114,12 @@ impl RequestHead<'_> {
     }
 }
 
-/// RFC 9110 §7.6.3: the protocol the message was received with, and a name for this proxy.
+/// The field of RFC 9110 §7.6.3: the protocol the message was received with, and a name for this proxy.
 fn via(version: Version) -> &'static [u8] {
     match version {
-        Version::HTTP_10 => b"1.0 weir",
-        Version::HTTP_2 => b"2.0 weir",
-        _ => b"1.1 weir",
+        Version::HTTP_10 => b"via: 1.0 weir\r\n",
+        Version::HTTP_2 => b"via: 2.0 weir\r\n",
+        _ => b"via: 1.1 weir\r\n",
     }
 }
 

@@ -172,6 +172,7 @@ fn received(sent: &Sent) -> Received {
         headers: &headers,
         options: &ConnectionOptions::of(&headers),
         expects_continue: sent.expects,
+        takes_trailers: crate::header::accepts_trailers(&headers),
         version: sent.version,
         call: None,
         upgrade: None,

@@ -51,7 +51,7 @@ use self::{
     decode::BodyFraming,
     interim::Interim,
     outgoing::Outgoing,
-    response_head::{Parsed, ResponseHead},
+    response_head::{Parsed, ResponseHead, SMALL_READ},
     server_body::Verdict,
     upload::{Upload, UploadError},
 };
@@ -65,8 +65,6 @@ const COMMON_HEAD: usize = 1024;
 /// A response whose head has arrived.
 pub(crate) struct Answer {
     pub(crate) response: Response<ResponseBody>,
-    /// The request's body, for another attempt; `None` while it is still being sent.
-    pub(crate) body: Option<RequestBody>,
     /// When the head had arrived.
     pub(crate) answered: Moment,
     /// What stands for the server in an affinity cookie; `None` if no client is to be bound to it.
@@ -89,20 +87,19 @@ pub(crate) enum Progress {
 pub(crate) struct Failure {
     pub(crate) error: ProxyError,
     pub(crate) progress: Progress,
-    /// The request's body, for another attempt.
-    pub(crate) body: RequestBody,
 }
 
 /// Sends one request to `server` and waits for the head of the response, whose body then streams.
 ///
-/// `lease` counts the attempt as in flight at the server until that body ends. `deadline` is the attempt's until then.
+/// `lease` counts the attempt as in flight at the server until that body ends. `deadline` is the attempt's until then. `body` is
+/// there again afterwards, for another attempt, unless a response came before it was sent whole: then it goes on with that.
 pub(crate) async fn send(
     exchange: &Exchange,
     upstream: &Upstream,
     server: &Server,
     lease: Lease,
     request: &RequestHead<'_>,
-    body: RequestBody,
+    body: &mut Option<RequestBody>,
     deadline: &Deadline,
 ) -> Result<Answer, Failure> {
     let is_http2 = match upstream.protocol {
@@ -110,10 +107,13 @@ pub(crate) async fn send(
         ServerProtocol::Http2 => true,
         // Whoever wants to switch to another protocol can do so over HTTP/1.1 alone.
         ServerProtocol::Auto if request.upgrade.is_some() => false,
-        ServerProtocol::Auto => match http2::is_agreed(exchange.worker(), upstream, server, &lease).await {
-            Ok(is_agreed) => is_agreed,
-            Err(error) => return Err(Failure { error, progress: Progress::NothingSent, body }),
-        },
+        // Boxed, so that other requests carry no room for it.
+        ServerProtocol::Auto => {
+            match Box::pin(http2::is_agreed(exchange.worker(), upstream, server, &lease)).await {
+                Ok(is_agreed) => is_agreed,
+                Err(error) => return Err(Failure { error, progress: Progress::NothingSent }),
+            }
+        }
     };
     if is_http2 {
         // Boxed, so that requests over HTTP/1.1 carry no room for it.
@@ -130,31 +130,29 @@ pub(crate) async fn send(
                 Ok(_) => {
                     let error = ProxyError::ServerDrained;
                     lease.counters().cut.add(1);
-                    return Err(Failure { error, progress: Progress::NothingSent, body });
+                    return Err(Failure { error, progress: Progress::NothingSent });
                 }
-                Err(error) => return Err(Failure { error, progress: Progress::NothingSent, body }),
+                Err(error) => return Err(Failure { error, progress: Progress::NothingSent }),
             }
         }
     };
+    let taken = body.take().unwrap_or_else(RequestBody::none);
     let mut head = Vec::with_capacity(COMMON_HEAD);
-    request.encode(&mut head, server, body.framing());
-    let upload = Upload::new(Outgoing::new(head), body, request.expects_continue);
+    request.encode(&mut head, server, taken.framing());
+    let upload = Upload::new(Outgoing::new(head), taken, request.expects_continue);
     let mut call = Call { lease, connection, upload, interims: 0 };
     let answer = call.exchange(worker, upstream, request, deadline).await;
     call.lease.counters().bytes_sent.add(call.upload.take_sent());
     match answer {
         Ok(head) if call.is_stale_timeout(&head) && request.method.is_idempotent() => {
-            Err(call.fail(ProxyError::ConnectionTerminated))
+            Err(call.fail(ProxyError::ConnectionTerminated, body))
         }
-        Ok(head) => {
-            let answer = call.respond(exchange, upstream, head);
-            Ok(Answer { affinity_tag: affinity::tag(upstream, server), ..answer })
-        }
+        Ok(head) => Ok(call.respond(exchange, upstream, server, head, body)),
         Err(error) => {
             if error == ProxyError::ResponseTimeout {
                 call.lease.took(upstream, worker.clock.moment());
             }
-            Err(call.fail(error))
+            Err(call.fail(error, body))
         }
     }
 }
@@ -236,7 +234,9 @@ impl Call {
                     Ok(Parsed::Incomplete) => {}
                 }
             }
-            match self.connection.poll_read(cx, self.lease.read_size()) {
+            let size = self.lease.read_size();
+            let least = if size > SMALL_READ { size } else { SMALL_READ / 2 };
+            match self.connection.poll_read(cx, &self.lease.worker().pools, least, size) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) if !self.connection.buffer.is_empty() => {
                     return Poll::Ready(Err(ProxyError::ResponseMalformed));
@@ -293,23 +293,35 @@ impl Call {
         head.status == StatusCode::REQUEST_TIMEOUT && !head.may_be_reused && self.connection.served > 0
     }
 
-    fn fail(self, error: ProxyError) -> Failure {
+    fn fail(self, error: ProxyError, body: &mut Option<RequestBody>) -> Failure {
         self.lease.failed(error);
         let progress = match (self.upload.has_sent(), self.connection.served) {
             (false, _) => Progress::NothingSent,
             (true, 0) => Progress::Sent,
             (true, _) => Progress::SentOnReused,
         };
-        Failure { error, progress, body: self.upload.into_body() }
+        *body = Some(self.upload.into_body());
+        Failure { error, progress }
     }
 
-    fn respond(self, exchange: &Exchange, upstream: &Upstream, head: ResponseHead) -> Answer {
+    fn respond(
+        self,
+        exchange: &Exchange,
+        upstream: &Upstream,
+        server: &Server,
+        head: ResponseHead,
+        rest: &mut Option<RequestBody>,
+    ) -> Answer {
         let Self { lease, mut connection, upload, .. } = self;
         let now = exchange.worker().clock.moment();
         lease.answered(upstream, head.status.as_u16(), now);
         connection.may_be_reused &= head.may_be_reused;
-        let (upload, rest) =
-            if upload.is_done() { (None, Some(upload.into_body())) } else { (Some(upload), None) };
+        let upload = if upload.is_done() {
+            *rest = Some(upload.into_body());
+            None
+        } else {
+            Some(upload)
+        };
         lease.expect_like(head.framing);
         let is_success = !upstream.is_error_status(head.status.as_u16());
         if is_success {
@@ -348,6 +360,6 @@ impl Call {
             // (RFC 9112 §9.6, RFC 9110 §10.1.1).
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Answer { response, body: rest, answered: now, affinity_tag: None }
+        Answer { response, answered: now, affinity_tag: affinity::tag(upstream, server) }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Pools {
     by_server: RefCell<HashMap<usize, Rc<ServerPool>, BuildHasherDefault<AddressHasher>>>,
     /// Addresses of servers known by name.
     pub(super) resolver: Resolver,
-    /// A read buffer between two uses: connections at rest need none.
+    /// A read buffer between two uses: connections without anything to read need none.
     spare: Cell<BytesMut>,
 }
 
@@ -118,9 +118,16 @@ impl Pools {
         Rc::clone(pool)
     }
 
-    /// A read buffer for a connection about to be used.
+    /// A read buffer.
     pub(super) fn buffer(&self) -> BytesMut {
         self.spare.take()
+    }
+
+    /// Keeps `buffer`, in which nothing is, for the next connection that has something to read.
+    pub(super) fn keep(&self, buffer: BytesMut) {
+        if buffer.capacity() <= KEPT_BUFFER {
+            self.spare.set(buffer);
+        }
     }
 
     /// Closes connections that waited too long, were closed by the server, or lead to a server that was removed.
@@ -164,7 +171,6 @@ impl ServerPool {
                 && (!asks_kernel || connection.stream.is_quiet_now())
                 && now.since(connection.opened) < limits.age;
             if is_usable {
-                connection.buffer = worker.pools.buffer();
                 connection.served = connection.served.saturating_add(1);
                 return Some(connection);
             }
@@ -177,10 +183,7 @@ impl ServerPool {
             // Bytes nobody asked for: whatever follows could be taken for the next response.
             return;
         }
-        let buffer = std::mem::take(&mut connection.buffer);
-        if buffer.capacity() <= KEPT_BUFFER {
-            worker.pools.spare.set(buffer);
-        }
+        worker.pools.keep(std::mem::take(&mut connection.buffer));
         if !connection.may_be_reused || self.state.is_retired() || worker.is_draining() {
             return;
         }

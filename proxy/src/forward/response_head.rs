@@ -150,7 +150,7 @@ fn build(
     version: Version,
     method: &Method,
 ) -> Result<ResponseHead, ProxyError> {
-    let mut headers = HeaderMap::with_capacity(fields.len() + 2);
+    let mut headers = HeaderMap::with_capacity(fields.len());
     let mut message = Message::default();
     for field in fields {
         let (name, value) = field.read(head)?;

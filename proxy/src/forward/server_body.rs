@@ -66,7 +66,9 @@ impl ServerBody {
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         self.poll_upload(cx);
         loop {
-            let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
+            let (Some(connection), Some(lease)) = (&mut self.connection, &self.lease) else {
+                return Poll::Ready(None);
+            };
             match self.decoder.step(&mut connection.buffer) {
                 Ok(Step::Data(data)) => {
                     self.advanced();
@@ -83,10 +85,11 @@ impl ServerBody {
                 Ok(Step::NeedsMore) => {}
                 Err(_) => return self.broken(io::ErrorKind::InvalidData),
             }
-            if self.lease.as_ref().is_some_and(Lease::is_cut) {
+            if lease.is_cut() {
                 return self.cut();
             }
-            match connection.poll_read(cx, self.decoder.read_size()) {
+            let size = self.decoder.read_size();
+            match connection.poll_read(cx, &lease.worker().pools, size, size) {
                 Poll::Pending if self.deadline.poll(cx).is_ready() => {
                     return self.broken(io::ErrorKind::TimedOut);
                 }
@@ -95,10 +98,8 @@ impl ServerBody {
                 Poll::Ready(Ok(0)) => return self.broken(io::ErrorKind::UnexpectedEof),
                 Poll::Ready(Err(_)) => return self.broken(io::ErrorKind::ConnectionReset),
                 Poll::Ready(Ok(received)) => {
-                    if let Some(lease) = &self.lease {
-                        lease.counters().bytes_received.add(received as u64);
-                        self.deadline.set(lease.worker().after(self.stall));
-                    }
+                    lease.counters().bytes_received.add(received as u64);
+                    self.deadline.set(lease.worker().after(self.stall));
                 }
             }
         }

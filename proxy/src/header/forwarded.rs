@@ -61,7 +61,9 @@ pub(crate) fn write(out: &mut Vec<u8>, request: &RequestHead<'_>) {
     if let Some(id) = claimed.and_then(|headers| headers.get(REQUEST_ID)).and_then(|id| id.to_str().ok()) {
         exchange.adopt_request_id(id);
     }
-    write_field(out, REQUEST_ID.as_bytes(), exchange.request_id().as_bytes());
+    out.extend_from_slice(b"x-request-id: ");
+    out.extend_from_slice(exchange.request_id().as_bytes());
+    out.extend_from_slice(b"\r\n");
     for name in claimed.iter().flat_map(|_| ALIASES).map(HeaderName::from_static) {
         if !route.request_fields.drops(&name) {
             keep(out, headers, name.as_str());
@@ -91,6 +93,13 @@ fn x_forwarded(
         }
         ForwardedMode::Append | ForwardedMode::Replace => {}
     }
+    if claimed.is_none() {
+        out.extend_from_slice(exchange.client().introduction(|| introduction(exchange)));
+        if let Some(host) = host {
+            write_field(out, HOST.as_bytes(), host.as_bytes());
+        }
+        return;
+    }
     out.extend_from_slice(b"x-forwarded-for: ");
     if mode == ForwardedMode::Append {
         for earlier in claimed.iter().flat_map(|headers| headers.get_all(FOR)) {
@@ -111,6 +120,19 @@ fn x_forwarded(
     } else if let Some(port) = port(exchange) {
         write_field(out, PORT.as_bytes(), itoa::Buffer::new().format(port).as_bytes());
     }
+}
+
+/// What servers are told of a client that may say nothing of itself, the host apart: the same for all its requests.
+fn introduction(exchange: &Exchange) -> Box<[u8]> {
+    let mut fields = Vec::new();
+    fields.extend_from_slice(b"x-forwarded-for: ");
+    write_address(&mut fields, exchange.client().peer);
+    fields.extend_from_slice(b"\r\n");
+    write_field(&mut fields, PROTO.as_bytes(), scheme(exchange, None));
+    if let Some(port) = port(exchange) {
+        write_field(&mut fields, PORT.as_bytes(), itoa::Buffer::new().format(port).as_bytes());
+    }
+    fields.into()
 }
 
 fn forwarded(out: &mut Vec<u8>, request: &RequestHead<'_>, claimed: Option<&HeaderMap>, mode: ForwardedMode) {

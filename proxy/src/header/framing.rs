@@ -3,13 +3,17 @@
 //! hyper has parsed the message, refused bad lengths and codings, and let `Transfer-Encoding` win over `Content-Length`
 //! while closing the connection afterwards (§6.1). Here is what it leaves open.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts};
 use hyper::{
     body::{Body, Incoming},
     ext::Protocol,
 };
 use weir_shared::model::Listener;
 
+use super::{
+    ConnectionOptions, accepts_trailers,
+    survey::{Lines, Survey},
+};
 use crate::{error::ProxyError, forward::Framing};
 
 /// Whether the client waits for a 100 before it sends its body.
@@ -25,21 +29,36 @@ pub(crate) struct Checked {
     pub(crate) host: Option<HeaderValue>,
     pub(crate) framing: Framing,
     pub(crate) expectation: Expectation,
+    /// What the `Connection` lines say.
+    pub(crate) options: ConnectionOptions,
+    /// Whether the client takes trailers.
+    pub(crate) takes_trailers: bool,
 }
 
 /// Checks a request against RFC 9112 and the limits of the listener.
 pub(crate) fn check(head: &Parts, body: &Incoming, limits: &Listener) -> Result<Checked, ProxyError> {
+    let survey = Survey::of(&head.headers);
     check_method(head)?;
-    check_size(head, limits)?;
-    let host = host(head)?;
-    let framing = framing(&head.headers, body)?;
+    check_size(head, survey.size, limits)?;
+    let host = host(head, survey.host)?;
+    let framing = framing(&survey, body)?;
     if let Framing::Length(length) = framing
         && limits.max_body_bytes != 0
         && length > limits.max_body_bytes
     {
         return Err(ProxyError::BodyTooLarge);
     }
-    Ok(Checked { host, framing, expectation: expectation(head)? })
+    Ok(Checked {
+        host,
+        framing,
+        expectation: expectation(head, survey.expect)?,
+        options: if survey.connection.is_some() {
+            ConnectionOptions::of(&head.headers)
+        } else {
+            ConnectionOptions::default()
+        },
+        takes_trailers: survey.te.is_some() && accepts_trailers(&head.headers),
+    })
 }
 
 fn check_method(head: &Parts) -> Result<(), ProxyError> {
@@ -60,14 +79,12 @@ pub(crate) fn hops_left(method: &Method, headers: &HeaderMap) -> Option<u64> {
     headers.get(header::MAX_FORWARDS)?.to_str().ok()?.parse().ok()
 }
 
-fn check_size(head: &Parts, limits: &Listener) -> Result<(), ProxyError> {
+fn check_size(head: &Parts, size: usize, limits: &Listener) -> Result<(), ProxyError> {
     let limit = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
     let target = head.uri.path_and_query().map_or(1, |target| target.as_str().len());
     if target > limit(limits.max_uri_bytes) {
         return Err(ProxyError::UriTooLong);
     }
-    let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
-    let size: usize = head.headers.iter().map(line).sum();
     if head.headers.len() > limit(limits.max_headers) || size > limit(limits.max_header_bytes) {
         return Err(ProxyError::HeaderTooLarge);
     }
@@ -75,12 +92,12 @@ fn check_size(head: &Parts, limits: &Listener) -> Result<(), ProxyError> {
 }
 
 /// RFC 9112 §3.2, RFC 9113 §8.3.1: exactly one authority, by `Host` or in the target, and the target's wins.
-fn host(head: &Parts) -> Result<Option<HeaderValue>, ProxyError> {
-    let mut lines = head.headers.get_all(header::HOST).iter();
-    let line = lines.next();
-    if lines.next().is_some() {
-        return Err(ProxyError::BadRequest("more than one Host field"));
-    }
+fn host(head: &Parts, lines: Lines<'_>) -> Result<Option<HeaderValue>, ProxyError> {
+    let line = match lines {
+        Lines::None => None,
+        Lines::One(line) => Some(line),
+        Lines::Several => return Err(ProxyError::BadRequest("more than one Host field")),
+    };
     if let Some(line) = line {
         check_authority(line.as_bytes())?;
     }
@@ -151,16 +168,13 @@ fn check_authority(text: &[u8]) -> Result<(), ProxyError> {
     }
 }
 
-fn framing(headers: &HeaderMap, body: &Incoming) -> Result<Framing, ProxyError> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => {}
-        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => {
-            return Ok(Framing::Chunked);
-        }
-        _ => return Err(ProxyError::UnknownTransferCoding),
+fn framing(survey: &Survey<'_>, body: &Incoming) -> Result<Framing, ProxyError> {
+    match survey.transfer_encoding {
+        Lines::None => {}
+        Lines::One(only) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => return Ok(Framing::Chunked),
+        Lines::One(_) | Lines::Several => return Err(ProxyError::UnknownTransferCoding),
     }
-    if headers.contains_key(header::CONTENT_LENGTH) {
+    if survey.content_length.is_some() {
         let length = body.size_hint().exact();
         return length
             .map(Framing::Length)
@@ -169,8 +183,8 @@ fn framing(headers: &HeaderMap, body: &Incoming) -> Result<Framing, ProxyError> 
     Ok(if body.is_end_stream() { Framing::None } else { Framing::Chunked })
 }
 
-fn expectation(head: &Parts) -> Result<Expectation, ProxyError> {
-    match head.headers.get(header::EXPECT) {
+fn expectation(head: &Parts, field: Option<&HeaderValue>) -> Result<Expectation, ProxyError> {
+    match field {
         // HTTP/1.0 has no expectations (RFC 9110 §10.1.1).
         Some(_) if head.version == Version::HTTP_10 => Ok(Expectation::None),
         Some(expectation) if expectation.as_bytes().eq_ignore_ascii_case(b"100-continue") => {

@@ -5,6 +5,7 @@ mod connection_options;
 mod cookie;
 pub(crate) mod forwarded;
 pub(crate) mod framing;
+mod survey;
 mod target;
 mod trailers;
 

@@ -29,13 +29,13 @@ pub(super) fn delay(
     worker: &Worker,
     upstream: &Upstream,
     request: &RequestHead<'_>,
-    body: &RequestBody,
+    body: Option<&RequestBody>,
 ) -> Option<Duration> {
     let policy = upstream.hedging?;
     let state = upstream.state.hedging.of(worker.id);
     state.deposit(policy.max_percent);
     let is_repeatable = request.method.is_idempotent() && request.upgrade.is_none();
-    if !is_repeatable || body.framing() != Framing::None {
+    if !is_repeatable || body.is_some_and(|body| body.framing() != Framing::None) {
         return None;
     }
     match policy.delay {
@@ -59,9 +59,10 @@ pub(super) async fn send(
     choice: &balance::Request<impl Fn() -> u64>,
 ) -> Outcome {
     let worker = exchange.worker();
-    let none = RequestBody::none;
+    // Neither has a body.
+    let (mut none, mut none_again) = (None, None);
     let (began, deadline) = (exchange.began, &exchange.deadline);
-    let mut attempt = pin!(forward::send(exchange, upstream, first, lease, request, none(), deadline));
+    let mut attempt = pin!(forward::send(exchange, upstream, first, lease, request, &mut none, deadline));
     tokio::select! {
         biased;
         outcome = &mut attempt => {
@@ -81,7 +82,8 @@ pub(super) async fn send(
     tried.add(second);
     counters.hedges.add(1);
     let (began_again, deadline) = (worker.clock.moment(), worker.deadline());
-    let mut hedge = pin!(forward::send(exchange, upstream, second, lease, request, none(), &deadline));
+    let mut hedge =
+        pin!(forward::send(exchange, upstream, second, lease, request, &mut none_again, &deadline));
     let (is_first, outcome) = tokio::select! {
         biased;
         outcome = &mut attempt => (true, outcome),

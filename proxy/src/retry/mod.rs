@@ -9,7 +9,7 @@ mod load_report;
 mod pause;
 mod replay;
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::rc::Rc;
 
 use http::{Response, StatusCode};
 pub(crate) use replay::Replay;
@@ -31,14 +31,12 @@ use crate::{
     worker::Worker,
 };
 
-/// Sends the request to servers of `upstream` until one answers. With an error, `unread` tells whether the client still
-/// has something to send.
+/// Sends the request to servers of `upstream` until one answers. With an error, what was not read of `body` is still there.
 pub(crate) async fn run(
     exchange: &Exchange,
     upstream: &Upstream,
     request: &RequestHead<'_>,
-    mut body: RequestBody,
-    unread: &Cell<bool>,
+    body: &mut Option<RequestBody>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let worker = exchange.worker();
     upstream.state.counters.of(worker.id).requests.add(1);
@@ -47,7 +45,7 @@ pub(crate) async fn run(
     // A server's own answer, an error that another server is to make good: passed on when none does. Boxed, because most
     // requests have none.
     let mut refusal = None;
-    let mut hedge_after = hedge::delay(worker, upstream, request, &body);
+    let mut hedge_after = hedge::delay(worker, upstream, request, body.as_ref());
     let mut choice = balance::Request {
         worker: worker.id,
         now: exchange.began,
@@ -60,14 +58,13 @@ pub(crate) async fn run(
     loop {
         let bound = affinity::server(exchange, upstream, bond, &tried);
         let cookie = bound.map(std::ptr::from_ref);
-        let (server, mut lease) = match admission::admit(exchange, upstream, bound, &tried, &choice) {
-            // A server that has answered is not asked the same again, nor is another one waited for.
-            Ok((server, _)) if refusal.is_some() && tried.contains(server) => {
-                return give_up(exchange, upstream, request, bond, refusal, ProxyError::NoEligibleServer);
-            }
-            Err(error) if refusal.is_some() => {
-                return give_up(exchange, upstream, request, bond, refusal, error);
-            }
+        let place = admission::admit(exchange, upstream, bound, &tried, &choice);
+        if refusal.is_some()
+            && let Some(error) = lack_of_another(&place, &tried)
+        {
+            return give_up(exchange, upstream, request, bond, refusal, error);
+        }
+        let (server, mut lease) = match place {
             Err(ProxyError::LimitReached) => {
                 let wait = admission::wait(exchange, upstream, &tried, choice.key, request);
                 // Boxed, because most requests find room and would carry this through every move.
@@ -77,31 +74,41 @@ pub(crate) async fn run(
                 choice.now = worker.coarse_moment();
                 (&*waited.1, lease)
             }
-            admitted => admitted?,
+            place => place?,
         };
         shadow::follow(exchange, upstream, (server, cookie), &tried, &mut lease, request);
         note(worker, upstream, server, &mut tried);
-        let sending = match hedge_after.take() {
-            Some(delay) => Sending::Hedged(delay),
-            None => Sending::Once(body),
-        };
-        let place = (server, lease);
-        let outcome = attempt(exchange, upstream, place, request, sending, &mut tried, &choice).await;
-        match outcome {
-            Ok(mut answer) => match after_answer(worker, upstream, request, &tried, &mut answer) {
-                // The refusal before is dropped, and its connection with it unless it is complete.
-                Some(again) => (body, refusal) = (again, Some(Box::new(answer))),
-                None => return Ok(pass_on(exchange, upstream, request, bond, answer)),
-            },
-            Err(failure) => {
-                let error = failure.error;
-                unread.set(!failure.body.is_read());
-                body = match after_failure(worker, upstream, request, &tried, failure) {
-                    Some(body) => body,
-                    None => return give_up(exchange, upstream, request, bond, refusal, error),
-                };
+        let outcome = match hedge_after.take() {
+            None => {
+                let deadline = &exchange.deadline;
+                let outcome = forward::send(exchange, upstream, server, lease, request, body, deadline).await;
+                observe(worker, upstream, server, &outcome);
+                outcome
             }
+            // Boxed, because most requests would carry the room for two attempts for nothing.
+            Some(delay) => {
+                let place = (server, lease);
+                Box::pin(hedge::send(exchange, upstream, place, request, delay, &mut tried, &choice)).await
+            }
+        };
+        match outcome {
+            // The refusal before is dropped, and its connection with it unless it is complete.
+            Ok(answer) if is_to_be_made_good(worker, upstream, request, &tried, &answer, body) => {
+                refusal = Some(Box::new(answer));
+            }
+            Ok(answer) => return Ok(pass_on(exchange, upstream, request, bond, answer)),
+            Err(failure) if may_follow(worker, upstream, request, &tried, &failure, body) => {}
+            Err(failure) => return give_up(exchange, upstream, request, bond, refusal, failure.error),
         }
+    }
+}
+
+/// Why `place` is none for a request that a server has refused: that one is not asked the same again, nor is another one
+/// waited for.
+fn lack_of_another(place: &Result<(&Server, Lease), ProxyError>, tried: &Tried) -> Option<ProxyError> {
+    match place {
+        Ok((server, _)) => tried.contains(server).then_some(ProxyError::NoEligibleServer),
+        Err(error) => Some(*error),
     }
 }
 
@@ -112,39 +119,6 @@ pub(crate) fn note(worker: &Worker, upstream: &Upstream, server: &Server, tried:
         server.state.counters.of(worker.id).retries.add(1);
     }
     tried.add(server);
-}
-
-/// How a request is sent.
-enum Sending {
-    /// With this body, to one server.
-    Once(RequestBody),
-    /// Without a body, after this time to a second server as well.
-    Hedged(Duration),
-}
-
-/// One attempt, or two at once. What the servers did is noted.
-async fn attempt(
-    exchange: &Exchange,
-    upstream: &Upstream,
-    (server, lease): (&Server, Lease),
-    request: &RequestHead<'_>,
-    sending: Sending,
-    tried: &mut Tried,
-    choice: &balance::Request<impl Fn() -> u64>,
-) -> Result<Answer, Failure> {
-    match sending {
-        Sending::Once(body) => {
-            let deadline = &exchange.deadline;
-            let outcome = forward::send(exchange, upstream, server, lease, request, body, deadline).await;
-            observe(exchange.worker(), upstream, server, &outcome);
-            outcome
-        }
-        // Boxed, because most requests would carry the room for two attempts for nothing.
-        Sending::Hedged(delay) => {
-            let place = (server, lease);
-            Box::pin(hedge::send(exchange, upstream, place, request, delay, tried, choice)).await
-        }
-    }
 }
 
 /// Takes in what came of an attempt at `server`, for and against it.
@@ -189,24 +163,26 @@ fn give_up(
     refusal.map(|answer| pass_on(exchange, upstream, request, bond, *answer)).ok_or(error)
 }
 
-/// The body to send to another server after `answer`, if its status says that one should be tried.
-fn after_answer(
+/// Whether the status of `answer` says that another server should be tried, and one may be: then with `body`, from its start.
+fn is_to_be_made_good(
     worker: &Rc<Worker>,
     upstream: &Upstream,
     request: &RequestHead<'_>,
     tried: &Tried,
-    answer: &mut Answer,
-) -> Option<RequestBody> {
+    answer: &Answer,
+    body: &mut Option<RequestBody>,
+) -> bool {
     let call = answer.response.extensions().get::<grpc::Status>().copied();
     let outcome = match call {
-        Some(status) => status.retry_on()?,
-        None => status_outcome(answer.response.status())?,
+        Some(status) => status.retry_on(),
+        None => status_outcome(answer.response.status()),
     };
+    let Some(outcome) = outcome else { return false };
     // Calls are repeated on demand alone, and then whatever they do: their methods do not tell.
     let may_run_twice = call.is_some() || request.method.is_idempotent();
-    let is_possible = may_run_twice && tried.count() < upstream.servers.len();
-    let body = answer.body.take().filter(|_| is_possible)?;
-    may_try_again(worker, upstream, request, outcome, tried, body)
+    may_run_twice
+        && tried.count() < upstream.servers.len()
+        && may_try_again(worker, upstream, request, outcome, tried, body)
 }
 
 /// An unused connection that the server closed for its age: the server is fine.
@@ -214,53 +190,53 @@ fn is_stale(failure: &Failure) -> bool {
     failure.progress == Progress::SentOnReused && failure.error == ProxyError::ConnectionTerminated
 }
 
-/// The body to send again after `failure`, if the request may be tried again.
-fn after_failure(
+/// Whether the request may be tried again after `failure`: then with `body`, from its start.
+fn may_follow(
     worker: &Rc<Worker>,
     upstream: &Upstream,
     request: &RequestHead<'_>,
     tried: &Tried,
-    failure: Failure,
-) -> Option<RequestBody> {
-    let outcome = failure.error.retry_on()?;
+    failure: &Failure,
+    body: &mut Option<RequestBody>,
+) -> bool {
+    let Some(outcome) = failure.error.retry_on() else { return false };
     if failure.progress == Progress::NothingSent {
         // No server has had any work with the request yet, so that this is its first try, not a repetition.
-        return may_try_another(upstream, request, outcome, tried, failure.body);
+        return may_try_another(upstream, request, outcome, tried, body);
     }
-    if !request.method.is_idempotent() {
-        return None;
-    }
-    may_try_again(worker, upstream, request, outcome, tried, failure.body)
+    request.method.is_idempotent() && may_try_again(worker, upstream, request, outcome, tried, body)
 }
 
-/// The body to send again after `outcome`, if policy and budget allow another attempt.
+/// Whether policy and budget allow another attempt after `outcome`.
 fn may_try_again(
     worker: &Worker,
     upstream: &Upstream,
     request: &RequestHead<'_>,
     outcome: RetryOn,
     tried: &Tried,
-    body: RequestBody,
-) -> Option<RequestBody> {
-    let body = may_try_another(upstream, request, outcome, tried, body)?;
-    if !upstream.state.retry_budgets.of(worker.id).withdraw(worker.clock.moment()) {
-        upstream.state.counters.of(worker.id).retries_refused.add(1);
-        return None;
+    body: &mut Option<RequestBody>,
+) -> bool {
+    if !may_try_another(upstream, request, outcome, tried, body) {
+        return false;
     }
-    Some(body)
+    let is_in_budget = upstream.state.retry_budgets.of(worker.id).withdraw(worker.clock.moment());
+    if !is_in_budget {
+        upstream.state.counters.of(worker.id).retries_refused.add(1);
+    }
+    is_in_budget
 }
 
-/// The body to send after `outcome`, if policy allows another attempt.
+/// Whether policy allows another attempt after `outcome`, and `body` is at its start again for that.
 fn may_try_another(
     upstream: &Upstream,
     request: &RequestHead<'_>,
     outcome: RetryOn,
     tried: &Tried,
-    mut body: RequestBody,
-) -> Option<RequestBody> {
+    body: &mut Option<RequestBody>,
+) -> bool {
     let policy = request.retries(upstream);
     let is_allowed = policy.covers(outcome) && tried.count() <= usize::from(policy.attempts);
-    (is_allowed && body.rewind()).then_some(body)
+    is_allowed && body.as_mut().is_some_and(RequestBody::rewind)
 }
 
 /// Takes in a response's head: its status, if it is one that counts as an error, and what the server asks for. A success

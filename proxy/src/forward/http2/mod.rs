@@ -31,8 +31,8 @@ use self::{
     upload::Upload,
 };
 use super::{
-    Answer, COMMON_HEAD, Failure, Lease, Progress, RequestBody, RequestHead, interim, server_body::Verdict,
-    upload::UploadError,
+    Answer, COMMON_HEAD, Failure, Framing, Lease, Progress, RequestBody, RequestHead, interim,
+    server_body::Verdict, upload::UploadError,
 };
 use crate::{
     affinity, body::ResponseBody, deadline::Deadline, error::ProxyError, exchange::Exchange, grpc, header,
@@ -46,12 +46,13 @@ pub(super) async fn send(
     server: &Server,
     lease: Lease,
     request: &RequestHead<'_>,
-    body: RequestBody,
+    body: &mut Option<RequestBody>,
     deadline: &Deadline,
 ) -> Result<Answer, Failure> {
     let worker = exchange.worker();
-    let ends = if upload::has_content(body.framing()) { End::Later } else { End::WithHead };
-    let begun = match head(upstream, server, request, &body) {
+    let framing = body.as_ref().map_or(Framing::None, RequestBody::framing);
+    let ends = if upload::has_content(framing) { End::Later } else { End::WithHead };
+    let begun = match head(upstream, server, request, framing) {
         Ok(head) => pool::begin(worker, upstream, server, &lease, head, ends).await,
         Err(error) => Err(error),
     };
@@ -65,22 +66,20 @@ pub(super) async fn send(
             if error == ProxyError::ServerDrained {
                 lease.failed(error);
             }
-            return Err(Failure { error, progress: Progress::NothingSent, body });
+            return Err(Failure { error, progress: Progress::NothingSent });
         }
     };
-    let upload = Upload::new(sender, body, request.expects_continue);
+    let taken = body.take().unwrap_or_else(RequestBody::none);
+    let upload = Upload::new(sender, taken, request.expects_continue);
     let mut call = Call { lease, place, response, upload, interims: 0 };
     match call.exchange(worker, upstream, request, deadline).await {
-        Ok(head) => {
-            let answer = call.respond(exchange, upstream, request, head);
-            Ok(Answer { affinity_tag: affinity::tag(upstream, server), ..answer })
-        }
+        Ok(head) => Ok(call.respond(exchange, (upstream, server), request, head, body)),
         Err(error) => {
             if error == ProxyError::ResponseTimeout {
                 call.lease.took(upstream, worker.clock.moment());
                 call.place.timed_out();
             }
-            Err(call.fail(error))
+            Err(call.fail(error, body))
         }
     }
 }
@@ -89,10 +88,10 @@ fn head(
     upstream: &Upstream,
     server: &Server,
     request: &RequestHead<'_>,
-    body: &RequestBody,
+    framing: Framing,
 ) -> Result<http::Request<()>, ProxyError> {
     let mut head = Vec::with_capacity(COMMON_HEAD);
-    request.encode(&mut head, server, body.framing());
+    request.encode(&mut head, server, framing);
     let scheme = if upstream.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
     request::from_head(&Bytes::from(head), request.method, scheme)
 }
@@ -204,7 +203,7 @@ impl Call {
         Ok(())
     }
 
-    fn fail(self, error: ProxyError) -> Failure {
+    fn fail(self, error: ProxyError, body: &mut Option<RequestBody>) -> Failure {
         self.lease.failed(error);
         let progress = if error == ProxyError::StreamRefused || !self.place.may_be_sent() {
             Progress::NothingSent
@@ -213,15 +212,17 @@ impl Call {
         } else {
             Progress::Sent
         };
-        Failure { error, progress, body: self.upload.into_body() }
+        *body = Some(self.upload.into_body());
+        Failure { error, progress }
     }
 
     fn respond(
         self,
         exchange: &Exchange,
-        upstream: &Upstream,
+        (upstream, server): (&Upstream, &Server),
         request: &RequestHead<'_>,
         response: Response<RecvStream>,
+        rest: &mut Option<RequestBody>,
     ) -> Answer {
         let Self { lease, place, upload, .. } = self;
         let (mut head, mut content) = response.into_parts();
@@ -243,29 +244,31 @@ impl Call {
             // The rest of the request is still to come: a client over HTTP/1.1 has to know that it need not be waited for.
             head.headers.insert(header_name::CONNECTION, HeaderValue::from_static("close"));
         }
-        let (body, rest) = if let Ahead::Whole(bytes) = ahead {
+        let body = if let Ahead::Whole(bytes) = ahead {
             if is_success {
                 lease.succeeded();
             }
-            (ResponseBody::whole(bytes, lease), Some(upload.into_body()))
+            *rest = Some(upload.into_body());
+            ResponseBody::whole(bytes, lease)
         } else {
             let is_over = matches!(ahead, Ahead::Trailers(_));
-            let (upload, rest) = if upload.is_done() || is_over {
-                (None, Some(upload.into_body()))
+            let upload = if upload.is_done() || is_over {
+                *rest = Some(upload.into_body());
+                None
             } else {
-                (Some(upload), None)
+                Some(upload)
             };
             let verdict = if is_success { Verdict::SuccessWhenComplete } else { Verdict::Counted };
             // How the call went may be known, and taken in with the head.
             let call = request.call.filter(|_| call_status.is_none());
             let exchange = body::Exchange { lease, place, content, upload, verdict, call };
-            (ResponseBody::stream(StreamBody::new(exchange, ahead, left, upstream.stream_idle_timeout)), rest)
+            ResponseBody::stream(StreamBody::new(exchange, ahead, left, upstream.stream_idle_timeout))
         };
         let mut response = Response::from_parts(head, body);
         if let Some(status) = call_status {
             response.extensions_mut().insert(status);
         }
-        Answer { response, body: rest, answered: now, affinity_tag: None }
+        Answer { response, answered: now, affinity_tag: affinity::tag(upstream, server) }
     }
 }
 
