@@ -22,11 +22,11 @@ def certificate(folder):
     return [Path(folder, name).read_text() for name in ("own.pem", "own.key")] + [path("ca.pem")]
 
 
-def listening(admin, folder, **tls):
-    """Opens an https listener. Answers its port, and the file of the authority."""
+def listening(admin, folder, **fields):
+    """Opens an https listener with these fields. Answers its port, and the file of the authority."""
     chain, key, authority = certificate(folder)
     call(admin, "POST", "/v1/certificates", {"id": "site", "certificate": chain, "private_key": key})
-    document = {"address": "127.0.0.1:0", "protocol": "https", "tls": {"certificates": ["site"], **tls}}
+    document = {"address": "127.0.0.1:0", "protocol": "https", "tls": {"certificates": ["site"]}, **fields}
     call(admin, "PUT", "/v1/listeners/edge", document)
     shown = lambda: call(admin, "GET", "/v1/listeners/edge")["status"]["address"]
     return int(eventually("the listener is bound", shown).rsplit(":", 1)[1]), authority

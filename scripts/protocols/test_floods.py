@@ -68,11 +68,11 @@ class Attacker:
 
 
 @contextmanager
-def scene(*flags, **upstream):
+def scene(*flags, listener={}, **upstream):
     """Yields the ways in, each of which makes a connection with the timeout it is given; the API, and the server."""
     with origin() as server, tempfile.TemporaryDirectory() as folder:
         with balanced(server.address, *flags, **upstream) as (data, admin), Bystanders(data):
-            port, authority = listening(admin, folder)
+            port, authority = listening(admin, folder, **listener)
             client = context(authority, "h2")
             plain = lambda timeout: socket.create_connection(data, timeout=timeout)
             yield (plain, lambda timeout: connected(port, client, timeout)), admin, server
@@ -135,7 +135,8 @@ def window_stall():
     """A client that asks for much and takes nothing: given up with its upstream's `stream_idle_timeout`, then closed for
     having nothing under way; and what it held of the server's is free again."""
     flags = ("--idle-timeout", "1s", "--header-timeout", "1s")
-    with scene(*flags, stream_idle_timeout="1s") as (ways_in, admin, _):
+    listener = {"idle_timeout": "1s", "header_timeout": "1s"}
+    with scene(*flags, listener=listener, stream_idle_timeout="1s") as (ways_in, admin, _):
         for connect in ways_in:
             stall(connect(10))
             in_flight = lambda: call(admin, "GET", "/v1/health")["upstreams"][0]["in_flight"]
