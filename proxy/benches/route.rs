@@ -30,6 +30,7 @@ fn route(kind: &str, n: usize) -> Value {
         "wildcard" => json!({"hosts": [format!("*.h{n}.test")], "path": {"value": "/shop"}}),
         "prefix" => json!({"path": {"value": format!("/shop/p{n}")}}),
         "exact" => json!({"path": {"type": "exact", "value": format!("/shop/p{n}/cart")}}),
+        "bare" => json!({"path": {"type": "regex", "value": format!(".*/p{n}/[a-z]+")}}),
         _ => json!({"path": {"type": "regex", "value": format!("/shop/p{n}/[a-z]+")}}),
     };
     json!({"id": format!("r{n}"), "match": matched, "action": {"upstreams": [{"upstream": "web"}]}})
@@ -65,6 +66,25 @@ fn find<const ROUTES: usize>(bencher: Bencher<'_, '_>, kind: &str) {
         client: &client,
     };
     assert_eq!(table.route(&request).unwrap().id.as_str(), format!("r{}", routes / 2));
+    bencher.bench_local(|| std::ptr::from_ref(table.route(black_box(&request)).unwrap()).addr());
+}
+
+/// No expression matches, and none has a beginning to be looked for.
+#[divan::bench(args = [10, 2000], sample_size = 100)]
+fn miss(bencher: Bencher<'_, '_>, routes: usize) {
+    let table = compile(config("bare", routes), None);
+    let headers = HeaderMap::new();
+    let client = || IpAddr::from([192, 0, 2, 1]);
+    let request = RouteRequest {
+        listener: "default",
+        host: Some(b"shop.test"),
+        path: "/some/other/path/of/a/site",
+        query: None,
+        method: &Method::GET,
+        headers: &headers,
+        client: &client,
+    };
+    assert_eq!(table.route(&request).unwrap().id.as_str(), "default");
     bencher.bench_local(|| std::ptr::from_ref(table.route(black_box(&request)).unwrap()).addr());
 }
 

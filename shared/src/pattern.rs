@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use regex_syntax::{
     ParserBuilder,
     hir::literal::{ExtractKind, Extractor},
@@ -15,6 +15,8 @@ use regex_syntax::{
 pub const MAX_BYTES: usize = 1024;
 /// Memory that one compiled expression may take, and again while matching: `.{1,255}` takes a tenth of it.
 const MAX_MEMORY: usize = 256 * 1024;
+/// Memory that an automaton of several expressions may take, and again while matching.
+const MAX_SET_MEMORY: usize = 1024 * 1024;
 /// Groups within groups.
 const MAX_NESTING: u32 = 32;
 
@@ -49,8 +51,25 @@ pub fn compile(text: &str, extent: Extent) -> Result<Regex, Unusable> {
     build(text)?;
     match extent {
         Extent::Part => build(text),
-        Extent::Whole => build(&format!("\\A(?:{text})\\z")),
+        Extent::Whole => build(&whole(text)),
     }
+}
+
+/// One automaton that tells whether any of `texts` matches everything, each of which can be compiled by itself. `None`: it would
+/// need too much memory.
+#[must_use]
+pub fn any<'t>(texts: impl Iterator<Item = &'t str>) -> Option<RegexSet> {
+    let built = RegexSetBuilder::new(texts.map(whole))
+        .unicode(false)
+        .size_limit(MAX_SET_MEMORY)
+        .dfa_size_limit(MAX_SET_MEMORY)
+        .nest_limit(MAX_NESTING)
+        .build();
+    built.ok()
+}
+
+fn whole(text: &str) -> String {
+    format!("\\A(?:{text})\\z")
 }
 
 /// What every text begins with that the expression `text` matches, as far as that is plain to see.

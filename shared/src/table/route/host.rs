@@ -10,22 +10,22 @@
 use std::sync::Arc;
 
 use super::{
-    Route, RouteRequest,
-    tree::{self, Content, Map, Tree},
+    Ranked, Route, RouteRequest,
+    expressions::Expressions,
+    insert,
+    map::Map,
+    tree::{Content, Tree},
 };
 use crate::{
     model::{PathMatch, PathMatchType},
     path, pattern,
 };
 
-/// Routes, the first in order first.
-type Ranked = Vec<Arc<Route>>;
-
 /// The routes of one host.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HostRoutes {
     count: usize,
-    exact: Map<Arc<Ranked>>,
+    exact: Map<Ranked>,
     tree: Tree<Place>,
 }
 
@@ -33,9 +33,15 @@ pub(super) struct HostRoutes {
 #[derive(Clone, Debug, Default)]
 struct Place {
     /// Expressions whose matches all begin with it.
-    regexes: Ranked,
+    regexes: Expressions,
     /// Prefixes that end here.
     prefixes: Ranked,
+}
+
+/// Where a route lies.
+enum Found<'p> {
+    Ranked(&'p mut Ranked),
+    Expressions(&'p mut Expressions),
 }
 
 impl Content for Place {
@@ -54,33 +60,37 @@ impl HostRoutes {
     /// Takes `route` in.
     pub(super) fn insert(&mut self, route: &Arc<Route>) {
         self.count += 1;
-        self.change(&route.record.spec.matches.path, &mut |routes| {
-            let at = routes.partition_point(|other| other.precedes(route));
-            routes.insert(at, Arc::clone(route));
+        self.change(&route.record.spec.matches.path, &mut |found| match found {
+            Found::Ranked(routes) => insert(routes, route),
+            Found::Expressions(routes) => routes.insert(route),
         });
     }
 
     /// Takes `route` out, which was taken in.
     pub(super) fn remove(&mut self, route: &Route) {
         self.count = self.count.saturating_sub(1);
-        self.change(&route.record.spec.matches.path, &mut |routes| {
-            routes.retain(|other| other.id != route.id);
+        self.change(&route.record.spec.matches.path, &mut |found| match found {
+            Found::Ranked(routes) => routes.retain(|other| other.id != route.id),
+            Found::Expressions(routes) => routes.remove(route),
         });
     }
 
-    /// Changes the routes that have the path `wanted`, or lie at the same place.
-    fn change(&mut self, wanted: &PathMatch, edit: &mut dyn FnMut(&mut Ranked)) {
+    /// Changes the routes that lie where those with the path `wanted` do.
+    fn change(&mut self, wanted: &PathMatch, edit: &mut dyn FnMut(Found<'_>)) {
         let value = path::canonical(&wanted.value);
         match wanted.kind {
-            PathMatchType::Exact => tree::change(&mut self.exact, &value, edit, Vec::is_empty),
+            PathMatchType::Exact => {
+                self.exact.change(&value, |routes| edit(Found::Ranked(routes)), Vec::is_empty);
+            }
             PathMatchType::Prefix => {
                 let mut steps = path::without_last_slash(&value).split('/').skip(1);
-                self.tree.change(&mut steps, &mut |place| edit(&mut place.prefixes));
+                self.tree.change(&mut steps, &mut |place| edit(Found::Ranked(&mut place.prefixes)));
             }
             PathMatchType::Regex => {
                 let prefix = pattern::literal_prefix(&wanted.value);
                 let whole = prefix.rsplit_once('/').map_or("", |(whole, _)| whole);
-                self.tree.change(&mut whole.split('/').skip(1), &mut |place| edit(&mut place.regexes));
+                let mut steps = whole.split('/').skip(1);
+                self.tree.change(&mut steps, &mut |place| edit(Found::Expressions(&mut place.regexes)));
             }
         }
     }
@@ -125,8 +135,17 @@ struct Best<'h, 'r> {
 
 impl<'h> Best<'h, '_> {
     fn look_at(&mut self, place: &'h Place) {
-        self.look(&place.regexes);
+        for group in place.regexes.groups() {
+            if self.is_wanted(&group.routes) && group.may_match(self.path) {
+                self.look(&group.routes);
+            }
+        }
         self.look(&place.prefixes);
+    }
+
+    /// Whether the first of `routes` comes before what was found.
+    fn is_wanted(&self, routes: &[Arc<Route>]) -> bool {
+        routes.first().is_some_and(|first| self.route.is_none_or(|best| first.precedes(best)))
     }
 
     /// Takes the first of `routes` that comes before what was found and whose conditions hold.

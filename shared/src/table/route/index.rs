@@ -11,7 +11,8 @@ use std::sync::Arc;
 use super::{
     NoRoute, Route, RouteRequest,
     host::HostRoutes,
-    tree::{self, Content, Map, Tree},
+    map::Map,
+    tree::{Content, Tree},
 };
 use crate::{
     id::RouteId,
@@ -26,7 +27,7 @@ const MAX_HOST_BYTES: usize = 255;
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     pub(super) by_id: SharedMap<RouteId, Route>,
-    pub(super) exact: Map<Arc<HostRoutes>>,
+    pub(super) exact: Map<HostRoutes>,
     /// By the labels of what follows `*.`, the last one first.
     wildcards: Tree<HostRoutes>,
     any: HostRoutes,
@@ -99,7 +100,7 @@ impl Routes {
             Some((_, Some(parent))) => {
                 self.wildcards.change(&mut parent.rsplit('.'), &mut |routes| edit(routes))
             }
-            Some((host, None)) => tree::change(&mut self.exact, host, edit, Content::is_empty),
+            Some((host, None)) => self.exact.change(host, edit, Content::is_empty),
         }
     }
 }

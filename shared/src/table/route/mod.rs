@@ -1,13 +1,15 @@
 //! A route as the request path sees it, and how the one for a request is found.
 //!
-//! Reading order: this file, `conditions` (what a route demands), `order` (which of several comes first), `tree`, `host` (the
+//! Reading order: this file, `conditions` (what a route demands), `order` (which of several comes first), `map`, `tree`, `expressions`, `host` (the
 //! routes of one host, by path), `index` (all hosts), `compile`.
 
 mod action;
 mod compile;
 mod conditions;
+mod expressions;
 mod host;
 mod index;
+mod map;
 mod order;
 mod request;
 mod slots;
@@ -59,6 +61,15 @@ pub struct Route {
     pub record: Arc<RouteRecord>,
     conditions: Conditions,
     rank: Rank,
+}
+
+/// Routes, the first in order first.
+type Ranked = Vec<Arc<Route>>;
+
+/// Puts `route` where it belongs among `routes`.
+fn insert(routes: &mut Ranked, route: &Arc<Route>) {
+    let at = routes.partition_point(|other| other.precedes(route));
+    routes.insert(at, Arc::clone(route));
 }
 
 impl Route {

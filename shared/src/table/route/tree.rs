@@ -1,16 +1,12 @@
 //! A tree whose versions share all but the branch to what changed. Of paths the steps are segments, of hosts labels.
 //!
-//! A step is found by its hash, among ten thousand as among ten; a change copies what is on its branch.
+//! A change copies what is on its branch.
 //!
 //! Hot path: no allocation where nothing is changed.
 
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
-use rpds::HashTrieMapSync;
-
-/// A map whose clone is one pointer.
-pub(super) type Map<V> = HashTrieMapSync<Box<str>, V, FixedState>;
+use super::map::Map;
 
 /// What a place in the tree may hold.
 pub(super) trait Content: Clone + Default {
@@ -23,7 +19,7 @@ pub(super) trait Content: Clone + Default {
 pub(super) struct Tree<T> {
     /// What is here.
     pub(super) here: T,
-    below: Map<Arc<Self>>,
+    below: Map<Self>,
 }
 
 impl<T: Content> Tree<T> {
@@ -49,31 +45,6 @@ impl<T: Content> Tree<T> {
         edit: &mut dyn FnMut(&mut T),
     ) {
         let Some(step) = steps.next() else { return edit(&mut self.here) };
-        change(&mut self.below, step, |tree| tree.change(steps, edit), Self::is_empty);
-    }
-}
-
-/// Changes what `map` holds for `key`, which is there only while it is not empty.
-pub(super) fn change<T: Clone + Default>(
-    map: &mut Map<Arc<T>>,
-    key: &str,
-    edit: impl FnOnce(&mut T),
-    is_empty: impl FnOnce(&T) -> bool,
-) {
-    match map.get_mut(key) {
-        Some(held) => {
-            let held = Arc::make_mut(held);
-            edit(held);
-            if is_empty(held) {
-                map.remove_mut(key);
-            }
-        }
-        None => {
-            let mut fresh = T::default();
-            edit(&mut fresh);
-            if !is_empty(&fresh) {
-                map.insert_mut(key.into(), Arc::new(fresh));
-            }
-        }
+        self.below.change(step, |tree| tree.change(steps, edit), Self::is_empty);
     }
 }

@@ -2,6 +2,7 @@
 //! search through all routes in order.
 
 mod cases;
+mod expressions;
 mod linear;
 mod reuse;
 
