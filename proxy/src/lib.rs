@@ -13,6 +13,7 @@ mod stream;
 mod worker;
 
 mod connection;
+mod decode;
 mod exchange;
 mod pipeline;
 

@@ -5,7 +5,6 @@
 
 mod connect;
 mod connection;
-mod decode;
 mod encode;
 #[cfg(test)]
 mod encode_properties;
@@ -56,7 +55,8 @@ use self::{
     upload::{Upload, UploadError},
 };
 use crate::{
-    affinity, body::ResponseBody, deadline::Deadline, error::ProxyError, exchange::Exchange, worker::Worker,
+    affinity, body::ResponseBody, deadline::Deadline, decode, error::ProxyError, exchange::Exchange,
+    worker::Worker,
 };
 
 /// Room for a request head to begin with, in bytes: most fit, and no allocation is cheaper than one of at most this size.
@@ -263,7 +263,7 @@ impl Call {
             return Err(ProxyError::ResponseMalformed);
         }
         match interim.status {
-            // hyper makes its own when the body is asked for.
+            // The client's side makes its own when the body is asked for.
             StatusCode::CONTINUE => {
                 if self.upload.go_on() {
                     cx.waker().wake_by_ref();

@@ -1,6 +1,6 @@
-//! Reads the body of a server's response (RFC 9112 §6 and §7.1).
+//! Reads the body of a message, a client's request or a server's response (RFC 9112 §6 and §7.1).
 //!
-//! Works on whatever part of the body has been read, and cuts content out of the buffer without copying it.
+//! As strict as either side needs: every line ends in CRLF, and what nobody needs is bounded. Works on whatever part of the body has been read, and cuts content out of the buffer without copying it.
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -9,32 +9,34 @@ use crate::header::is_forbidden_trailer;
 
 /// Longest line of chunk framing, extensions included: nobody uses extensions for anything but attacks.
 const MAX_LINE: usize = 256;
+/// Most bytes of extensions in one body. Without it a byte of content could cost 256 of them (CVE-2023-39326).
+const MAX_EXTENSIONS: u32 = 16 * 1024;
 /// Largest trailer section.
 const MAX_TRAILERS: usize = 16 * 1024;
 /// Most trailer fields.
 const MAX_TRAILER_FIELDS: usize = 32;
 
 /// Room made for one read of a large body: 64 KiB and a head, so that a response of that size takes one system call.
-pub(super) const LARGE_READ: usize = 68 * 1024;
+pub(crate) const LARGE_READ: usize = 68 * 1024;
 
-/// How the body of a response is delimited.
+/// How the body of a message is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BodyFraming {
+pub(crate) enum BodyFraming {
     /// By its length.
     Length(u64),
     /// By chunks.
     Chunked,
-    /// By the end of the connection.
+    /// By the end of the connection: a response's alone.
     UntilClose,
 }
 
 /// The body breaks the rules of its framing.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 /// A step in reading a body.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// Content.
     Data(Bytes),
     /// Fields after the content.
@@ -47,7 +49,14 @@ pub(super) enum Step {
 
 /// Reads one body.
 #[derive(Debug)]
-pub(super) enum Decoder {
+pub(crate) struct Decoder {
+    state: State,
+    /// Bytes of chunk extensions that may still come.
+    extensions: u32,
+}
+
+#[derive(Debug)]
+enum State {
     /// So many bytes are left.
     Length(u64),
     /// A chunk's size line comes next.
@@ -65,88 +74,90 @@ pub(super) enum Decoder {
 }
 
 impl Decoder {
-    pub(super) fn new(framing: BodyFraming) -> Self {
-        match framing {
-            BodyFraming::Length(0) => Self::Done,
-            BodyFraming::Length(length) => Self::Length(length),
-            BodyFraming::Chunked => Self::ChunkSize,
-            BodyFraming::UntilClose => Self::UntilClose,
-        }
+    pub(crate) fn new(framing: BodyFraming) -> Self {
+        let state = match framing {
+            BodyFraming::Length(0) => State::Done,
+            BodyFraming::Length(length) => State::Length(length),
+            BodyFraming::Chunked => State::ChunkSize,
+            BodyFraming::UntilClose => State::UntilClose,
+        };
+        Self { state, extensions: MAX_EXTENSIONS }
     }
 
     /// Whether the body is complete.
-    pub(super) fn is_done(&self) -> bool {
-        matches!(self, Self::Done)
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.state, State::Done)
     }
 
     /// Content bytes left, if that is known.
-    pub(super) fn left(&self) -> Option<u64> {
-        match self {
-            Self::Length(left) => Some(*left),
-            Self::Done => Some(0),
+    pub(crate) fn left(&self) -> Option<u64> {
+        match self.state {
+            State::Length(left) => Some(left),
+            State::Done => Some(0),
             _ => None,
         }
     }
 
     /// How much to make room for before reading on: what is left, as far as that is known.
-    pub(super) fn read_size(&self) -> usize {
-        match self {
-            Self::Length(left) => usize::try_from(*left).map_or(LARGE_READ, |left| left.min(LARGE_READ)),
+    pub(crate) fn read_size(&self) -> usize {
+        match self.state {
+            State::Length(left) => usize::try_from(left).map_or(LARGE_READ, |left| left.min(LARGE_READ)),
             _ => LARGE_READ,
         }
     }
 
     /// The connection has ended. Answers whether that ends the body as it should.
-    pub(super) fn close(&mut self) -> bool {
-        let is_end = matches!(self, Self::UntilClose | Self::Done);
+    pub(crate) fn close(&mut self) -> bool {
+        let is_end = matches!(self.state, State::UntilClose | State::Done);
         if is_end {
-            *self = Self::Done;
+            self.state = State::Done;
         }
         is_end
     }
 
     /// Takes the next step off the front of `buffer`.
-    pub(super) fn step(&mut self, buffer: &mut BytesMut) -> Result<Step, Malformed> {
+    pub(crate) fn step(&mut self, buffer: &mut BytesMut) -> Result<Step, Malformed> {
+        let state = &mut self.state;
         loop {
-            match self {
-                Self::Done => return Ok(Step::End),
-                Self::Length(_) | Self::ChunkData(_) | Self::UntilClose if buffer.is_empty() => {
+            match state {
+                State::Done => return Ok(Step::End),
+                State::Length(_) | State::ChunkData(_) | State::UntilClose if buffer.is_empty() => {
                     return Ok(Step::NeedsMore);
                 }
-                Self::UntilClose => return Ok(Step::Data(buffer.split().freeze())),
-                Self::Length(left) => {
+                State::UntilClose => return Ok(Step::Data(buffer.split().freeze())),
+                State::Length(left) => {
                     let data = cut(buffer, left);
                     if *left == 0 {
-                        *self = Self::Done;
+                        *state = State::Done;
                     }
                     return Ok(Step::Data(data));
                 }
-                Self::ChunkData(left) => {
+                State::ChunkData(left) => {
                     let data = cut(buffer, left);
                     if *left == 0 {
-                        *self = Self::ChunkEnd;
+                        *state = State::ChunkEnd;
                     }
                     return Ok(Step::Data(data));
                 }
-                Self::ChunkSize => match take_line(buffer)? {
+                State::ChunkSize => match take_line(buffer)? {
                     None => return Ok(Step::NeedsMore),
-                    Some(line) => match chunk_size(&line)? {
-                        0 => *self = Self::Trailers,
-                        size => *self = Self::ChunkData(size),
+                    Some(line) => match chunk_size(&line, &mut self.extensions)? {
+                        0 => *state = State::Trailers,
+                        size => *state = State::ChunkData(size),
                     },
                 },
-                Self::ChunkEnd => match buffer.get(..2) {
+                State::ChunkEnd => match buffer.get(..2) {
                     None if !b"\r\n".starts_with(buffer) => return Err(Malformed),
                     None => return Ok(Step::NeedsMore),
                     Some(b"\r\n") => {
                         drop(buffer.split_to(2));
-                        *self = Self::ChunkSize;
+                        *state = State::ChunkSize;
                     }
                     Some(_) => return Err(Malformed),
                 },
-                Self::Trailers => {
+                State::Trailers => {
                     let Some(trailers) = take_trailers(buffer)? else { return Ok(Step::NeedsMore) };
-                    *self = Self::Done;
+                    *state = State::Done;
                     return Ok(if trailers.is_empty() { Step::End } else { Step::Trailers(trailers) });
                 }
             }
@@ -176,8 +187,8 @@ fn take_line(buffer: &mut BytesMut) -> Result<Option<Bytes>, Malformed> {
     }
 }
 
-/// RFC 9112 §7.1: hexadecimal digits; extensions are passed over.
-fn chunk_size(line: &[u8]) -> Result<u64, Malformed> {
+/// RFC 9112 §7.1: hexadecimal digits; extensions are passed over, at most `extensions` bytes of them.
+fn chunk_size(line: &[u8], extensions: &mut u32) -> Result<u64, Malformed> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (size, rest) = line.split_at_checked(digits).ok_or(Malformed)?;
     let rest_is_extension =
@@ -185,6 +196,9 @@ fn chunk_size(line: &[u8]) -> Result<u64, Malformed> {
     if digits == 0 || digits > 16 || !rest_is_extension {
         return Err(Malformed);
     }
+    // White space is no extension: some servers pad every size to one width.
+    let length = u32::try_from(rest.trim_ascii_start().len()).map_err(|_| Malformed)?;
+    *extensions = extensions.checked_sub(length).ok_or(Malformed)?;
     let size = std::str::from_utf8(size).map_err(|_| Malformed)?;
     u64::from_str_radix(size, 16).map_err(|_| Malformed)
 }
@@ -200,6 +214,12 @@ fn take_trailers(buffer: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> 
         Ok(httparse::Status::Partial) if buffer.len() > MAX_TRAILERS => return Err(Malformed),
         Ok(httparse::Status::Partial) => return Ok(None),
         Ok(httparse::Status::Complete((length, fields))) => {
+            let section = buffer.get(..length).unwrap_or_default();
+            if memchr::memchr_iter(b'\n', section)
+                .any(|end| !section.get(..end).is_some_and(|line| line.ends_with(b"\r")))
+            {
+                return Err(Malformed);
+            }
             let mut trailers = HeaderMap::with_capacity(fields.len());
             for field in fields {
                 let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed)?;
@@ -269,6 +289,8 @@ mod tests {
             b"5 5\r\nhello",
             b"0\r\nbad header\r\n\r\n",
             b"0\r\n a: b\r\n\r\n",
+            b"0\r\na: b\n\r\n",
+            b"0\r\na: b\r\n\n",
             &[b'1'; 400],
         ] {
             assert_eq!(
@@ -286,6 +308,9 @@ mod tests {
                 String::from_utf8_lossy(short)
             );
         }
+        let extended = format!("1;{}\r\nx\r\n", "e".repeat(200));
+        let many = [extended.repeat(82).as_str(), "0\r\n\r\n"].concat();
+        assert_eq!(decode(BodyFraming::Chunked, many.as_bytes(), 1000).2, Err(Malformed));
         assert_eq!(decode(BodyFraming::Length(9), b"hello", 1000).2, Ok(false));
         assert_eq!(decode(BodyFraming::Length(5), b"hello and more", 1000).2, Ok(false));
     }
