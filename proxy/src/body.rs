@@ -88,6 +88,14 @@ impl ResponseBody {
         }
     }
 
+    /// Whether all of it was handed over. An answer of our own is not always asked for, to HEAD for one.
+    pub(crate) fn is_complete(&self) -> bool {
+        match &self.source {
+            Source::Full(_) | Source::Switched(_) => true,
+            Source::Whole(..) | Source::Server(_) | Source::Stream(_) => self.is_end_stream(),
+        }
+    }
+
     /// Ends the exchange of `guard` with this body. The client of one at hand whole has `stall` to take it.
     pub(crate) fn end(&mut self, guard: ExchangeGuard, stall: Duration) {
         // From here on the body may not be polled until the client makes room.
@@ -102,11 +110,7 @@ impl ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        let is_complete = match &self.source {
-            // An answer of our own is not always asked for, to HEAD for one.
-            Source::Full(_) | Source::Switched(_) => true,
-            Source::Whole(..) | Source::Server(_) | Source::Stream(_) => self.is_end_stream(),
-        };
+        let is_complete = self.is_complete();
         if let Some(guard) = &mut self.guard
             && is_complete
         {

@@ -3,14 +3,14 @@
 use std::{borrow::Cow, cell::Cell, convert::Infallible};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, request::Parts};
-use hyper::body::{Body, Incoming};
+use http_body::Body;
 use weir_shared::table::{Action, Route, Split, Upstream};
 
 use crate::{
     answer,
     body::ResponseBody,
     breaker,
-    connection::Changed,
+    connection::ClientBody,
     error::ProxyError,
     exchange::{Exchange, ExchangeGuard},
     forward::{Framing, RequestBody, RequestHead},
@@ -30,7 +30,7 @@ use crate::{
 /// borrowed from then on, because each stage's future would otherwise hold it twice.
 pub(crate) async fn handle(
     guard: ExchangeGuard,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let exchange = Exchange::new(guard);
     let (head, body) = request.into_parts();
@@ -56,7 +56,7 @@ pub(crate) async fn handle(
 async fn forward<'e>(
     exchange: &'e Exchange,
     parts: &Parts,
-    body: Incoming,
+    body: ClientBody,
     call: Option<grpc::Call>,
     unread: &Cell<bool>,
     taken: &Cell<Option<&'e Route>>,
@@ -123,7 +123,7 @@ async fn forward<'e>(
 fn take_in<'p>(
     exchange: &Exchange,
     parts: &'p Parts,
-    body: &Incoming,
+    body: &ClientBody,
 ) -> Result<(Checked, u64, Cow<'p, str>), ProxyError> {
     let worker = exchange.worker();
     if worker.is_short_of_memory() {
@@ -133,11 +133,7 @@ fn take_in<'p>(
     let settings = exchange.client().listener.settings();
     let checked = framing::check(parts, body, &settings.spec)?;
     check_direction(exchange, parts, checked.host.as_ref())?;
-    let changed = exchange.client().changed();
-    if changed == Changed::Fragment {
-        return Err(ProxyError::BadRequest("the request target has a fragment"));
-    }
-    Ok((checked, settings.spec.max_body_bytes, header::origin_form(&parts.uri, changed)))
+    Ok((checked, settings.spec.max_body_bytes, header::origin_form(&parts.uri)))
 }
 
 /// The upstream of `split` that gets the request.

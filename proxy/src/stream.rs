@@ -91,6 +91,22 @@ impl ClientStream {
         }
     }
 
+    /// Ready when there is something to read, or the end of it. Takes nothing, and without TLS asks nobody.
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // An error is told by the read that follows.
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx).map(|_| ()),
+            Self::Unix(client) if client.ahead.is_empty() => client.stream.poll_read_ready(cx).map(|_| ()),
+            Self::Unix(_) => Poll::Ready(()),
+            Self::Tls(stream) => Pin::new(stream).poll_fill_buf(cx).map(|_| ()),
+        }
+    }
+
+    /// Whether it has an end of its own to be told: with TLS it has.
+    pub(crate) fn has_farewell(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// Looks at what is there, as far as it fits, without taking it. 0 bytes: the client has closed its side.
     pub(crate) fn poll_peek(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {

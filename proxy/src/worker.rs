@@ -29,6 +29,7 @@ use crate::{
     AffinitySecret, ProxyConfig,
     affinity::Signer,
     clock::Clock,
+    connection::Scratch,
     deadline::{Deadline, Deadlines, TICK},
     forward::Pools,
     listener::{Acceptor, Command, DRAIN_GRACE, Handle, Places},
@@ -61,6 +62,8 @@ pub(crate) struct Worker {
     pub(crate) id: WorkerId,
     pub(crate) config: Arc<ProxyConfig>,
     pub(crate) clock: Clock,
+    /// What connections of HTTP/1 use in turn.
+    pub(crate) scratch: Scratch,
     pub(crate) pools: Pools,
     /// Makes numbers of keys that clients choose: the same for all workers, and not to be foreseen.
     pub(crate) keys: RandomState,
@@ -169,6 +172,7 @@ impl Worker {
             id: parts.id,
             config: parts.config,
             clock,
+            scratch: Scratch::default(),
             pools: Pools::default(),
             keys: parts.keys,
             pressure: parts.pressure,

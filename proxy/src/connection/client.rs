@@ -12,11 +12,7 @@ use std::{
 
 use http::{HeaderMap, StatusCode, Version};
 
-use super::{
-    Ends,
-    arrival::{Arrival, Changed, Left},
-    tls::Secured,
-};
+use super::{Ends, tls::Secured};
 use crate::{
     deadline::Deadline,
     forward::{Switched, write_field},
@@ -55,19 +51,12 @@ pub(crate) struct Client {
     /// When the current phase gives up.
     pub(crate) deadline: Deadline,
     phase: Cell<Phase>,
-    /// Follows the bytes that arrive (HTTP/1).
-    arrival: Arrival,
-    /// How long the next request, or the rest of its head, is waited for.
-    patience: Cell<Duration>,
     /// Whether the deadline is one for looking after the client, while a server is waited for (HTTP/1).
     watches: Cell<bool>,
     /// Requests that wait for room at an upstream. More than one only over HTTP/2.
     waiting: Cell<u32>,
     /// How long the client has to take the response handed over last (HTTP/1).
     stall: Cell<Duration>,
-    /// Whether everything written so far has left for the client (HTTP/1). The library drops a response body, which ends
-    /// the exchange, as soon as it has taken the last part into its buffer.
-    flushed: Cell<bool>,
     /// Requests under way; more than one only over HTTP/2.
     exchanges: Cell<u32>,
     /// The server's connection that this one is to be joined with, once the answer that says so is sent (HTTP/1).
@@ -91,12 +80,9 @@ impl Client {
             is_trusted: worker.config.trusted_hops > 0 || listener.trusts(worker, peer),
             deadline: worker.deadline(),
             phase: Cell::new(Phase::Idle),
-            arrival: Arrival::default(),
-            patience: Cell::new(listener.settings().spec.header_timeout.duration()),
             watches: Cell::new(false),
             waiting: Cell::new(0),
             stall: Cell::new(Duration::ZERO),
-            flushed: Cell::new(true),
             exchanges: Cell::new(0),
             switched: Cell::new(None),
             interim: RefCell::default(),
@@ -145,51 +131,15 @@ impl Client {
         self.phase.get()
     }
 
-    /// A new connection has as long for its first byte as for a whole head.
+    /// A head is waited for. A new connection has as long for its first byte as for a whole head.
     pub(super) fn await_first_byte(&self) {
         self.deadline.set(self.worker.after(self.header_timeout()));
     }
 
-    /// Bytes have arrived: if none were expected, they begin a head. Empty lines before it do not (RFC 9112 §2.2).
-    pub(super) fn received(&self, bytes: &[u8]) {
-        if self.phase.get() != Phase::Idle {
-            self.arrival.go_on(bytes);
-        } else if bytes.iter().any(|byte| !b"\r\n".contains(byte)) {
-            self.arrival.begin(bytes);
-            self.phase.set(Phase::Head);
-            let timeout = self.header_timeout();
-            self.patience.set(timeout);
-            self.deadline.set(self.worker.after(timeout));
-        }
-    }
-
-    /// The head that was arriving is a request now, with a body of `length` where its head says one (HTTP/1).
-    pub(super) fn head_ended(&self, length: Option<u64>) {
-        self.arrival.head_ended(length);
-    }
-
-    /// What the library changed about the target of the request under way (HTTP/1).
-    pub(crate) fn changed(&self) -> Changed {
-        self.arrival.changed()
-    }
-
-    /// Part of what is buffered for the client was written.
-    pub(super) fn wrote(&self) {
-        if self.phase.get() != Phase::Exchange && !self.flushed.get() {
-            self.await_next();
-        }
-    }
-
-    /// All that was buffered for the client is written.
-    pub(super) fn flushed(&self) {
-        if self.phase.get() != Phase::Exchange && !self.flushed.replace(true) {
-            self.await_next();
-        }
-    }
-
-    /// Whether nothing of a response is still to be written.
-    pub(super) fn is_flushed(&self) -> bool {
-        self.flushed.get()
+    /// The first byte of a head has arrived (HTTP/1).
+    pub(super) fn head_began(&self) {
+        self.phase.set(Phase::Head);
+        self.await_first_byte();
     }
 
     /// The client has `stall` to take what was handed over.
@@ -197,6 +147,11 @@ impl Client {
         self.stall.set(stall);
         self.watches.set(false);
         self.deadline.set(self.worker.after(stall));
+    }
+
+    /// The client has taken part of what was handed over, and has as long again for more of it (HTTP/1).
+    pub(super) fn await_more_room(&self) {
+        self.await_room(self.stall.get());
     }
 
     /// A server is waited for: nothing is read from the client meanwhile, so that it is looked after now and then.
@@ -238,7 +193,6 @@ impl Client {
     /// A request, or a tunnel, has begun.
     pub(super) fn began(&self) {
         self.phase.set(Phase::Exchange);
-        self.flushed.set(false);
         self.exchanges.set(self.exchanges.get() + 1);
     }
 
@@ -253,20 +207,14 @@ impl Client {
         let left = self.exchanges.get().saturating_sub(1);
         self.exchanges.set(left);
         if left == 0 {
-            let left = self.arrival.request_ended();
-            let settings = self.listener.settings();
-            let limits = &settings.spec;
-            let (phase, patience) = match left {
-                Left::Nothing => (Phase::Idle, limits.idle_timeout),
-                Left::Part => (Phase::Head, limits.header_timeout),
-                // Perhaps a connection at rest, which is not told that something came too late.
-                Left::Unknown => (Phase::Idle, limits.header_timeout),
-            };
-            self.phase.set(phase);
-            self.patience.set(patience.duration());
-            drop(settings);
-            self.await_next();
+            self.phase.set(Phase::Idle);
+            self.rest();
         }
+    }
+
+    /// Nothing is under way: the next request is waited for.
+    pub(super) fn rest(&self) {
+        self.deadline.set(self.worker.after(self.listener.settings().spec.idle_timeout.duration()));
     }
 
     /// Joins the connection with `switched` when the answer that says so is sent.
@@ -294,15 +242,13 @@ impl Client {
         interim.extend_from_slice(b"\r\n");
     }
 
-    /// Interim responses that are to be sent.
-    pub(super) fn interim(&self) -> &RefCell<Vec<u8>> {
-        &self.interim
+    /// Tells the client that the body of its request is wanted (RFC 9110 §10.1.1).
+    pub(super) fn relay_continue(&self) {
+        self.interim.borrow_mut().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
     }
 
-    /// Waits for the next request, and before that for the client to take what is buffered.
-    fn await_next(&self) {
-        let patience = self.patience.get();
-        let timeout = if self.flushed.get() { patience } else { patience.max(self.stall.get()) };
-        self.deadline.set(self.worker.after(timeout));
+    /// Interim responses that are to be sent (HTTP/1).
+    pub(super) fn interim(&self) -> &RefCell<Vec<u8>> {
+        &self.interim
     }
 }

@@ -2,10 +2,11 @@
 
 use std::{cell::Cell, error::Error as _, future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Duration};
 
+use bytes::BytesMut;
 use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::{Client, client::Phase, http2_io::Http2Io};
+use super::{Client, ClientBody, client::Phase, http2_io::Http2Io};
 use crate::{deadline::Deadline, exchange::ExchangeGuard, pipeline, stream::ClientStream, worker::Worker};
 
 /// Streams a client may have open at once (NGINX 128, HAProxy 100).
@@ -25,8 +26,8 @@ const MAX_ERROR_RESETS: usize = 256;
 /// client that does not read for a while is a matter of the upstream's `stream_idle_timeout`, not of this.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 
-/// Serves requests until the connection ends.
-pub(super) async fn serve(client: Rc<Client>, stream: ClientStream) {
+/// Serves requests until the connection ends. `input` was read already.
+pub(super) async fn serve(client: Rc<Client>, stream: ClientStream, input: BytesMut) {
     let max_header_bytes = client.listener.settings().spec.max_header_bytes;
     let executor = LocalExecutor { worker: Rc::clone(&client.worker), next: Rc::default() };
     let mut builder = http2::Builder::new(executor.clone());
@@ -46,10 +47,10 @@ pub(super) async fn serve(client: Rc<Client>, stream: ClientStream) {
         let stalled = Rc::new(client.worker.deadline());
         executor.next.set(Some(Rc::clone(&stalled)));
         let guard = ExchangeGuard::begin_stream(&client, stalled);
-        pipeline::handle(guard, request)
+        pipeline::handle(guard, request.map(ClientBody::Http2))
     });
     let owed = Rc::new(client.worker.deadline());
-    let io = TokioIo::new(Http2Io::new(stream, Rc::clone(&client), Rc::clone(&owed)));
+    let io = TokioIo::new(Http2Io::new(stream, input, Rc::clone(&client), Rc::clone(&owed)));
     let mut connection = Box::pin(builder.serve_connection(io, service));
     let mut told_to_close = false;
     poll_fn(|cx| {

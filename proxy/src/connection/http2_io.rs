@@ -7,6 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
@@ -22,6 +23,8 @@ const ENHANCE_YOUR_CALM: u32 = 0xb;
 /// A client's socket.
 pub(super) struct Http2Io<S> {
     stream: S,
+    /// What was read before it was known to be HTTP/2.
+    ahead: BytesMut,
     client: Rc<Client>,
     received: Frames,
     sent: Frames,
@@ -35,13 +38,13 @@ pub(super) struct Http2Io<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Http2Io<S> {
-    /// The socket of a new connection. At `owed`, whoever holds the other end of it is to give the client up.
-    pub(super) fn new(stream: S, client: Rc<Client>, owed: Rc<Deadline>) -> Self {
+    /// The socket of a new connection, of which `ahead` was read already. At `owed`, whoever holds the other end of it is to give the client up.
+    pub(super) fn new(stream: S, ahead: BytesMut, client: Rc<Client>, owed: Rc<Deadline>) -> Self {
         let worker = &client.worker;
         owed.set(worker.after(client.header_timeout()));
         let allowance = Allowance::new(worker.coarse_moment());
         let (received, sent) = (Frames::of_client(), Frames::of_server());
-        Self { stream, client, received, sent, allowance, owed, owes: true, last_stream: 0 }
+        Self { stream, ahead, client, received, sent, allowance, owed, owes: true, last_stream: 0 }
     }
 
     fn take_in(&mut self, bytes: &[u8]) -> Result<(), Exceeded> {
@@ -102,7 +105,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Http2Io<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if self.ahead.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        } else {
+            let count = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead.split_to(count));
+        }
         let arrived = buffer.filled().get(before..).unwrap_or_default();
         match self.take_in(arrived) {
             Ok(()) => Poll::Ready(Ok(())),

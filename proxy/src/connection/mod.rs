@@ -1,13 +1,12 @@
 //! One client connection: which protocol it speaks, and serving it until it ends.
 
 mod allowance;
-mod arrival;
 mod client;
+mod client_body;
 mod frames;
 mod http1;
 mod http2;
 mod http2_io;
-mod io;
 mod preface;
 mod tcp;
 mod tls;
@@ -22,8 +21,10 @@ use std::{
     task::Poll,
 };
 
-pub(crate) use arrival::Changed;
+use bytes::BytesMut;
 pub(crate) use client::Client;
+pub(crate) use client_body::ClientBody;
+pub(crate) use http1::Scratch;
 pub(crate) use tls::Secured;
 pub(crate) use tunnel::OpenTunnel;
 use weir_shared::model::{AlpnProtocol, ListenerProtocol};
@@ -71,39 +72,39 @@ async fn serve(worker: Rc<Worker>, handle: Rc<Handle>, mut stream: ClientStream,
     };
     let protocol = handle.settings().spec.protocol;
     if protocol == ListenerProtocol::Tcp {
-        return tcp::serve(&worker, &handle, stream, ends).await;
+        // Boxed, as whatever else follows, so that no connection keeps room for what another one needs.
+        return Box::pin(tcp::serve(&worker, &handle, stream, ends)).await;
     }
     let client = Rc::new(Client::new(&worker, &handle, ends));
     if protocol == ListenerProtocol::Https {
-        return serve_secured(&client, stream).await;
+        return match Box::pin(secure(&client, stream)).await {
+            Some((AlpnProtocol::H2, stream)) => Box::pin(http2::serve(client, stream, BytesMut::new())).await,
+            Some((AlpnProtocol::Http11, stream)) => http1::serve(client, stream, BytesMut::new()).await,
+            None => {}
+        };
     }
-    match preface::detect(&client, &mut stream).await {
-        preface::Protocol::Http2 if handle.settings().spec.http2 => http2::serve(client, stream).await,
+    let Some((protocol, input)) = preface::detect(&client, &mut stream).await else { return };
+    match protocol {
+        preface::Protocol::Http2 if handle.settings().spec.http2 => {
+            Box::pin(http2::serve(client, stream, input)).await
+        }
         // Without HTTP/2 its preface is a malformed request.
-        preface::Protocol::Http1 | preface::Protocol::Http2 => http1::serve(client, stream).await,
-        preface::Protocol::Closed => {}
+        preface::Protocol::Http1 | preface::Protocol::Http2 => http1::serve(client, stream, input).await,
     }
 }
 
-/// Makes the handshake, with the certificates in force now, and serves what was agreed on.
-async fn serve_secured(client: &Rc<Client>, stream: ClientStream) {
+/// Makes the handshake, with the certificates in force now. Answers what was agreed on.
+async fn secure(client: &Rc<Client>, stream: ClientStream) -> Option<(AlpnProtocol, ClientStream)> {
     let (worker, handle) = (&client.worker, &client.listener);
     let in_force = worker.table().0.listener(handle.id.as_str()).and_then(|listener| listener.tls.clone());
     // A listener that was just deleted has settings of its own left.
-    let Some(settings) = in_force.or_else(|| handle.settings().tls.clone()) else { return };
+    let settings = in_force.or_else(|| handle.settings().tls.clone())?;
     let state = Arc::clone(&handle.settings().state);
     let counters = &state.counters.of(worker.id).tls;
-    // Boxed, because it needs more room than anything that follows.
-    let Some((stream, secured)) = Box::pin(tls::handshake(client, &settings, stream, counters)).await else {
-        return;
-    };
+    let (stream, secured) = tls::handshake(client, &settings, stream, counters).await?;
     let protocol = secured.protocol();
     client.secure(secured);
-    let stream = ClientStream::Tls(Box::new(stream));
-    match protocol {
-        AlpnProtocol::H2 => http2::serve(Rc::clone(client), stream).await,
-        AlpnProtocol::Http11 => http1::serve(Rc::clone(client), stream).await,
-    }
+    Some((protocol, ClientStream::Tls(Box::new(stream))))
 }
 
 /// Counts a connection while it is open, however it ends.

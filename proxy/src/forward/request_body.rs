@@ -1,6 +1,7 @@
 //! A request's body: read from the client once, and from memory again for another attempt.
 
 use std::{
+    io,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -8,9 +9,8 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body;
-use hyper::body::Incoming;
 
-use crate::{error::ProxyError, retry::Replay};
+use crate::{connection::ClientBody, error::ProxyError, retry::Replay};
 
 /// How a request's body is delimited on its way to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) enum Piece {
 
 /// A request's body.
 pub(crate) struct RequestBody {
-    incoming: Option<Incoming>,
+    incoming: Option<ClientBody>,
     framing: Framing,
     /// Bytes the client may still send.
     allowance: u64,
@@ -41,7 +41,7 @@ pub(crate) struct RequestBody {
 
 impl RequestBody {
     /// The body of a request framed as `framing`, of which at most `limit` bytes are taken (0: any number).
-    pub(crate) fn new(incoming: Incoming, framing: Framing, limit: u64) -> Self {
+    pub(crate) fn new(incoming: ClientBody, framing: Framing, limit: u64) -> Self {
         let incoming = (framing != Framing::None).then_some(incoming);
         Self {
             incoming,
@@ -86,6 +86,9 @@ impl RequestBody {
             let frame = match Pin::new(&mut *incoming).poll_frame(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(Ok(Piece::End)),
+                Poll::Ready(Some(Err(error))) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Poll::Ready(Err(ProxyError::BadRequest("the chunks of the body are not valid")));
+                }
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(ProxyError::ClientAborted)),
                 Poll::Ready(Some(Ok(frame))) => frame,
             };

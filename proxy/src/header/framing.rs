@@ -1,20 +1,17 @@
 //! Whether a request says one thing only: its target, its host, its length (RFC 9112 §3 and §6).
 //!
-//! hyper has parsed the message, refused bad lengths and codings, and let `Transfer-Encoding` win over `Content-Length`
-//! while closing the connection afterwards (§6.1). Here is what it leaves open.
+//! Whoever has parsed the message has refused bad lengths, and whatever leaves its end open. Here is what is left to say.
 
 use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts};
-use hyper::{
-    body::{Body, Incoming},
-    ext::Protocol,
-};
+use http_body::Body;
+use hyper::ext::Protocol;
 use weir_shared::model::Listener;
 
 use super::{
     ConnectionOptions, accepts_trailers,
     survey::{Lines, Survey},
 };
-use crate::{error::ProxyError, forward::Framing};
+use crate::{connection::ClientBody, error::ProxyError, forward::Framing};
 
 /// Whether the client waits for a 100 before it sends its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +33,7 @@ pub(crate) struct Checked {
 }
 
 /// Checks a request against RFC 9112 and the limits of the listener.
-pub(crate) fn check(head: &Parts, body: &Incoming, limits: &Listener) -> Result<Checked, ProxyError> {
+pub(crate) fn check(head: &Parts, body: &ClientBody, limits: &Listener) -> Result<Checked, ProxyError> {
     let survey = Survey::of(&head.headers);
     check_method(head)?;
     check_size(head, survey.size, limits)?;
@@ -168,7 +165,7 @@ fn check_authority(text: &[u8]) -> Result<(), ProxyError> {
     }
 }
 
-fn framing(survey: &Survey<'_>, body: &Incoming) -> Result<Framing, ProxyError> {
+fn framing(survey: &Survey<'_>, body: &ClientBody) -> Result<Framing, ProxyError> {
     match survey.transfer_encoding {
         Lines::None => {}
         Lines::One(only) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => return Ok(Framing::Chunked),

@@ -5,16 +5,8 @@ use std::borrow::Cow;
 use http::Uri;
 use weir_shared::path::must_be_encoded;
 
-use crate::connection::Changed;
-
 /// The target in origin form, or `*` (RFC 9112 §3.2.1, §3.2.4).
-///
-/// The path that the library put behind a host alone is not the client's: `OPTIONS http://host` is about the server as a
-/// whole.
-pub(crate) fn origin_form(uri: &Uri, changed: Changed) -> Cow<'_, str> {
-    if changed == Changed::Path {
-        return Cow::Borrowed("*");
-    }
+pub(crate) fn origin_form(uri: &Uri) -> Cow<'_, str> {
     match uri.path_and_query().map_or("", |target| target.as_str()) {
         "" => Cow::Borrowed("/"),
         target if target.starts_with('/') || target == "*" => Cow::Borrowed(target),
@@ -47,14 +39,12 @@ mod tests {
 
     #[test]
     fn targets_are_brought_to_origin_form() {
-        let form =
-            |target: &'static str| origin_form(&Uri::from_static(target), Changed::Nothing).into_owned();
+        let form = |target: &'static str| origin_form(&Uri::from_static(target)).into_owned();
         assert_eq!(form("/a?b"), "/a?b");
         assert_eq!(form("http://host/a?b"), "/a?b");
         assert_eq!(form("http://host"), "/");
         assert_eq!(form("http://host?b"), "/?b");
         assert_eq!(form("*"), "*");
-        assert_eq!(origin_form(&Uri::from_static("http://host"), Changed::Path), "*");
     }
 
     #[test]

@@ -10,7 +10,9 @@ mod websocket;
 
 use std::rc::Rc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request::Parts,
+};
 use hyper::{ext::Protocol, upgrade::OnUpgrade};
 use weir_shared::{
     model::{ServerProtocol, UpgradeProtocol},
@@ -60,12 +62,14 @@ pub(crate) fn asked(
     framing: Framing,
     upstream: &Upstream,
 ) -> Result<Option<Box<Upgrade>>, ProxyError> {
-    // The library says so of a request with the field, and of CONNECT.
-    let Some(opened) = parts.extensions.get::<OnUpgrade>() else { return Ok(None) };
     if let Some(protocol) = parts.extensions.get::<Protocol>() {
+        // The library has it for every CONNECT.
+        let opened = parts.extensions.get::<OnUpgrade>().ok_or(ProxyError::UpgradeNotAllowed)?;
         return stream(exchange, options, protocol, opened.clone(), upstream).map(Box::new).map(Some);
     }
-    if framing != Framing::None || !options.names(&header::UPGRADE) {
+    // RFC 9110 §7.8: of HTTP/1.0 the field is ignored.
+    let may_switch = parts.version == Version::HTTP_11 && framing == Framing::None;
+    if !may_switch || !options.names(&header::UPGRADE) {
         return Ok(None);
     }
     let offer = offer(&parts.headers, allowed(upstream));

@@ -76,6 +76,8 @@ fn without_http2_its_preface_ends_the_connection() {
     let address = add_with(&weir, "plain", json!({"http2": false}));
     let mut client = Wire::connect(address);
     client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    // To HTTP/1.1 it is a malformed request like any other.
+    assert_eq!(client.response("GET").unwrap().status, 400);
     assert!(client.is_closed());
     assert_eq!(Wire::connect(address).get("/").status, 503, "HTTP/1.1 is spoken");
 }

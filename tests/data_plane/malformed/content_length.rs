@@ -52,8 +52,8 @@ fn harmless_forms() {
         plain("a plain length", Forwarded, "Content-Length: 5", "hello"),
         plain("a length of zero", Forwarded, "Content-Length: 0", ""),
         plain("zeros before", Either, "Content-Length: 0005", "hello"),
-        plain("the same length twice", Either, "Content-Length: 5\r\nContent-Length: 5", "hello"),
-        plain("the same length in a list", Either, "Content-Length: 5, 5", "hello"),
+        plain("the same length twice", Refused, "Content-Length: 5\r\nContent-Length: 5", "hello"),
+        plain("the same length in a list", Refused, "Content-Length: 5, 5", "hello"),
         plain("no length and no body", Forwarded, "X-A: b", ""),
         text(
             "RFC 9110 §9.3.1",

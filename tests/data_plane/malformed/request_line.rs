@@ -97,14 +97,14 @@ fn the_target() {
 fn empty_and_ended_lines() {
     check(&[
         line("RFC 9112 §2.2", "an empty line before the request", Forwarded, "\r\nGET /case HTTP/1.1"),
-        line("RFC 9112 §2.2", "a bare LF before the request", Either, "\nGET /case HTTP/1.1"),
+        line("RFC 9112 §2.2", "a bare LF before the request", Refused, "\nGET /case HTTP/1.1"),
         text(
             "RFC 9112 §2.2",
             "a bare LF behind the request line",
-            Either,
+            Refused,
             "GET /case HTTP/1.1\nHost: weir.test\r\n\r\n",
         ),
-        text("RFC 9112 §2.2", "bare LF everywhere", Either, "GET /case HTTP/1.1\nHost: weir.test\n\n"),
+        text("RFC 9112 §2.2", "bare LF everywhere", Refused, "GET /case HTTP/1.1\nHost: weir.test\n\n"),
         text("RFC 9112 §2.2", "bare CR everywhere", Refused, "GET /case HTTP/1.1\rHost: weir.test\r\r\n\r\n"),
         text(
             "RFC 9112 §2.2",

@@ -38,6 +38,36 @@ fn a_server_that_never_says_100_does_not_hang_the_client() {
     assert_eq!(origin.only().request.body, b"hello");
 }
 
+/// RFC 9110 §10.1.1: who has begun to send waits for nothing.
+#[test]
+fn a_client_that_does_not_wait_is_told_nothing() {
+    let origin = Origin::named("origin");
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    client.send(format!("{EXPECTING}hel"));
+    eventually("the head has arrived", || (origin.open_connections() == 1).then_some(()));
+    client.send("lo");
+    let response = client.response("POST").unwrap();
+    assert_eq!((response.text().as_str(), response.interim.as_slice()), ("origin", &[][..]));
+    assert_eq!(client.get("/").text(), "origin", "in step");
+}
+
+/// RFC 9112 §9.6: closing at once would reset the answer under its reader.
+#[test]
+fn who_sends_on_after_it_was_refused_still_gets_the_answer() {
+    let weir = in_front_of(&Origin::named("origin"));
+    for head in ["G(T / HTTP/1.1\r\n", "POST / HTTP/1.1\r\nHost: weir.test\r\nContent-Length: +1\r\n\r\n"] {
+        let mut client = weir.client();
+        client.send(head);
+        let piece = vec![b'x'; 65_536];
+        for _ in 0..64 {
+            client.try_send(&piece).unwrap();
+        }
+        assert_eq!(client.response("POST").unwrap().status, 400, "{head:?}");
+        assert!(client.is_closed());
+    }
+}
+
 #[test]
 fn a_refused_expectation_is_passed_on_and_the_connection_stays_in_step() {
     let origin = Origin::with_head(
