@@ -87,7 +87,8 @@ fn a_certificate_is_replaced_a_hundred_times_and_no_handshake_fails() {
     assert_eq!(weir.api().post("/v1/certificates", &authority.sign(&["a.test"]).body("site")).status(), 201);
     let edge = listen(&weir, &server, &json!({"certificates": ["site"]}));
     let (stop, made) = (AtomicBool::new(false), AtomicUsize::new(0));
-    // One that was there before goes on all the while.
+    // One that was there before goes on all the while, however long that is.
+    assert_eq!(weir.api().patch("/v1/listeners/edge", &json!({"header_timeout": "60s"})).status(), 200);
     let mut kept = connect(edge, &http1(&authority, None), "a.test").unwrap();
     thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
