@@ -214,7 +214,12 @@ impl Client {
 
     /// Nothing is under way: the next request is waited for.
     pub(super) fn rest(&self) {
-        self.deadline.set(self.worker.after(self.listener.settings().spec.idle_timeout.duration()));
+        self.deadline.set(self.worker.after(self.idle_timeout()));
+    }
+
+    /// How long the next request is waited for.
+    pub(super) fn idle_timeout(&self) -> Duration {
+        self.listener.settings().spec.idle_timeout.duration()
     }
 
     /// Joins the connection with `switched` when the answer that says so is sent.
