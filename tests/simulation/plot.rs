@@ -19,9 +19,19 @@ const NINES: [(f64, &str); 5] =
 const COLOURS: [&str; 8] =
     ["#000000", "#e69f00", "#56b4e9", "#009e73", "#d6c400", "#0072b2", "#d55e00", "#cc79a7"];
 
+/// Below this nothing differs.
+const LEAST_MS: f64 = 3.0;
+
+/// The most that is shown: ten times what the best takes, so that it can be told from the second best. Whatever is worse
+/// runs along the upper edge.
+fn most_shown(runs: &[(String, Figures)]) -> f64 {
+    let worst = || runs.iter().map(|(_, run)| run.quantile(0.9999));
+    worst().fold(100.0, f64::max).min(10.0 * worst().fold(f64::INFINITY, f64::min))
+}
+
 /// The curves of one scenario.
 pub(crate) fn svg(title: &str, runs: &[(String, Figures)]) -> String {
-    let most = runs.iter().map(|(_, run)| run.quantile(0.9999)).fold(100.0, f64::max);
+    let most = most_shown(runs);
     let mut page = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n\
@@ -33,7 +43,7 @@ pub(crate) fn svg(title: &str, runs: &[(String, Figures)]) -> String {
         let _ = writeln!(page, "<path d=\"M{x:.1} {TOP}V{foot}\" stroke=\"#dddddd\"/>");
         let _ = writeln!(page, "<text x=\"{x:.1}\" y=\"{text}\" text-anchor=\"middle\">{label}</text>");
     }
-    for ms in [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0] {
+    for ms in [LEAST_MS, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0] {
         if ms > most {
             break;
         }
@@ -44,7 +54,7 @@ pub(crate) fn svg(title: &str, runs: &[(String, Figures)]) -> String {
     }
     let _ = writeln!(
         page,
-        "<text x=\"{LEFT}\" y=\"{}\">of the requests took at most so many milliseconds</text>",
+        "<text x=\"{LEFT}\" y=\"{}\">of the requests took at most so many milliseconds; curves go on above the upper edge</text>",
         HEIGHT - 12.0
     );
     for (n, (name, run)) in runs.iter().enumerate() {
@@ -72,5 +82,6 @@ fn across(of: f64) -> f64 {
 }
 
 fn up(ms: f64, most: f64) -> f64 {
-    HEIGHT - BOTTOM - ms.max(1.0).ln() / most.ln() * (HEIGHT - BOTTOM - TOP)
+    let span = (most / LEAST_MS).ln();
+    HEIGHT - BOTTOM - (ms.clamp(LEAST_MS, most) / LEAST_MS).ln() / span * (HEIGHT - BOTTOM - TOP)
 }

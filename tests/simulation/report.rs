@@ -9,8 +9,10 @@ pub(crate) struct Outcome {
     pub(crate) errors: usize,
     /// Requests not answered by the end of the run.
     pub(crate) unanswered: usize,
-    /// Attempts after the first.
+    /// Attempts after one that failed.
     pub(crate) retries: usize,
+    /// Attempts beside one that took long.
+    pub(crate) hedges: usize,
     /// Attempts by server.
     pub(crate) by_server: Vec<usize>,
 }
@@ -22,6 +24,7 @@ pub(crate) struct Figures {
     errors: usize,
     unanswered: usize,
     retries: usize,
+    hedges: usize,
     /// Requests at the busiest of the servers that are alike, for one at the average of them.
     imbalance: f64,
 }
@@ -40,6 +43,7 @@ impl Figures {
             errors: outcome.errors,
             unanswered: outcome.unanswered,
             retries: outcome.retries,
+            hedges: outcome.hedges,
             imbalance: alike().fold(0.0, f64::max) / mean,
         }
     }
@@ -53,13 +57,14 @@ impl Figures {
     /// One row of a table in Markdown.
     pub(crate) fn row(&self, name: &str) -> String {
         let [p50, p90, p99, p999] = [0.5, 0.9, 0.99, 0.999].map(|of| self.quantile(of));
-        let Self { errors, unanswered, retries, imbalance, .. } = self;
+        let Self { errors, unanswered, retries, hedges, imbalance, .. } = self;
+        let hedged = 100.0 * *hedges as f64 / self.times.len().max(1) as f64;
         format!(
-            "| `{name}` | {p50:.0} | {p90:.0} | {p99:.0} | {p999:.0} | {errors} | {unanswered} | {retries} | {imbalance:.2} |"
+            "| `{name}` | {p50:.0} | {p90:.0} | {p99:.0} | {p999:.0} | {errors} | {unanswered} | {retries} | {hedged:.1} % | {imbalance:.2} |"
         )
     }
 }
 
 /// The head of such a table.
-pub(crate) const HEAD: &str = "| | p50 | p90 | p99 | p99.9 | errors | not answered | retries | busiest / mean |\n\
-                               |---|---|---|---|---|---|---|---|---|";
+pub(crate) const HEAD: &str = "| | p50 | p90 | p99 | p99.9 | errors | not answered | retries | hedges | busiest / mean |\n\
+                               |---|---|---|---|---|---|---|---|---|---|";

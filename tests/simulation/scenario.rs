@@ -1,5 +1,6 @@
 //! What the servers are like, who sends to them and how much there is to do.
 
+use serde_json::{Value, json};
 use weir_tests::character::Character;
 
 /// Zones that a placed fleet is spread over.
@@ -26,6 +27,8 @@ pub(crate) struct Scenario {
     pub(crate) rate: f64,
     pub(crate) balancers: usize,
     pub(crate) placing: Placing,
+    /// Settings of the upstream.
+    pub(crate) settings: Value,
     pub(crate) warm_up_ms: f64,
     pub(crate) length_ms: f64,
 }
@@ -36,7 +39,14 @@ impl Scenario {
         Self::of(name, "1 balancer, 10 servers: one slow, one stalls", Character::mixed(), load)
     }
 
-    /// The same with a server that answers 500 at once for 5 s in every 10.
+    /// The same with a second server asked for one request in twenty at most.
+    pub(crate) fn hedged(name: &'static str, load: f64) -> Self {
+        let what = "1 balancer with hedging, 10 servers: one slow, one stalls";
+        let settings = json!({"hedging": {"enabled": true, "max_percent": 5}});
+        Self { settings, ..Self::of(name, what, Character::mixed(), load) }
+    }
+
+    /// As [`Self::mixed`], with a server that answers 500 at once for 5 s in every 10.
     pub(crate) fn failing(name: &'static str, load: f64) -> Self {
         let what = "1 balancer, 10 servers: one slow, one stalls, one fails";
         Self::of(name, what, Character::failing(), load)
@@ -79,6 +89,7 @@ impl Scenario {
             servers,
             balancers: 1,
             placing: Placing::Flat,
+            settings: json!({}),
             warm_up_ms: 10_000.0,
             length_ms: 60_000.0,
         }

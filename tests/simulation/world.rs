@@ -12,8 +12,8 @@ use weir_proxy::balance::{self, Tried};
 use weir_shared::{
     id::{Epoch, Revision},
     model::{Algorithm, Document, Meta},
-    state::{ServerFault, WorkerId},
-    table::{BalancerNumber, Compiler, Site, Table, Upstream},
+    state::{HedgeTime, ServerFault, WorkerId},
+    table::{BalancerNumber, Compiler, HedgeDelay, Site, Table, Upstream},
     time::{Moment, Now, Timestamp},
 };
 use weir_tests::random::Random;
@@ -28,8 +28,23 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Arrive,
-    Done { server: usize, request: usize },
-    Failed { server: usize, request: usize },
+    Done {
+        server: usize,
+        request: usize,
+    },
+    Failed {
+        server: usize,
+        request: usize,
+    },
+    /// Time to ask a second server, if there has been no answer.
+    Hedge {
+        request: usize,
+    },
+    /// A server has probably done what nobody waits for any more.
+    Rest {
+        balancer: usize,
+        server: usize,
+    },
 }
 
 /// What a server said.
@@ -42,11 +57,23 @@ enum Answer {
 struct Request {
     balancer: usize,
     arrived: f64,
-    /// When the present attempt began, and how many others it met.
-    began: f64,
-    met: u32,
     tried: Tried,
     attempts: usize,
+    /// Attempts whose answers are waited for: one, or two when hedged.
+    awaited: Vec<Attempt>,
+    /// Servers that work for it, though its answer may be there: who gives a request up does not stop the work.
+    at_work: usize,
+    is_over: bool,
+    /// Whether a second server is asked early, because the first is slow.
+    is_early: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Attempt {
+    server: usize,
+    began: f64,
+    /// How many others it met.
+    met: u32,
 }
 
 struct World<'s> {
@@ -99,7 +126,8 @@ pub(crate) fn run(scenario: &Scenario, algorithm: Algorithm, variant: &str, seed
         }
         world.handle(now, event);
     }
-    let late = world.requests.iter().flatten().filter(|request| request.arrived >= scenario.warm_up_ms);
+    let late = world.requests.iter().flatten();
+    let late = late.filter(|request| !request.is_over && request.arrived >= scenario.warm_up_ms);
     world.outcome.unanswered = late.count();
     world.outcome
 }
@@ -122,8 +150,11 @@ fn table(scenario: &Scenario, algorithm: Algorithm, variant: &str, balancer: usi
         "id": "default", "algorithm": algorithm, "servers": servers, "health_check": {"enabled": false},
         "subset": {"size": size},
     });
-    if let Ok(serde_json::Value::Object(settings)) = serde_json::from_str(variant) {
-        upstream.as_object_mut().unwrap().extend(settings);
+    for settings in [Some(scenario.settings.clone()), serde_json::from_str(variant).ok()] {
+        upstream
+            .as_object_mut()
+            .unwrap()
+            .extend(settings.iter().flat_map(|all| all.as_object().cloned()).flatten());
     }
     let mut document: Document = serde_json::from_value(json!({"upstreams": [upstream]})).unwrap();
     for server in &mut document.upstreams[0].servers {
@@ -158,14 +189,22 @@ impl World<'_> {
                 let next = at + self.arrivals.exponential(1.0 / self.scenario.rate);
                 self.push(next, Event::Arrive);
                 let balancer = (self.arrivals.bits() % self.tables.len() as u64) as usize;
-                let tried = Tried::default();
                 let place = self.free.pop().unwrap_or_else(|| {
                     self.requests.push(None);
                     self.requests.len() - 1
                 });
-                self.requests[place] =
-                    Some(Request { balancer, arrived: at, began: at, met: 0, tried, attempts: 0 });
+                self.requests[place] = Some(Request {
+                    balancer,
+                    arrived: at,
+                    tried: Tried::default(),
+                    attempts: 0,
+                    awaited: Vec::new(),
+                    at_work: 0,
+                    is_over: false,
+                    is_early: false,
+                });
                 self.attempt(at, place);
+                self.plan_hedge(at, place);
             }
             Event::Done { server, request } => {
                 self.answer(at, server, request, Answer::Good);
@@ -174,9 +213,23 @@ impl World<'_> {
                 }
             }
             Event::Failed { server, request } => self.answer(at, server, request, Answer::Error),
+            Event::Hedge { request } => self.hedge(at, request),
+            Event::Rest { balancer, server } => {
+                self.tables[balancer].upstream("default").unwrap().servers[server].state.in_flight.end();
+            }
         }
     }
 
+    fn upstream(&self, number: usize) -> &Upstream {
+        let balancer = self.requests[number].as_ref().unwrap().balancer;
+        self.tables[balancer].upstream("default").unwrap()
+    }
+
+    fn is_counted(&self, number: usize) -> bool {
+        self.requests[number].as_ref().unwrap().arrived >= self.scenario.warm_up_ms
+    }
+
+    /// Sends the request to one more server.
     fn attempt(&mut self, at: f64, number: usize) {
         let request = self.requests[number].as_mut().unwrap();
         let upstream = self.tables[request.balancer].upstream("default").unwrap();
@@ -188,19 +241,68 @@ impl World<'_> {
         };
         let picked = balance::pick(upstream, &request.tried, &choice).unwrap();
         request.tried.add(picked);
-        request.began = at;
         request.attempts += 1;
-        request.met = picked.state.in_flight.start();
-        picked.state.latency.asked(now(at).moment);
+        request.at_work += 1;
         let server = self.places[&std::ptr::from_ref(picked)];
-        if request.arrived >= self.scenario.warm_up_ms {
+        request.awaited.push(Attempt { server, began: at, met: picked.state.in_flight.start() });
+        picked.state.latency.asked(now(at).moment);
+        if self.is_counted(number) {
             self.outcome.by_server[server] += 1;
-            self.outcome.retries += usize::from(request.attempts > 1);
         }
         if self.servers[server].character.fails(at) {
             self.push(at + 0.2, Event::Failed { server, request: number });
         } else if self.servers[server].take(number) {
             self.begin(at, server, number);
+        }
+    }
+
+    /// Earns a new request's share of hedges, and notes when a second server may be asked.
+    fn plan_hedge(&mut self, at: f64, number: usize) {
+        let upstream = self.upstream(number);
+        let Some(policy) = upstream.hedging else { return };
+        let (state, moment) = (upstream.state.hedging.of(WorkerId(0)), now(at).moment);
+        state.deposit(policy.max_percent);
+        let time = match policy.delay {
+            HedgeDelay::Fixed(delay) => Some(HedgeTime { delay, is_early: false }),
+            HedgeDelay::Percentile(percentile) => {
+                let answers = &upstream.state.counters.of(WorkerId(0)).latency;
+                let delay = state.delay(answers, (percentile, policy.max_percent), moment);
+                let first = self.requests[number].as_ref().unwrap().awaited.first();
+                let latency = first.map(|first| &upstream.servers[first.server].state.latency);
+                let own = latency.and_then(|latency| latency.average(moment, upstream.latency?.decay));
+                delay.map(|delay| state.time(delay, own))
+            }
+        };
+        if let Some(HedgeTime { delay, is_early }) = time {
+            let request = self.requests[number].as_mut().unwrap();
+            request.at_work += 1;
+            request.is_early = is_early;
+            self.push(at + delay.as_secs_f64() * 1000.0, Event::Hedge { request: number });
+        }
+    }
+
+    fn hedge(&mut self, at: f64, number: usize) {
+        let upstream = self.upstream(number);
+        let request = self.requests[number].as_ref().unwrap();
+        let is_due = !request.is_over && request.attempts == 1 && upstream.servers.len() > 1;
+        let state = upstream.state.hedging.of(WorkerId(0));
+        if is_due && state.withdraw() {
+            if request.is_early {
+                state.asked_early();
+            }
+            self.outcome.hedges += usize::from(self.is_counted(number));
+            self.attempt(at, number);
+        }
+        self.leave(number);
+    }
+
+    /// One who worked for the request, or was to, is done with it.
+    fn leave(&mut self, number: usize) {
+        let request = self.requests[number].as_mut().unwrap();
+        request.at_work -= 1;
+        if request.is_over && request.at_work == 0 {
+            self.requests[number] = None;
+            self.free.push(number);
         }
     }
 
@@ -213,34 +315,73 @@ impl World<'_> {
     fn answer(&mut self, at: f64, server: usize, number: usize, answer: Answer) {
         let request = self.requests[number].as_mut().unwrap();
         let upstream: &Upstream = self.tables[request.balancer].upstream("default").unwrap();
+        let Some(place) = request.awaited.iter().position(|attempt| attempt.server == server) else {
+            // Given up before.
+            return self.leave(number);
+        };
+        let attempt = request.awaited.remove(place);
         let picked = &upstream.servers[server];
         picked.state.in_flight.end();
         picked.state.latency.settled();
         if let Some(policy) = upstream.latency {
-            let took = Duration::from_secs_f64((at - request.began) / 1000.0);
             let latency = &picked.state.latency;
+            let (took, moment) = (since(at, attempt.began), now(at).moment);
             if answer == Answer::Good {
-                latency.record(took, request.met, now(at).moment, policy.decay);
+                latency.record(took, attempt.met, moment, policy.decay);
             } else {
-                latency.record_error(took, request.met, now(at).moment, policy.decay);
+                latency.record_error(took, attempt.met, moment, policy.decay);
             }
         }
         if answer == Answer::Good {
             picked.state.outlier.succeeded();
+            self.give_up(at, number);
+            self.conclude(at, number, answer);
         } else {
             upstream.failed(picked, ServerFault::Status(500), now(at), self.picks.bits());
-            if request.attempts <= usize::from(upstream.retries.attempts) {
-                return self.attempt(at, number);
+            let retries = usize::from(upstream.retries.attempts);
+            if request.awaited.is_empty() && request.attempts <= retries {
+                self.outcome.retries += usize::from(self.is_counted(number));
+                self.attempt(at, number);
+            } else if request.awaited.is_empty() {
+                self.conclude(at, number, answer);
             }
         }
-        let request = self.requests[number].take().unwrap();
-        self.free.push(number);
-        if request.arrived >= self.scenario.warm_up_ms {
-            if answer == Answer::Good {
-                self.outcome.times.push(at - request.arrived);
-            } else {
-                self.outcome.errors += 1;
+        self.leave(number);
+    }
+
+    /// Waits no longer for what another server has answered. It counts as in flight for as long as it will probably take.
+    fn give_up(&mut self, at: f64, number: usize) {
+        let request = self.requests[number].as_mut().unwrap();
+        let (balancer, awaited) = (request.balancer, std::mem::take(&mut request.awaited));
+        for Attempt { server, began, .. } in awaited {
+            let upstream: &Upstream = self.tables[balancer].upstream("default").unwrap();
+            let (state, moment) = (&upstream.servers[server].state, now(at).moment);
+            let others = state.in_flight.count().saturating_sub(1);
+            let mut rest = 0.0;
+            if let Some(policy) = upstream.latency {
+                state.latency.record_given_up(since(at, began), others, moment, policy.decay);
+                rest = f64::from(state.latency.average(moment, policy.decay).unwrap_or_default()) / 1000.0;
+            }
+            state.latency.settled();
+            self.push(at + rest, Event::Rest { balancer, server });
+        }
+    }
+
+    /// The client has its answer.
+    fn conclude(&mut self, at: f64, number: usize, answer: Answer) {
+        let request = self.requests[number].as_mut().unwrap();
+        request.is_over = true;
+        let took = at - request.arrived;
+        self.upstream(number).state.counters.of(WorkerId(0)).latency.record(since(took, 0.0));
+        if self.is_counted(number) {
+            match answer {
+                Answer::Good => self.outcome.times.push(took),
+                Answer::Error => self.outcome.errors += 1,
             }
         }
     }
+}
+
+fn since(now: f64, earlier: f64) -> Duration {
+    Duration::from_secs_f64((now - earlier) / 1000.0)
 }
