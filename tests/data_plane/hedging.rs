@@ -65,18 +65,27 @@ fn the_first_good_answer_is_taken() {
     weir.assert_no_errors();
 }
 
+/// Beside one that is hedged after the same time, and asked later.
 #[test]
 fn without_being_asked_to_nothing_is_hedged() {
     let gate = Gate::default();
     let (one, two) = (behind(&gate, "one"), behind(&gate, "two"));
     let weir = hedged(&[&one, &two], &json!({ "hedging": { "delay": "1ms" } }));
+    let later = Gate::default();
+    let (slow, also_slow) = (behind(&later, "slow"), behind(&later, "slow"));
+    let witness = hedged(
+        &[&slow, &also_slow],
+        &json!({ "hedging": { "enabled": true, "delay": "1ms", "max_percent": 100 } }),
+    );
     thread::scope(|scope| {
         let answers: Vec<_> = (0..2).map(|_| scope.spawn(|| weir.client().get("/").status)).collect();
         eventually("both have arrived", || (gate.arrivals() == 2).then_some(()));
-        // Many times the delay.
-        thread::sleep(Duration::from_millis(50));
+        let hedged = scope.spawn(|| witness.client().get("/").status);
+        eventually("the other one is hedged", || (later.arrivals() == 2).then_some(()));
         gate.open();
+        later.open();
         assert!(answers.into_iter().all(|answer| answer.join().unwrap() == 200));
+        assert_eq!(hedged.join().unwrap(), 200);
     });
     assert_eq!(one.count() + two.count(), 2);
 }
@@ -177,5 +186,30 @@ fn the_delay_follows_the_upstreams_own_answers() {
     for _ in 0..2 {
         assert_eq!(client.get("/slow").text(), "quick");
     }
+    gate.open();
+}
+
+/// Whoever asked has gone, but the server does not know: it has that much less room for others.
+#[test]
+fn a_server_that_was_given_up_counts_as_busy_for_as_long_as_it_usually_is() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let slow = Origin::script(move |seen| match seen.request.head.target.as_str() {
+        "/held" => [vec![Step::Wait(held.clone())], reply::ok("slow")].concat(),
+        _ => [vec![Step::Pause(Duration::from_secs(2))], reply::ok("slow")].concat(),
+    });
+    let quick = Origin::named("quick");
+    let weir = hedged(&[&slow, &quick], &json!({ "hedging": { "enabled": true, "delay": "60s" } }));
+    // As many answers as it takes to know a server, of two that take turns for each of two workers.
+    thread::scope(|scope| (0..24).for_each(|_| drop(scope.spawn(|| weir.client().get("/").status))));
+    let hedging = json!({ "hedging": { "delay": "20ms", "max_percent": 100 } });
+    weir.api().patch("/v1/upstreams/default", &hedging).assert(200);
+    let mut client = weir.client();
+    while gate.arrivals() == 0 {
+        assert_eq!(client.get("/held").text(), "quick");
+    }
+    let in_flight = || weir.api().server_health(slow.address())["in_flight"].as_u64().unwrap();
+    assert_eq!(in_flight(), 1);
+    eventually("it has probably done it", || (in_flight() == 0).then_some(()));
     gate.open();
 }

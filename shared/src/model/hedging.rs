@@ -18,7 +18,7 @@ pub struct Hedging {
     /// depends on chance more than on the request.
     pub enabled: bool,
     /// A second server is asked once a request has taken longer than this percentage of the upstream's recent ones, 50 to
-    /// 99.9. Default 95.
+    /// 99.9; sooner where the first server is much slower than others, later where `max_percent` would not last. Default 95.
     #[schema(minimum = 50, maximum = 99.9)]
     pub percentile: f64,
     /// Asked after this time instead, 1ms to 60s. Left out: by `percentile`.

@@ -37,7 +37,7 @@ pub use check::{CheckOutcome, CheckRecord, History};
 pub use counters::{Counter, ServerCounters, ServerTotals, UpstreamCounters, UpstreamTotals};
 pub use detector::{Detector, EjectionPolicy, Evidence, RowLimits, ServerFault};
 pub use health::{Health, HealthRecord, HealthState, HealthThresholds, Reason, Recheck, Transition};
-pub use hedging::HedgeState;
+pub use hedging::{HedgeState, HedgeTime};
 pub use histogram::{Histogram, HistogramCounts};
 pub use in_flight::InFlight;
 pub use latency::{Decay, Latency};

@@ -259,7 +259,7 @@ impl Compiler {
 }
 
 fn latency(spec: &model::Upstream) -> Option<LatencyPolicy> {
-    let is_measured = spec.algorithm.uses_latency() || spec.shadow.is_some();
+    let is_measured = spec.algorithm.uses_latency() || spec.shadow.is_some() || spec.hedging.enabled;
     is_measured.then(|| LatencyPolicy {
         decay: Decay::after(spec.latency.decay_time.duration()),
         hot_quantile: spec.latency.hot_quantile,
