@@ -44,7 +44,10 @@ fn table(algorithm: &str, servers: usize) -> Table {
     for (n, server) in (0_u64..).zip(&upstream.servers) {
         server.state.health.assume_healthy(NOW);
         let latency = Duration::from_micros(1000 + n);
-        server.state.latency.record(latency, 0, NOW.moment, Decay::after(Duration::from_secs(10)));
+        // As many answers as it takes to know a server.
+        for _ in 0..8 {
+            server.state.latency.record(latency, 0, NOW.moment, Decay::after(Duration::from_secs(10)));
+        }
     }
     upstream.state.eligibility_changed();
     drop(upstream.eligible(NOW.moment));

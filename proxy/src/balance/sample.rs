@@ -105,50 +105,37 @@ impl<'u> Sample<'u> {
     /// A server with about the least cost, taken by weight: measured costs this near are equal but for chance, and to tell
     /// them apart would send all requests to one server for as long as chance has it.
     pub(super) fn about_least(&self, random: u64) -> Option<&'u Server> {
-        let limit = self.members().map(|member| member.cost).fold(f32::INFINITY, f32::min) * ALIKE;
+        self.within(ALIKE, random)
+    }
+
+    /// The server with the least cost; among equals one is taken by weight, so that an idle group is used evenly.
+    pub(super) fn least(&self, random: u64) -> Option<&'u Server> {
+        self.within(1.0, random)
+    }
+
+    /// A server whose cost is at most `times` the least, taken by weight. In passes without a branch that depends on costs,
+    /// but for the end of the last: they are as good as random, and a wrong guess costs the processor more than a pass.
+    fn within(&self, times: f32, random: u64) -> Option<&'u Server> {
+        let limit = self.members().map(|member| member.cost).fold(f32::INFINITY, f32::min) * times;
         let guest = self.members.get(self.guests).copied().flatten();
         if let Some(guest) = guest.filter(|guest| guest.cost <= limit) {
             return Some(guest.server);
         }
-        let total: f32 =
-            self.members().filter(|member| member.cost <= limit).map(|member| member.weight).sum();
+        let share = |member: &Member<'u>| if member.cost <= limit { member.weight } else { 0.0 };
+        let total: f32 = self.members().map(share).sum();
         let mut left = unit(random) * total;
         let mut picked = None;
-        for member in self.members().filter(|member| member.cost <= limit) {
-            picked = Some(member.server);
-            left -= member.weight;
+        for member in self.members() {
+            let share = share(member);
+            if share > 0.0 {
+                picked = Some(member.server);
+            }
+            left -= share;
             if left < 0.0 {
                 break;
             }
         }
         picked
-    }
-
-    /// The server with the least cost; among equals one is taken by weight, so that an idle group is used evenly.
-    pub(super) fn least(&self, random: u64) -> Option<&'u Server> {
-        let mut best: Option<&Member<'u>> = None;
-        let mut weights = 0.0;
-        let mut bits = random;
-        for (place, member) in self.members().enumerate() {
-            match best {
-                Some(least) if member.cost > least.cost => {}
-                Some(_) if place >= self.guests => best = Some(member),
-                Some(least) if member.cost >= least.cost => {
-                    weights += member.weight;
-                    // Replaces with probability weight / weights: in the end each of the equals has its share.
-                    bits =
-                        bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    if unit(bits) * weights < member.weight {
-                        best = Some(member);
-                    }
-                }
-                Some(_) | None => {
-                    best = Some(member);
-                    weights = member.weight;
-                }
-            }
-        }
-        best.map(|member| member.server)
     }
 
     fn add(&mut self, server: &'u Server) {
