@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod balancing_settings;
 mod config;
 mod ctl;
 mod drain;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use weir_tests::config;
 use weir_tests::origin::Origin;
 use weir_tests::reply::{self, Step};
-use weir_tests::weir::Weir;
+use weir_tests::weir::{Launch, Weir};
 
 /// How many of `count` requests on one connection each server answered.
 fn shares(weir: &Weir, count: usize) -> HashMap<String, usize> {
@@ -110,6 +110,31 @@ fn a_key_keeps_its_server() {
         assert_eq!(homes, again, "{hash}");
         let used: std::collections::HashSet<&String> = homes.iter().collect();
         assert_eq!(used.len(), 4, "{hash}: {homes:?}");
+    }
+}
+
+/// The client's address is a key, or the network it is in.
+#[test]
+fn a_clients_network_keeps_its_server() {
+    let origins: Vec<Origin> = (0..4).map(|n| Origin::named(&n.to_string())).collect();
+    let addresses: Vec<_> = origins.iter().map(Origin::address).collect();
+    let weir = Launch::default().arg("--trusted-proxies").arg("127.0.0.1/32").start();
+    let mut client = weir.client();
+    for algorithm in ["ring_hash", "maglev"] {
+        let hash = json!({ "on": "client_ip", "ipv4_prefix": 24, "ipv6_prefix": 48 });
+        weir.api().set_default(&config::with(&addresses, &json!({ "algorithm": algorithm, "hash": hash })));
+        let mut ask = |address: String| {
+            let field = format!("X-Forwarded-For: {address}\r\n");
+            client.exchange(format!("GET / HTTP/1.1\r\nHost: weir.test\r\n{field}\r\n")).text()
+        };
+        let homes: Vec<String> = (0..40).map(|n| ask(format!("10.1.{n}.1"))).collect();
+        let neighbours: Vec<String> = (0..40).map(|n| ask(format!("10.1.{n}.254"))).collect();
+        assert_eq!(homes, neighbours, "{algorithm}");
+        let homes: Vec<String> = (0..40).map(|n| ask(format!("2001:db8:{n:x}::1"))).collect();
+        let neighbours: Vec<String> = (0..40).map(|n| ask(format!("2001:db8:{n:x}:ffff::2"))).collect();
+        assert_eq!(homes, neighbours, "{algorithm}");
+        let used: std::collections::HashSet<&String> = homes.iter().collect();
+        assert_eq!(used.len(), 4, "{algorithm}: {homes:?}");
     }
 }
 

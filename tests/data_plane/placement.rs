@@ -38,7 +38,9 @@ fn requests_stay_in_the_zone_until_it_is_short() {
         |origin: &Origin, zone: &str| json!({"address": origin.address().to_string(), "zone": zone});
     let servers = json!([in_zone(&here, "a"), in_zone(&also_here, "a"), in_zone(&there, "b")]);
     let weir = Launch::default().arg("--zone").arg("a").start();
-    weir.api().set_default(&config::with(&[], &json!({ "servers": servers })));
+    // By chance and not by latency: a busy machine makes some of its servers look slower than others.
+    let among = |servers: &Value| config::with(&[], &json!({ "servers": servers, "algorithm": "random" }));
+    weir.api().set_default(&among(&servers));
     assert_eq!(of(&shares(&weir, 60), "there"), 0);
     let found = explain(&weir, &there);
     assert_eq!(
@@ -52,7 +54,7 @@ fn requests_stay_in_the_zone_until_it_is_short() {
     let (far, farther) = (Origin::named("there"), Origin::named("there"));
     let servers =
         json!([in_zone(&here, "a"), in_zone(&there, "b"), in_zone(&far, "b"), in_zone(&farther, "b")]);
-    weir.api().set_default(&config::with(&[], &json!({ "servers": servers })));
+    weir.api().set_default(&among(&servers));
     let found = shares(&weir, 300);
     assert!(of(&found, "here").abs_diff(210) <= 40, "{found:?}");
     weir.api().patch("/v1/upstreams/default", &json!({ "zone_awareness": { "mode": "off" } })).assert(200);

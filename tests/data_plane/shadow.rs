@@ -50,9 +50,10 @@ fn it_tells_what_another_algorithm_would_do_about_a_slow_server() {
     assert_eq!((&told["requests"], &told["unplaced"]), (&json!(200), &json!(0)), "{told:#}");
     assert_eq!(told["shadow"]["algorithm"], "least_time");
     let share = |server: usize, name: &str| told["servers"][server][name].as_f64().unwrap();
-    // Each worker has turns of its own.
-    assert!((45.0..=55.0).contains(&share(1, "real_percent")), "{told:#}");
-    assert!(share(1, "shadow_percent") < 35.0, "{told:#}");
+    // Each of two workers has turns of its own, and begins them anywhere: a request more or less each.
+    assert!((49.5..=50.5).contains(&share(1, "real_percent")), "{told:#}");
+    // Less than half of that: what is not known yet, before the eighth answer of the slow server, is a tenth of the requests.
+    assert!(share(1, "shadow_percent") < 25.0, "{told:#}");
     assert!(told["elsewhere_percent"].as_f64().unwrap() > 10.0, "{told:#}");
     let mean = |policy: &str| told[policy]["expected_latency_us"]["mean"].as_u64().unwrap();
     assert!(mean("shadow") < mean("real"), "{told:#}");
