@@ -64,8 +64,8 @@ struct Request {
     /// Servers that work for it, though its answer may be there: who gives a request up does not stop the work.
     at_work: usize,
     is_over: bool,
-    /// Whether a second server is asked early, because the first is slow.
-    is_early: bool,
+    /// How long the first server has for itself.
+    alone: Option<HedgeTime>,
 }
 
 #[derive(Clone, Copy)]
@@ -201,7 +201,7 @@ impl World<'_> {
                     awaited: Vec::new(),
                     at_work: 0,
                     is_over: false,
-                    is_early: false,
+                    alone: None,
                 });
                 self.attempt(at, place);
                 self.plan_hedge(at, place);
@@ -273,10 +273,10 @@ impl World<'_> {
                 delay.map(|delay| state.time(delay, own))
             }
         };
-        if let Some(HedgeTime { delay, is_early }) = time {
+        if let Some(HedgeTime { delay, .. }) = time {
             let request = self.requests[number].as_mut().unwrap();
             request.at_work += 1;
-            request.is_early = is_early;
+            request.alone = time;
             self.push(at + delay.as_secs_f64() * 1000.0, Event::Hedge { request: number });
         }
     }
@@ -287,7 +287,7 @@ impl World<'_> {
         let is_due = !request.is_over && request.attempts == 1 && upstream.servers.len() > 1;
         let state = upstream.state.hedging.of(WorkerId(0));
         if is_due && state.withdraw() {
-            if request.is_early {
+            if request.alone.is_some_and(|time| time.is_early) {
                 state.asked_early();
             }
             self.outcome.hedges += usize::from(self.is_counted(number));
