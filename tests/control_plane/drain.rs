@@ -250,6 +250,12 @@ fn a_drain_outlives_a_crash() {
     let kept = weir.api().get(&format!("{}/drain", path(two.address()))).expect(200).json();
     assert_eq!((&kept["done"], &kept["outcome"]), (&json!(true), &json!("drained")));
     assert_eq!(weir.client().get("/").text(), "three");
+    let gone = weir.api().get(&format!("{}/drain", path(one.address()))).expect(200).json();
+    assert_eq!((&gone["done"], &gone["outcome"]), (&json!(true), &json!("drained")), "its server is no more");
+    weir.kill();
+    let weir = Launch::default().data_dir(folder.path()).start();
+    let again = weir.api().get(&format!("{}/drain", path(one.address()))).expect(200).json();
+    assert_eq!(again, gone, "how it ended is known after another crash");
     let cancelled = weir.api().delete(&format!("{}/drain", path(two.address()))).expect(200);
     assert_eq!(cancelled.json()["admin_state"], "ready");
     weir.assert_no_errors();

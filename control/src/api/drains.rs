@@ -61,11 +61,11 @@ pub(super) struct DrainView {
     deadline: Timestamp,
     /// What becomes of the server then.
     then: Then,
-    /// Requests under way at the server.
+    /// Requests under way at the server; none once the server is no longer in `drain`.
     in_flight: u32,
     /// Connections to the server with a request on them.
     connections: u64,
-    /// Whether it has ended, with the server kept. The drain of a server that was not kept is gone with its end.
+    /// Whether it has ended.
     done: bool,
     /// How it ended.
     outcome: Option<DrainOutcome>,
@@ -77,7 +77,8 @@ impl DrainView {
     fn new(drain: &Drain, reader: &TableReader) -> Self {
         let table = reader.snapshot();
         let server = table.upstream(&drain.upstream).and_then(|upstream| upstream.server(&drain.server));
-        let state = server.map(|server| &server.state);
+        // What has the name now may be another server, or the same in use again.
+        let state = server.filter(|_| !drain.is_past()).map(|server| &server.state);
         Self {
             upstream: drain.upstream.clone(),
             server: drain.server.clone(),
@@ -93,7 +94,7 @@ impl DrainView {
     }
 }
 
-/// A page of drains under way, ordered by upstream and server.
+/// A page of drains, ordered by upstream and server.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DrainPage)]
 pub(super) struct Page {
@@ -105,14 +106,16 @@ pub(super) struct Page {
     revision: Revision,
 }
 
-/// Lists the drains under way
+/// Lists drains
 ///
-/// Ordered by upstream and server. A drain that has ended is not among them, even when its server is kept in `drain`.
+/// Ordered by upstream and server. Those under way, or those that have ended: of each server the last, and of those whose
+/// servers are in use again or gone the last thousand.
 #[utoipa::path(
     get, path = "/v1/drains", tag = "drains", operation_id = "listDrains",
     params(
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Most drains in the answer. Default 100."),
         ("after" = Option<String>, Query, description = "Continues a list: the `next` of the answer before."),
+        ("state" = Option<String>, Query, description = "`under_way`, `ended`, or both with a comma. Default `under_way`.", example = "ended"),
     ),
     responses((status = 200, description = "A page of drains", body = Page, example = json!(examples::drains())))
 )]
@@ -120,15 +123,21 @@ pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) ->
     let mut params = Params::of(request.uri())?;
     let limit = params.number("limit", 1..=1000).unwrap_or(100);
     let after = params.text("after").unwrap_or_default();
+    let states = params.words("state", &["under_way", "ended"]);
     params.finish()?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let key = |drain: &Drain| codec::server_key(&drain.upstream, &drain.server);
+    let is_asked = |drain: &Drain| {
+        let state = if drain.is_under_way() { "under_way" } else { "ended" };
+        states.iter().any(|asked| asked == state) || (states.is_empty() && drain.is_under_way())
+    };
     let drains: BTreeMap<String, Arc<Drain>> = api
         .catalog
         .drains()
-        .under_way()
+        .all()
         .into_iter()
-        .map(|entry| (key(&entry.drain), entry.drain))
+        .filter(|drain| is_asked(drain))
+        .map(|drain| (key(&drain), drain))
         .filter(|(key, _)| *key > after)
         .collect();
     let next = drains.keys().nth(limit.saturating_sub(1)).filter(|_| drains.len() > limit).cloned();
@@ -185,7 +194,8 @@ pub(super) async fn start(
 
 /// Reads the drain of a server
 ///
-/// 404 when there is none, or when it has ended and the server was not kept.
+/// The one that is under way, or the last one: how it ended can be read when the server is in use again or gone, across
+/// restarts, until a thousand others have ended after it.
 #[utoipa::path(
     get, path = "/v1/upstreams/{upstream}/servers/{server}/drain", tag = "drains", operation_id = "getDrain",
     params(
@@ -201,11 +211,16 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
     let config = api.catalog.config();
-    let record = servers::find(&config, &upstream, &key)?;
-    let drain = api.catalog.drains().of(&upstream, &record.server.id).ok_or_else(|| {
-        let detail = format!("The server \"{}\" is not being drained.", record.server.id);
-        Problem::new(Code::NotFound, detail)
-    })?;
+    let record = servers::find(&config, &upstream, &key);
+    let name = record.as_ref().map_or(key.as_str(), |record| &record.server.id);
+    let drain = match (api.catalog.drains().last(&upstream, name), record) {
+        (Some(drain), _) => drain,
+        (None, Err(missing)) => return Err(missing),
+        (None, Ok(record)) => {
+            let detail = format!("No drain of the server \"{}\" is known.", record.server.id);
+            return Err(Problem::new(Code::NotFound, detail));
+        }
+    };
     Ok(reply::json(StatusCode::OK, &DrainView::new(&drain, api.catalog.reader())))
 }
 

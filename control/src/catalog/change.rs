@@ -303,6 +303,7 @@ impl Change {
                 let end = match outcome {
                     DrainOutcome::Drained => "drained",
                     DrainOutcome::Deadline => "drain deadline",
+                    DrainOutcome::Cancelled => "drain cancelled",
                 };
                 let deed = match drain.then {
                     Then::Keep => "keep",

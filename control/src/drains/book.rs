@@ -13,7 +13,10 @@ use weir_shared::{
 };
 
 use super::{Drain, DrainEventKind};
-use crate::store::{Record, RecordKind, RecordOp, codec};
+use crate::{
+    catalog::address,
+    store::{Record, RecordKind, RecordOp, codec},
+};
 
 /// A drain with its deadline by the clock that does not jump.
 #[derive(Clone, Debug)]
@@ -32,9 +35,18 @@ pub struct Drains {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// By `upstream/server`. Held for a look or a change, never across an await.
-    entries: Mutex<BTreeMap<String, Entry>>,
+    /// Held for a look or a change, never across an await.
+    pages: Mutex<Pages>,
     changed: Notify,
+}
+
+/// Both by `upstream/server`; a server is in one of them at most.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    /// Drains of servers that are in `drain` for them.
+    present: BTreeMap<String, Entry>,
+    /// The last drains of servers that are not, or that are gone: how they ended.
+    pub(super) past: BTreeMap<String, Arc<Drain>>,
 }
 
 /// What is to be done to the book.
@@ -42,8 +54,8 @@ struct Shared {
 pub(super) enum Edit {
     /// Enters a drain, or one that takes the place of another.
     Put(Entry),
-    /// Strikes out a drain, for this reason.
-    Remove(Arc<Drain>, DrainEventKind),
+    /// Leaves a drain in the past, as which it is given, for this reason.
+    Leave(Arc<Drain>, DrainEventKind),
 }
 
 impl Drains {
@@ -53,16 +65,37 @@ impl Drains {
         self.entry(upstream, server).map(|entry| entry.drain)
     }
 
+    /// The last drain of the server that `key` names or named: its id, or its address however written. The server may be gone.
+    #[must_use]
+    pub fn last(&self, upstream: &str, key: &str) -> Option<Arc<Drain>> {
+        let pages = self.lock();
+        let id = codec::server_key(upstream, key);
+        let present = pages.present.get(&id).map(|entry| &entry.drain);
+        let at_address = || {
+            let wanted = address::canonical(key);
+            pages.past.values().find(|it| it.upstream == upstream && address::canonical(&it.address) == wanted)
+        };
+        present.or_else(|| pages.past.get(&id)).or_else(at_address).cloned()
+    }
+
+    /// Every drain that is under way or remembered, in no order.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Drain>> {
+        let pages = self.lock();
+        let present = pages.present.values().map(|entry| &entry.drain);
+        present.chain(pages.past.values()).cloned().collect()
+    }
+
     /// The drains under way, by upstream and server.
     #[must_use]
     pub fn under_way(&self) -> Vec<Entry> {
-        self.lock().values().filter(|entry| entry.drain.is_under_way()).cloned().collect()
+        self.lock().present.values().filter(|entry| entry.drain.is_under_way()).cloned().collect()
     }
 
     /// How many drains are under way.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.lock().values().filter(|entry| entry.drain.is_under_way()).count()
+        self.lock().present.values().filter(|entry| entry.drain.is_under_way()).count()
     }
 
     /// Waits until the book has changed since this was last waited for.
@@ -71,62 +104,73 @@ impl Drains {
     }
 
     pub(super) fn entry(&self, upstream: &str, server: &str) -> Option<Entry> {
-        let entries = self.lock();
-        if entries.is_empty() {
+        let pages = self.lock();
+        if pages.present.is_empty() {
             return None;
         }
-        entries.get(&codec::server_key(upstream, server)).cloned()
+        pages.present.get(&codec::server_key(upstream, server)).cloned()
     }
 
     /// Takes in what a store holds. Answers the operations that delete what no longer belongs to the configuration.
     pub(crate) fn load(&self, records: Vec<Record>, config: &Config, now: Now) -> Vec<RecordOp> {
-        let mut found = BTreeMap::new();
+        let mut found = Pages::default();
         let mut stale = Vec::new();
-        let mut entries = self.lock();
+        let mut pages = self.lock();
         for Record { id, json, .. } in records {
             let drain = serde_json::from_str::<Drain>(&json)
                 .inspect_err(|error| tracing::warn!(id, %error, "a stored drain cannot be read"));
             match drain {
+                Ok(drain) if drain.is_past() => {
+                    found.past.insert(id, Arc::new(drain));
+                }
                 Ok(drain) if is_drained(config, &drain) => {
-                    let known = entries.get(&id).filter(|entry| *entry.drain == drain);
+                    let known = pages.present.get(&id).filter(|entry| *entry.drain == drain);
                     let entry = known.cloned().unwrap_or_else(|| Entry::resumed(drain, now));
-                    found.insert(id, entry);
+                    found.present.insert(id, entry);
                 }
                 Ok(_) | Err(_) => stale.push(RecordOp::Delete { kind: RecordKind::Drain, id }),
             }
         }
-        *entries = found;
-        drop(entries);
+        *pages = found;
+        drop(pages);
         self.shared.changed.notify_one();
         stale
     }
 
-    pub(super) fn take(&self, edits: Vec<Edit>) {
+    /// Makes `edits`, and forgets past drains by their keys.
+    pub(super) fn take(&self, edits: Vec<Edit>, forgotten: &[String]) {
         if edits.is_empty() {
             return;
         }
-        let mut entries = self.lock();
+        let mut pages = self.lock();
         for edit in edits {
             match edit {
                 Edit::Put(entry) => {
-                    entries.insert(codec::server_key(&entry.drain.upstream, &entry.drain.server), entry);
+                    let key = entry.drain.key();
+                    pages.past.remove(&key);
+                    pages.present.insert(key, entry);
                 }
-                Edit::Remove(drain, _) => {
-                    entries.remove(&codec::server_key(&drain.upstream, &drain.server));
+                Edit::Leave(drain, _) => {
+                    let key = drain.key();
+                    pages.present.remove(&key);
+                    pages.past.insert(key, drain);
                 }
             }
         }
-        drop(entries);
+        for key in forgotten {
+            pages.past.remove(key);
+        }
+        drop(pages);
         self.shared.changed.notify_one();
     }
 
     /// The drains that the step from `before` to `next` makes void: their server is gone, is another one, or is no longer
     /// to be drained. Upstreams that did not change are not looked at.
     pub(super) fn void(&self, before: &Config, next: &Config) -> Vec<Arc<Drain>> {
-        let entries = self.lock();
+        let pages = self.lock();
         let mut indexes: HashMap<&str, [HashMap<&str, &Arc<ServerRecord>>; 2]> = HashMap::new();
         let mut void = Vec::new();
-        for Entry { drain, .. } in entries.values() {
+        for Entry { drain, .. } in pages.present.values() {
             let id = drain.upstream.as_str();
             let (old, new) = (before.upstreams.get(id), next.upstreams.get(id));
             if let (Some(old), Some(new)) = (old, new)
@@ -146,8 +190,8 @@ impl Drains {
         void
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
-        self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock(&self) -> MutexGuard<'_, Pages> {
+        self.shared.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,6 +4,9 @@
 //! `drain`, and it lasts as long as that stays so: whatever change makes the server something else, or takes it away,
 //! ends the drain in its own transaction. So an operator always wins over a drain, and nobody finds one without the other.
 //!
+//! How a drain ended can be read afterwards, when its server is something else or gone as well: the last [`MAX_PAST`] are
+//! remembered, at most one for each server.
+//!
 //! At the deadline a drain with `keep` is over, and requests still under way are left to finish; with `maint` or `remove`
 //! the server goes all the same, and its requests are given up. The wall clock is only for the record: while the process
 //! runs, time is measured by the monotonic clock.
@@ -23,6 +26,11 @@ use serde::{Deserialize, Serialize};
 pub(crate) use step::Step;
 use utoipa::ToSchema;
 use weir_shared::{model::AdminState, time::Timestamp, units::Span};
+
+use crate::store::codec;
+
+/// How many drains are remembered beyond their end; the oldest are forgotten first.
+const MAX_PAST: usize = 1000;
 
 /// What becomes of a server that is drained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -45,15 +53,20 @@ pub enum DrainOutcome {
     Drained,
     /// Requests were still under way at the deadline.
     Deadline,
+    /// Somebody cancelled it, or made of the server something else, before either.
+    Cancelled,
 }
 
-/// The end of a drain whose server was kept.
+/// The end of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// How.
     pub outcome: DrainOutcome,
     /// When.
     pub at: Timestamp,
+    /// Whether the server is no longer in `drain` for it. Until then it can be cancelled.
+    #[serde(default)]
+    pub is_past: bool,
 }
 
 /// The drain of one server, as it is stored.
@@ -63,6 +76,9 @@ pub struct Drain {
     pub upstream: String,
     /// Id of the server.
     pub server: String,
+    /// Its address, by which it may be asked for when it is gone.
+    #[serde(default)]
+    pub address: String,
     /// When it began.
     pub started_at: Timestamp,
     /// When it ends even though requests are under way.
@@ -80,6 +96,17 @@ impl Drain {
     #[must_use]
     pub fn is_under_way(&self) -> bool {
         self.end.is_none()
+    }
+
+    /// Whether nothing is left of it but how it ended.
+    #[must_use]
+    pub fn is_past(&self) -> bool {
+        self.end.is_some_and(|end| end.is_past)
+    }
+
+    /// What it is known by, here and in the store.
+    fn key(&self) -> String {
+        codec::server_key(&self.upstream, &self.server)
     }
 }
 
@@ -102,6 +129,7 @@ impl From<DrainOutcome> for DrainEventKind {
         match outcome {
             DrainOutcome::Drained => Self::Finished,
             DrainOutcome::Deadline => Self::Deadline,
+            DrainOutcome::Cancelled => Self::Cancelled,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a change means for the drains: which one it begins or ends, and which ones it makes void.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde_json::json;
 use weir_shared::{
@@ -9,19 +9,21 @@ use weir_shared::{
 };
 
 use super::{
-    Drain, DrainEvent, DrainEventKind, Drains, End, StartDrain, Then,
+    Drain, DrainEvent, DrainEventKind, DrainOutcome, Drains, End, MAX_PAST, StartDrain, Then,
     book::{Edit, Entry},
 };
 use crate::{
     catalog::change::{Change, Outcome},
     error::CatalogError,
-    store::{RecordKind, RecordOp, codec},
+    store::{RecordKind, RecordOp},
 };
 
 /// What a change does to the drains, once it is made.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Step {
     edits: Vec<Edit>,
+    /// Keys of drains that are no longer remembered.
+    forgotten: Vec<String>,
     begun: Option<Arc<Drain>>,
 }
 
@@ -46,26 +48,20 @@ impl Step {
                 };
                 DrainEvent::new(kind, drain)
             }
-            Edit::Remove(drain, kind) => DrainEvent::new(*kind, drain),
+            Edit::Leave(drain, kind) => DrainEvent::new(*kind, drain),
         };
         self.edits.iter().map(event).collect()
     }
 
     /// What the store has to do, in the transaction of the change.
     pub(crate) fn records(&self) -> Vec<RecordOp> {
-        let record = |edit: &Edit| match edit {
-            Edit::Put(Entry { drain, .. }) => RecordOp::Put {
-                kind: RecordKind::Drain,
-                id: codec::server_key(&drain.upstream, &drain.server),
-                json: serde_json::to_string(drain).unwrap_or_default(),
-                at: drain.started_at,
-            },
-            Edit::Remove(drain, _) => {
-                let id = codec::server_key(&drain.upstream, &drain.server);
-                RecordOp::Delete { kind: RecordKind::Drain, id }
-            }
+        let put = |edit: &Edit| {
+            let (Edit::Put(Entry { drain, .. }) | Edit::Leave(drain, _)) = edit;
+            let json = serde_json::to_string(drain).unwrap_or_default();
+            RecordOp::Put { kind: RecordKind::Drain, id: drain.key(), json, at: drain.started_at }
         };
-        self.edits.iter().map(record).collect()
+        let delete = |key: &String| RecordOp::Delete { kind: RecordKind::Drain, id: key.clone() };
+        self.edits.iter().map(put).chain(self.forgotten.iter().map(delete)).collect()
     }
 }
 
@@ -121,12 +117,11 @@ impl Drains {
         now: Now,
     ) -> Step {
         let void = self.void(before, next);
-        let why = |drain: &Arc<Drain>| match change {
-            Change::EndDrain { drain: ended, outcome } if Arc::ptr_eq(ended, drain) => (*outcome).into(),
-            _ => DrainEventKind::Cancelled,
+        let how = |drain: &Arc<Drain>| match change {
+            Change::EndDrain { drain: ended, outcome } if Arc::ptr_eq(ended, drain) => *outcome,
+            _ => DrainOutcome::Cancelled,
         };
-        let mut edits: Vec<Edit> =
-            void.iter().map(|drain| Edit::Remove(Arc::clone(drain), why(drain))).collect();
+        let mut edits: Vec<Edit> = void.iter().map(|drain| leave(drain, how(drain), now)).collect();
         let mut begun = None;
         match change {
             Change::StartDrain(start) => {
@@ -137,21 +132,41 @@ impl Drains {
             // Back in `drain`, if that is what it was before: the drain is over all the same.
             Change::CancelDrain { upstream, key } if void.is_empty() => {
                 let drain = self.find(before, upstream, key);
-                edits.extend(drain.map(|drain| Edit::Remove(drain, DrainEventKind::Cancelled)));
+                edits.extend(drain.map(|drain| leave(&drain, DrainOutcome::Cancelled, now)));
             }
             Change::EndDrain { drain, outcome } if drain.then == Then::Keep => {
-                let drain =
-                    Drain { end: Some(End { outcome: *outcome, at: now.wall }), ..Drain::clone(drain) };
+                let end = End { outcome: *outcome, at: now.wall, is_past: false };
+                let drain = Drain { end: Some(end), ..Drain::clone(drain) };
                 edits.push(Edit::Put(Entry { drain: Arc::new(drain), until: now.moment }));
             }
             _ => {}
         }
-        Step { edits, begun }
+        let forgotten = self.beyond(&edits);
+        Step { edits, forgotten, begun }
+    }
+
+    /// The keys of the oldest drains that are past, as far as there will be too many with `edits`.
+    fn beyond(&self, edits: &[Edit]) -> Vec<String> {
+        let left = edits.iter().filter_map(|edit| match edit {
+            Edit::Leave(drain, _) => Some(drain),
+            Edit::Put(_) => None,
+        });
+        let pages = self.lock();
+        if left.clone().next().is_none() || pages.past.len() + edits.len() <= MAX_PAST {
+            return Vec::new();
+        }
+        let ended_at = |drain: &Arc<Drain>| (drain.key(), drain.end.map(|end| end.at));
+        // Of a server's drains the later one takes the place of the one before.
+        let all: BTreeMap<String, _> = pages.past.values().chain(left).map(ended_at).collect();
+        let mut all: Vec<_> = all.into_iter().collect();
+        all.sort_by_key(|(_, at)| *at);
+        let surplus = all.len().saturating_sub(MAX_PAST);
+        all.into_iter().take(surplus).map(|(key, _)| key).collect()
     }
 
     /// Enters what was made durable.
     pub(crate) fn made(&self, step: Step) {
-        self.take(step.edits);
+        self.take(step.edits, &step.forgotten);
     }
 
     /// The drain of the server that `key` names.
@@ -159,6 +174,13 @@ impl Drains {
         let record = config.upstreams.get(upstream)?;
         self.of(upstream, &record.find(key)?.server.id)
     }
+}
+
+/// Leaves `drain` in the past. One that had ended before, with its server kept, ended as it did.
+fn leave(drain: &Arc<Drain>, outcome: DrainOutcome, now: Now) -> Edit {
+    let ended = drain.end.unwrap_or(End { outcome, at: now.wall, is_past: true });
+    let past = Drain { end: Some(End { is_past: true, ..ended }), ..Drain::clone(drain) };
+    Edit::Leave(Arc::new(past), outcome.into())
 }
 
 fn begin(start: &StartDrain, outcome: &Outcome, before: &Config, now: Now) -> Entry {
@@ -170,6 +192,7 @@ fn begin(start: &StartDrain, outcome: &Outcome, before: &Config, now: Now) -> En
     let drain = Drain {
         upstream: start.upstream.clone(),
         server: id.to_owned(),
+        address: server.map(|record| record.server.address.clone()).unwrap_or_default(),
         started_at: now.wall,
         deadline: now.wall.plus(timeout),
         then: start.then,

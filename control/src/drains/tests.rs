@@ -66,14 +66,15 @@ fn drained(then: Then) -> (Drains, Arc<Drain>) {
     (drains, drain)
 }
 
-/// What `drains` holds after the step from a drained `a` to `next`, and whether the store is told of it.
+/// What `drains` holds after the step from a drained `a` to `next`, and how often the store is told of its end.
 fn after(drains: &Drains, next: &Config) -> (usize, usize) {
     let change = Change::DeleteServer { upstream: "web".into(), key: "x".into() };
     let step = drains.step(&change, &outcome("x"), (&config(&[("a", "drain")]), next), at(11));
-    let deleted =
-        step.records().iter().filter(|op| matches!(op, RecordOp::Delete { id, .. } if id == "web/a")).count();
+    let is_end =
+        |op: &&RecordOp| matches!(op, RecordOp::Put { id, json, .. } if id == "web/a" && json.contains("past"));
+    let ends = step.records().iter().filter(is_end).count();
     drains.made(step);
-    (drains.count(), deleted)
+    (drains.count(), ends)
 }
 
 #[test]
@@ -123,7 +124,7 @@ fn a_second_drain_is_refused_while_the_first_is_under_way() {
     drains.made(drains.step(&end, &outcome("a"), (&present, &present), at(30)));
     assert_eq!(drains.count(), 0);
     let ended = drains.of("web", "a").unwrap();
-    assert_eq!(ended.end, Some(End { outcome: DrainOutcome::Deadline, at: at(30).wall }));
+    assert_eq!(ended.end, Some(End { outcome: DrainOutcome::Deadline, at: at(30).wall, is_past: false }));
     assert!(drains.concrete(&start("a", None, Then::Remove), &present).is_ok());
     assert!(drains.concrete(&end, &present).is_err(), "the drain that was meant is over");
 }
@@ -209,4 +210,60 @@ fn a_drain_goes_on_after_a_restart_with_what_is_left_of_its_time() {
         drains.load(records(), &present, Now { moment: Moment(900), wall: at(wall).wall });
         assert_eq!(drains.under_way()[0].until, under_way[0].until);
     }
+}
+
+#[test]
+fn how_a_drain_ended_is_remembered_when_its_server_is_gone() {
+    let draining = config(&[("a", "drain")]);
+    for (change, next, outcome_of) in [
+        (Some(DrainOutcome::Drained), config(&[]), DrainOutcome::Drained),
+        (Some(DrainOutcome::Deadline), config(&[("a", "maint")]), DrainOutcome::Deadline),
+        (None, config(&[("a", "ready")]), DrainOutcome::Cancelled),
+    ] {
+        let (drains, drain) = drained(Then::Remove);
+        let change = match change {
+            Some(outcome) => Change::EndDrain { drain, outcome },
+            None => Change::CancelDrain { upstream: "web".into(), key: "a".into() },
+        };
+        let step = drains.step(&change, &outcome("a"), (&draining, &next), at(20));
+        let stored = step.records();
+        drains.made(step);
+        assert!(drains.of("web", "a").is_none(), "it is over for the server");
+        for key in ["a", "a:80", "A:080"] {
+            let end = drains.last("web", key).unwrap().end.unwrap();
+            assert_eq!((end.outcome, end.at), (outcome_of, at(20).wall), "{key}");
+        }
+        assert!(drains.last("web", "b").is_none() && drains.last("api", "a").is_none());
+
+        let RecordOp::Put { id, json, at: since, .. } = stored.into_iter().next().unwrap() else { panic!() };
+        let again = Drains::default();
+        let record = Record { number: 1, id, json, at: since };
+        // Whatever the server is now.
+        assert!(again.load(vec![record], &draining, at(90)).is_empty());
+        assert_eq!(again.last("web", "a"), drains.last("web", "a"), "across a restart");
+        assert!(again.under_way().is_empty() && again.of("web", "a").is_none());
+    }
+}
+
+#[test]
+fn of_the_past_the_newest_thousand_are_remembered() {
+    let drains = Drains::default();
+    let mut kept = std::collections::BTreeSet::new();
+    for number in 0..1002 {
+        let name = format!("s{number:04}");
+        let (ready, draining) = (config(&[(&name, "ready")]), config(&[(&name, "drain")]));
+        let now = at(number);
+        drains.made(drains.step(&start(&name, None, Then::Remove), &outcome(&name), (&ready, &draining), now));
+        let end = Change::EndDrain { drain: drains.of("web", &name).unwrap(), outcome: DrainOutcome::Drained };
+        let step = drains.step(&end, &outcome(&name), (&draining, &config(&[])), now);
+        for op in step.records() {
+            match op {
+                RecordOp::Put { id, .. } => assert!(kept.insert(id)),
+                RecordOp::Delete { id, .. } => assert!(kept.remove(&id)),
+            }
+        }
+        drains.made(step);
+    }
+    assert_eq!((drains.all().len(), kept.len()), (1000, 1000), "in the store as well");
+    assert!(drains.last("web", "s0001").is_none() && drains.last("web", "s0002").is_some());
 }

@@ -14,7 +14,7 @@ pub enum RecordKind {
     Answer,
     /// Who may call the API with which bearer token.
     Token,
-    /// A drain under way; its id is `upstream/server`.
+    /// The last drain of a server, under way or ended; its id is `upstream/server`.
     Drain,
 }
 

@@ -119,39 +119,49 @@ async fn wait(session: &Session, args: &DrainArgs, first: Answer) -> Result<Exit
 /// Looks how the drain stands; `last` is the last document that told of it.
 async fn look(session: &Session, args: &DrainArgs, last: &mut Answer) -> Result<Standing, CtlError> {
     let path = server_path(&args.server.upstream, &args.server.server);
-    match absent(session.client.send(&Call::get(format!("{path}/drain"))).await)? {
-        Some(answer) => {
-            let document = answer.json()?;
-            *last = answer;
-            Ok(standing(&document))
-        }
-        // The end of the drain is the end of its record, unless the server is kept.
-        None => {
-            let server = absent(session.client.send(&Call::get(path)).await)?;
-            let server = server.map(|server| server.json()).transpose()?;
-            Ok(gone(args.then.word(), server.as_ref()))
-        }
+    let Some(answer) = absent(session.client.send(&Call::get(format!("{path}/drain"))).await)? else {
+        return Ok(Standing::Failed("nothing is known of the drain any more".to_owned()));
+    };
+    let (before, document) = (last.json()?, answer.json()?);
+    if text::at(&before, "started_at") != text::at(&document, "started_at") {
+        return Ok(Standing::Failed("it was ended by somebody else, and another was begun".to_owned()));
     }
+    *last = answer;
+    if let Some(standing) = standing(&document) {
+        return Ok(standing);
+    }
+    let server = absent(session.client.send(&Call::get(path)).await)?;
+    let server = server.map(|server| server.json()).transpose()?;
+    Ok(Standing::Failed(cancelled(server.as_ref())))
 }
 
-fn standing(drain: &Value) -> Standing {
+/// `None`: somebody has ended it, and its server tells more.
+fn standing(drain: &Value) -> Option<Standing> {
     let requests = drain.get("in_flight").and_then(Value::as_u64).unwrap_or(0);
-    match (drain.get("done").and_then(Value::as_bool), text::at(drain, "outcome").as_str()) {
-        (Some(true), "drained") => Standing::Done("drained"),
-        (Some(true), outcome) => Standing::Failed(format!("not drained ({outcome}): {requests} under way")),
-        _ => Standing::UnderWay(requests),
+    if drain.get("done").and_then(Value::as_bool) != Some(true) {
+        return Some(Standing::UnderWay(requests));
     }
+    Some(match (text::at(drain, "outcome").as_str(), text::at(drain, "then").as_str()) {
+        ("drained", "remove") => Standing::Done("drained and removed"),
+        ("drained", "maint") => Standing::Done("drained, now in maintenance"),
+        ("drained", _) => Standing::Done("drained"),
+        ("cancelled", _) => return None,
+        ("deadline", "keep") => Standing::Failed(format!("not drained (deadline): {requests} under way")),
+        ("deadline", "remove") => {
+            Standing::Failed("not drained (deadline): removed, what was under way was broken off".to_owned())
+        }
+        ("deadline", _) => Standing::Failed(
+            "not drained (deadline): now in maintenance, what was under way was broken off".to_owned(),
+        ),
+        (outcome, _) => Standing::Failed(format!("not drained ({outcome})")),
+    })
 }
 
-/// What has become of a drain of which there is no record, from what is left of its server.
-fn gone(then: &str, server: Option<&Value>) -> Standing {
-    match (then, server.map(|server| text::at(server, "admin_state")).as_deref()) {
-        ("remove", None) => Standing::Done("drained and removed"),
-        ("maint", Some("maint")) => Standing::Done("drained, now in maintenance"),
-        (_, None) => Standing::Failed("removed by somebody else".to_owned()),
-        (_, Some(state)) => {
-            Standing::Failed(format!("the drain was ended by somebody else: it is {state} now"))
-        }
+/// What has become of a cancelled drain's server.
+fn cancelled(server: Option<&Value>) -> String {
+    match server.map(|server| text::at(server, "admin_state")) {
+        None => "the drain was ended by somebody else: the server is removed".to_owned(),
+        Some(state) => format!("the drain was ended by somebody else: the server is {state} now"),
     }
 }
 
@@ -192,26 +202,23 @@ mod tests {
     fn only_a_server_without_requests_is_drained() {
         for (drain, expected) in [
             (json!({"done": false, "in_flight": 3}), Standing::UnderWay(3)),
-            (json!({"done": true, "outcome": "drained", "in_flight": 0}), Standing::Done("drained")),
+            (json!({"done": true, "outcome": "drained", "then": "keep"}), Standing::Done("drained")),
             (
-                json!({"done": true, "outcome": "deadline", "in_flight": 2}),
+                json!({"done": true, "outcome": "drained", "then": "remove"}),
+                Standing::Done("drained and removed"),
+            ),
+            (
+                json!({"done": true, "outcome": "deadline", "then": "keep", "in_flight": 2}),
                 Standing::Failed("not drained (deadline): 2 under way".to_owned()),
             ),
             (json!({}), Standing::UnderWay(0)),
         ] {
-            assert_eq!(standing(&drain), expected, "{drain}");
+            assert_eq!(standing(&drain), Some(expected), "{drain}");
         }
-    }
-
-    #[test]
-    fn what_is_left_tells_who_ended_it() {
-        let server = |state: &str| json!({ "admin_state": state });
-        assert_eq!(gone("remove", None), Standing::Done("drained and removed"));
-        assert_eq!(gone("maint", Some(&server("maint"))), Standing::Done("drained, now in maintenance"));
-        for (then, server) in
-            [("remove", Some(server("ready"))), ("keep", None), ("maint", Some(server("ready")))]
-        {
-            assert!(matches!(gone(then, server.as_ref()), Standing::Failed(_)), "{then}");
+        for then in ["maint", "remove"] {
+            let drain = json!({"done": true, "outcome": "deadline", "then": then});
+            assert!(matches!(standing(&drain), Some(Standing::Failed(_))), "{then}");
         }
+        assert_eq!(standing(&json!({"done": true, "outcome": "cancelled", "then": "maint"})), None);
     }
 }

@@ -78,7 +78,8 @@ async fn a_drain_needs_no_body_and_is_shown_everywhere() {
     assert_eq!((state(&api).await, api.get(SERVER).await.revision()), (json!("drain"), 2), "nothing changed");
     let back = api.send("DELETE", DRAIN, &[], "").await;
     assert_eq!((back.status.as_u16(), &back.json()["admin_state"]), (200, &json!("ready")));
-    api.get(DRAIN).await.problem(404, "not_found");
+    assert_eq!(api.get(DRAIN).await.json()["outcome"], "drained", "and that it was kept is over");
+    api.send("DELETE", DRAIN, &[], "").await.problem(404, "not_found");
     assert!(api.get(&format!("{SERVER}/health")).await.json()["drain"].is_null());
 }
 
@@ -89,13 +90,23 @@ async fn the_server_is_set_to_maint_or_removed_when_nothing_is_under_way() {
     drain(&api, json!({"then": "maint"})).await;
     busy.finish().await;
     assert_eq!(state(&api).await, "maint");
+    assert_eq!(api.get(DRAIN).await.json()["outcome"], "drained");
     let busy = Busy::new(&api);
     let begun = api.send("DELETE", &format!("{SERVER}?drain=true&timeout=1m"), &[], "").await;
     assert_eq!((begun.status.as_u16(), &begun.json()["then"]), (202, &json!("remove")), "{begun:?}");
     assert_eq!(api.get(&format!("{SERVER}/health")).await.json()["reason"], "removing");
     busy.finish().await;
     api.get(SERVER).await.problem(404, "not_found");
-    api.get(DRAIN).await.problem(404, "not_found");
+    let ended = api.get(DRAIN).await.json();
+    assert_eq!(
+        (&ended["done"], &ended["outcome"], &ended["then"], &ended["in_flight"]),
+        (&json!(true), &json!("drained"), &json!("remove"), &json!(0))
+    );
+    assert_eq!(api.get("/v1/upstreams/web/servers/a:1/drain").await.json(), ended, "by its address as well");
+    assert_eq!(api.get("/v1/drains?state=ended").await.json()["items"], json!([ended]));
+    assert_eq!(api.get("/v1/drains?state=under_way").await.json()["items"], json!([]));
+    api.send("DELETE", "/v1/upstreams/web?cascade=true", &[], "").await;
+    assert_eq!(api.get(DRAIN).await.json(), ended, "without its upstream, too");
 }
 
 #[tokio::test]
@@ -109,6 +120,7 @@ async fn the_deadline_ends_a_drain_whatever_is_under_way() {
     assert!(!busy.1.is_cut(weir_shared::time::Moment(1)), "with keep, requests go on");
     drain(&api, json!({"timeout": "0s", "then": "remove"})).await;
     until(|| async { api.get(SERVER).await.status == 404 }).await;
+    until(|| async { api.get(DRAIN).await.json()["outcome"] == "deadline" }).await;
     until(|| async { busy.1.is_cut(weir_shared::time::Moment(1)) }).await;
 }
 
@@ -124,6 +136,7 @@ async fn there_is_one_drain_of_a_server_and_it_can_be_cancelled() {
     deleted.problem(409, "drain_under_way");
     assert_eq!(api.send("DELETE", DRAIN, &[], "").await.json()["admin_state"], "ready");
     api.send("DELETE", DRAIN, &[], "").await.problem(404, "not_found");
+    assert_eq!(api.get(DRAIN).await.json()["outcome"], "cancelled");
     assert_eq!(api.get("/v1/drains").await.json()["items"], json!([]));
 }
 
