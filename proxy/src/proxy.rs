@@ -110,6 +110,7 @@ impl Proxy {
             clock: Clock::new(self.config.clock_base),
             first: Some(self.sockets),
             entries: std::collections::HashMap::new(),
+            tried: None,
         };
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = mpsc::sync_channel(1);

@@ -41,6 +41,8 @@ pub(crate) struct Manager {
     /// What was bound before there was a table.
     pub(crate) first: Option<Sockets>,
     pub(crate) entries: HashMap<ListenerId, Entry>,
+    /// The table whose listeners were tried last.
+    pub(crate) tried: Option<Arc<Table>>,
 }
 
 /// What is known of one listener.
@@ -116,7 +118,13 @@ impl Manager {
 
     async fn settle(&mut self, reader: &TableReader, settled: &watch::Sender<Revision>) {
         let table = reader.snapshot();
-        self.apply(&table).await;
+        let is_due = |entry: &Entry| entry.retry.is_some_and(|retry| retry.at <= Instant::now());
+        // Most changes are of something else, and shall not cost more the more listeners there are.
+        let is_same = self.tried.as_ref().is_some_and(|tried| table.has_listeners_of(tried));
+        if !is_same || self.entries.values().any(is_due) {
+            self.apply(&table).await;
+        }
+        self.tried = Some(Arc::clone(&table));
         settled.send_replace(table.revision());
     }
 

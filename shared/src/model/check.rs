@@ -4,15 +4,16 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt::Display,
     ops::RangeInclusive,
+    sync::Arc,
 };
 
 use serde_json::Value;
 
-pub use super::route::check::{MAX_ROUTES, references as route_references, route};
+pub use super::route::check::{MAX_ROUTES, references as route_references, route, totals as route_totals};
 use super::{
     Config, ListenAddress, Listener, MAX_CERTIFICATES, Retries, SendProxyProtocol, Server, ServerProtocol,
-    Upstream, adaptive_limit, address::Address, affinity, balancing, check_references, circuit_breaker,
-    health_check, hedging, limits, load_reports, outlier_detection, placement, rate_limit, route,
+    Upstream, UpstreamRecord, adaptive_limit, address::Address, affinity, balancing, check_references,
+    circuit_breaker, health_check, hedging, limits, load_reports, outlier_detection, placement, rate_limit,
     server_retry_after, shadow, slow_start, upgrades,
 };
 use crate::{
@@ -175,37 +176,45 @@ pub fn server(server: &Server, at: impl Fn() -> Pointer, errors: &mut Vec<FieldE
     }
 }
 
-/// Checks what no single resource shows: totals.
-pub fn config(config: &Config, errors: &mut Vec<FieldError>) {
+/// Checks how much there is in all, of which `servers` is the number of servers.
+pub fn totals(config: &Config, servers: usize, errors: &mut Vec<FieldError>) {
     let root = Pointer::root();
     if config.upstreams.size() > MAX_UPSTREAMS {
         let detail = format!("a configuration holds at most {MAX_UPSTREAMS} upstreams");
         errors.push(root.at("upstreams").error(FieldErrorCode::TooMany, detail));
     }
-    if config.upstreams.values().map(|record| record.servers.len()).sum::<usize>() > MAX_SERVERS {
+    if servers > MAX_SERVERS {
         let detail = format!("a configuration holds at most {MAX_SERVERS} servers");
         errors.push(root.at("upstreams").error(FieldErrorCode::TooMany, detail));
     }
-    let listeners = config.listeners.values().map(|record| &record.spec);
-    listeners_together(
-        listeners.map(|spec| (root.at("listeners").at(&spec.id), spec)),
-        |id| config.upstreams.contains_key(id),
-        errors,
-    );
     if config.certificates.size() > MAX_CERTIFICATES {
         let detail = format!("a configuration holds at most {MAX_CERTIFICATES} certificates");
         errors.push(root.at("certificates").error(FieldErrorCode::TooMany, detail));
     }
+}
+
+/// Checks the listeners of `config` with each other and with what they name.
+pub fn listeners(config: &Config, errors: &mut Vec<FieldError>) {
+    let at = Pointer::root().at("listeners");
+    let specs = || config.listeners.values().map(|record| (at.at(&record.spec.id), &record.spec));
+    listeners_together(specs(), |id| config.upstreams.contains_key(id), errors);
     let kind = |id: &str| config.certificate_kind(id);
-    for record in config.listeners.values() {
-        let at = root.at("listeners").at(&record.spec.id).at("tls");
+    for (at, spec) in specs() {
+        check_references(spec.tls.references(), kind, &at.at("tls"), errors);
+    }
+}
+
+/// Checks the certificates that `upstreams` of `config` name.
+pub fn named_certificates<'a>(
+    config: &Config,
+    upstreams: impl Iterator<Item = &'a Arc<UpstreamRecord>>,
+    errors: &mut Vec<FieldError>,
+) {
+    let kind = |id: &str| config.certificate_kind(id);
+    for record in upstreams.filter(|record| record.spec.tls.references().next().is_some()) {
+        let at = Pointer::root().at("upstreams").at(&record.spec.id).at("tls");
         check_references(record.spec.tls.references(), kind, &at, errors);
     }
-    for record in config.upstreams.values().filter(|record| record.spec.tls.references().next().is_some()) {
-        let at = root.at("upstreams").at(&record.spec.id).at("tls");
-        check_references(record.spec.tls.references(), kind, &at, errors);
-    }
-    route::check::totals(config, errors);
 }
 
 /// Checks what no single listener shows, each being at a place: how many there are, addresses used twice, and upstreams

@@ -15,7 +15,7 @@ use crate::{
 pub(super) struct Certificates {
     pub(super) all: SharedMap<CertificateId, Certificate>,
     /// Those that are not the same as before.
-    touched: HashSet<CertificateId>,
+    pub(super) touched: HashSet<CertificateId>,
 }
 
 impl Certificates {

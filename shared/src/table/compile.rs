@@ -45,16 +45,19 @@ impl Compiler {
     /// Every fault, with a pointer into the whole document.
     pub fn compile(&self, config: Arc<Config>, previous: Option<&Table>, now: Now) -> Result<Table, Invalid> {
         let mut errors = Vec::new();
-        check::config(&config, &mut errors);
-        let certificates = Certificates::compile(&config, previous, &mut errors);
-        let listeners = self.listeners(&config, &certificates, previous, now, &mut errors);
         let none = SharedMap::default();
         let known = previous.map_or(&none, |table| &table.config.upstreams);
+        let changes: Vec<_> = changed(known, &config.upstreams).collect();
+        let certificates = Certificates::compile(&config, previous, &mut errors);
+        let servers = servers(previous, &changes);
+        check::totals(&config, servers, &mut errors);
+        together(&config, &changes, &certificates, previous, &mut errors);
+        let listeners = self.listeners(&config, &certificates, previous, now, &mut errors);
         let mut upstreams = previous.map(|table| table.upstreams.clone()).unwrap_or_default();
         let mut slots = previous.map(|table| table.slots.clone()).unwrap_or_default();
         let (mut touched, mut removed) = (Vec::new(), Vec::new());
         let concerned = certificates.concerned(&config.upstreams, known);
-        for (id, change) in changed(known, &config.upstreams).chain(concerned) {
+        for (id, change) in changes.into_iter().chain(concerned) {
             touched.push(id.clone());
             let record = match change {
                 Change::Added(record) | Change::Replaced(_, record) => record,
@@ -86,7 +89,7 @@ impl Compiler {
         let from = previous.map(|table| Arc::downgrade(&table.config)).unwrap_or_default();
         let steps = Steps { from, upstreams: touched.into_boxed_slice() };
         let certificates = certificates.all;
-        Ok(Table { config, listeners, certificates, upstreams, slots, routes, steps })
+        Ok(Table { config, listeners, certificates, upstreams, servers, slots, routes, steps })
     }
 
     /// The listeners of `config`. Those that did not change are taken over as they are.
@@ -256,6 +259,47 @@ impl Compiler {
             record: Arc::clone(record),
         }))
     }
+}
+
+/// A change of an upstream.
+type Changed<'a> = (&'a UpstreamId, Change<'a, UpstreamRecord>);
+
+/// How many servers there are after `changes`.
+fn servers(previous: Option<&Table>, changes: &[Changed<'_>]) -> usize {
+    let count = |record: &UpstreamRecord| record.servers.len();
+    let before = previous.map_or(0, |table| table.servers);
+    let (gone, come) = changes.iter().fold((0, 0), |(gone, come), (_, change)| match change {
+        Change::Added(is) => (gone, come + count(is)),
+        Change::Replaced(was, is) => (gone + count(was), come + count(is)),
+        Change::Removed(was) => (gone + count(was), come),
+    });
+    (before + come).saturating_sub(gone)
+}
+
+/// Checks listeners with each other, and what listeners and upstreams name; only where something of it is not as it was, so
+/// that other changes do not cost more the more listeners there are.
+fn together(
+    config: &Config,
+    changes: &[Changed<'_>],
+    certificates: &Certificates,
+    previous: Option<&Table>,
+    errors: &mut Vec<FieldError>,
+) {
+    let is_other = |before: &Table| changed(&before.config.listeners, &config.listeners).next().is_some();
+    let is_gone = |(_, change): &Changed<'_>| matches!(change, Change::Removed(_));
+    if !certificates.touched.is_empty() {
+        check::listeners(config, errors);
+        check::named_certificates(config, config.upstreams.values(), errors);
+        return;
+    }
+    if previous.is_none_or(is_other) || changes.iter().any(is_gone) {
+        check::listeners(config, errors);
+    }
+    let fresh = changes.iter().filter_map(|(_, change)| match change {
+        Change::Added(is) | Change::Replaced(_, is) => Some(*is),
+        Change::Removed(_) => None,
+    });
+    check::named_certificates(config, fresh, errors);
 }
 
 fn latency(spec: &model::Upstream) -> Option<LatencyPolicy> {

@@ -56,7 +56,7 @@ pub use upstream::{HedgeDelay, HedgePolicy, LatencyPolicy, PausePolicy, RetryPol
 
 use crate::{
     id::{CertificateId, ListenerId, Revision, UpstreamId},
-    model::Config,
+    model::{Config, UpstreamRecord},
     sharing::{Change, SharedMap, changed},
     tls::Certificate,
 };
@@ -68,6 +68,8 @@ pub struct Table {
     listeners: SharedMap<ListenerId, Listener>,
     certificates: SharedMap<CertificateId, Certificate>,
     upstreams: SharedMap<UpstreamId, Upstream>,
+    /// How many servers they have in all.
+    servers: usize,
     slots: Slots,
     routes: Arc<Routes>,
     steps: Steps,
@@ -141,6 +143,26 @@ impl Table {
         }
         let change = |id| Some((id, Change::of(before.upstreams.get(id), self.upstreams.get(id))?));
         self.steps.upstreams.iter().filter_map(change).collect()
+    }
+
+    /// The upstreams that are not the same in the configuration `before`, as [`Self::changes_since`].
+    #[must_use]
+    pub fn records_changed_since<'a>(
+        &'a self,
+        before: &'a Arc<Config>,
+    ) -> Vec<(&'a UpstreamId, Change<'a, UpstreamRecord>)> {
+        let (was, is) = (&before.upstreams, &self.config.upstreams);
+        if Weak::as_ptr(&self.steps.from) != Arc::as_ptr(before) {
+            return changed(was, is).collect();
+        }
+        let change = |id| Some((id, Change::of(was.get(id), is.get(id))?));
+        self.steps.upstreams.iter().filter_map(change).collect()
+    }
+
+    /// Whether the listeners are the same in `before`.
+    #[must_use]
+    pub fn has_listeners_of(&self, before: &Self) -> bool {
+        changed(&before.listeners, &self.listeners).next().is_none()
     }
 
     /// The upstreams whose id is greater than `id`, by id.

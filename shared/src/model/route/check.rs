@@ -72,7 +72,7 @@ pub fn references(route: &Route, known: impl Fn(&str) -> bool, at: &Pointer, err
 }
 
 /// Checks what no single route shows.
-pub(in crate::model) fn totals(config: &Config, errors: &mut Vec<FieldError>) {
+pub fn totals(config: &Config, errors: &mut Vec<FieldError>) {
     let at = Pointer::root().at("routes");
     if config.routes.size() > MAX_ROUTES {
         let detail = format!("a configuration holds at most {MAX_ROUTES} routes");

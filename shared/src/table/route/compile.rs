@@ -49,6 +49,7 @@ pub(in crate::table) fn compile(
     if let (Some((_, routes)), None) = (previous, changes.peek()) {
         return Arc::clone(routes);
     }
+    check::route_totals(scene.config, errors);
     let mut routes = previous.map(|(_, routes)| Routes::clone(routes)).unwrap_or_default();
     for (id, change) in changes {
         let before = routes.by_id.get(id).cloned();
