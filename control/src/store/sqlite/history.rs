@@ -16,7 +16,9 @@ pub(super) fn move_aside(
     // Two statements and no RETURNING, for which SQLite makes a table of its own each time: it took most of the time of a
     // commit of everything.
     let bytes: Option<i64> = transaction
-        .prepare_cached("SELECT octet_length(json) FROM objects WHERE kind = ?1 AND id = ?2 AND touched < ?3")?
+        .prepare_cached(
+            "SELECT octet_length(json) FROM objects WHERE kind = ?1 AND id = ?2 AND touched < ?3",
+        )?
         .query_row(params![kind.as_str(), id, bounded(until.0)], |row| row.get(0))
         .optional()?;
     let Some(bytes) = bytes else { return Ok(0) };
@@ -89,10 +91,11 @@ pub(super) fn forget(
 
 /// Drops what no revision from `floor` on holds. Answers the bytes dropped.
 fn drop_until(transaction: &Transaction<'_>, floor: u64) -> rusqlite::Result<u64> {
-    let mut statement = transaction
-        .prepare_cached("DELETE FROM past WHERE until <= ?1 RETURNING length(CAST(json AS BLOB))")?;
-    let dropped = statement.query_map([bounded(floor)], |row| row.get::<_, i64>(0))?;
-    dropped.map(|bytes| bytes.map(number)).sum()
+    let bytes: i64 = transaction
+        .prepare_cached("SELECT coalesce(sum(octet_length(json)), 0) FROM past WHERE until <= ?1")?
+        .query_row([bounded(floor)], |row| row.get(0))?;
+    transaction.prepare_cached("DELETE FROM past WHERE until <= ?1")?.execute([bounded(floor)])?;
+    Ok(number(bytes))
 }
 
 /// The revisions that are kept, newest first.

@@ -1,10 +1,12 @@
-//! The embedded store: one SQLite file, one connection, one thread that owns it.
+//! The embedded store: one SQLite file, one connection for everything that is asked, one thread that owns it. Another thread
+//! takes the log over into the file (`checkpoint.rs`).
 //!
 //! Write-ahead log with `synchronous=FULL`, because with `NORMAL` a power cut may take back commits already answered.
 //! SQLite blocks, so that all of it happens on a thread of its own; callers wait for a message.
 //!
 //! Source: SQLite documentation, "Write-Ahead Logging" and "PRAGMA synchronous".
 
+mod checkpoint;
 mod history;
 mod objects;
 mod records;
@@ -24,6 +26,7 @@ use rusqlite::{
 use tokio::sync::{mpsc, oneshot};
 use weir_shared::id::{Epoch, Revision};
 
+use self::checkpoint::{Checkpointer, LAST_RESORT_PAGES};
 use super::{
     Commit, CommitError, Page, Pending, Record, RecordKind, RecordOp, RevisionEntry, Snapshot, Store,
     StoreError,
@@ -57,9 +60,10 @@ impl Sqlite {
         schema::upgrade(&mut connection)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(store_error)?;
         let (jobs, waiting) = mpsc::channel(MAX_WAITING);
+        let checkpointer = Checkpointer::start(path);
         let thread = std::thread::Builder::new()
             .name("weir-store".to_owned())
-            .spawn(move || work(connection, waiting))
+            .spawn(move || work(connection, waiting, checkpointer))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), path: path.to_owned() })
     }
@@ -166,10 +170,19 @@ impl Store for Sqlite {
 }
 
 /// Serves jobs until every handle is gone.
-fn work(mut connection: Connection, mut jobs: mpsc::Receiver<Job>) {
+fn work(mut connection: Connection, mut jobs: mpsc::Receiver<Job>, checkpointer: Option<Checkpointer>) {
     while let Some(job) = jobs.blocking_recv() {
+        let changes = connection.total_changes();
         job(&mut connection);
+        if let Some(checkpointer) = &checkpointer
+            && connection.total_changes() != changes
+        {
+            checkpointer.note();
+        }
     }
+    // Whoever closes the file last writes the log into it.
+    drop(checkpointer);
+    drop(connection);
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
@@ -183,6 +196,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     // Answers the mode in force, which is not an error to rusqlite even when it is another one.
     connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", LAST_RESORT_PAGES)?;
     Ok(connection)
 }
 
