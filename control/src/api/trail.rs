@@ -14,11 +14,7 @@ use super::{access, envelope::RequestId, prefer::Preferences, trial_document::MA
 use crate::{
     access::{principal::Who, token},
     audit::{Actor, Caller, Entry},
-    catalog::{
-        Applied,
-        change::Effect,
-        diff::{Summary, diff},
-    },
+    catalog::{Applied, change::Effect},
     clock::Clock,
     store::RecordOp,
 };
@@ -93,7 +89,7 @@ impl Trail {
             Effect::Changed | Effect::Unchanged if preferences.is_minimal() => StatusCode::NO_CONTENT,
             Effect::Changed | Effect::Unchanged => StatusCode::OK,
         };
-        let changes = serde_json::to_value(Summary::of(&diff(&applied.before, &applied.config))).ok();
+        let changes = serde_json::to_value(&*applied.changes).ok();
         let revisions = (applied.before.revision, applied.config.revision);
         self.recorded(self.entry(status, None, revisions, changes))
     }

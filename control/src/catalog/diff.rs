@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 use weir_shared::{
+    id::UpstreamId,
     model::{Config, ServerRecord, UpstreamRecord},
     sharing::{Change, changed, middle},
+    table::Table,
 };
 
 /// Differences named in the history and in events; a change of more than these says how many there are.
@@ -64,12 +66,18 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The places of `differences`.
+    /// The places that differ in `table` from `before`, in the order of [`diff`]. What they hold is not written out.
     #[must_use]
-    pub fn of(differences: &[Difference]) -> Self {
-        let note = |difference: &Difference| Note { op: difference.op, path: difference.path.clone() };
-        let changes = differences.iter().take(MAX_NOTED).map(note).collect();
-        Self { total: differences.len(), changes }
+    pub fn since(before: &Arc<Config>, table: &Table) -> Self {
+        let upstreams = table.records_changed_since(before);
+        let found = Differences::between(Places::Counted(0), before, table.config(), upstreams);
+        let Differences { places, found } = found;
+        let note = |Difference { op, path, .. }: Difference| Note { op, path };
+        let total = match places {
+            Places::Shown => found.len(),
+            Places::Counted(total) => total,
+        };
+        Self { total, changes: found.into_iter().map(note).collect() }
     }
 }
 
@@ -77,53 +85,72 @@ impl Summary {
 /// private key nothing is told but that it is another one.
 #[must_use]
 pub fn diff(before: &Config, after: &Config) -> Vec<Difference> {
-    let mut found = Differences::default();
-    for (id, change) in changed(&before.certificates, &after.certificates) {
-        let at = place(["certificates", id.as_str()]);
-        let (old, new) = sides(&change, |record| value(&record.spec));
-        found.values(&at, old.as_ref(), new.as_ref());
-        if let Change::Replaced(old, new) = change
-            && old.spec.private_key != new.spec.private_key
-        {
-            found.note(Edit::Replace, format!("{at}/private_key"), None, None);
-        }
-    }
-    for (id, change) in changed(&before.listeners, &after.listeners) {
-        let (old, new) = sides(&change, |record| value(&record.spec));
-        found.values(&place(["listeners", id.as_str()]), old.as_ref(), new.as_ref());
-    }
-    for (id, change) in changed(&before.routes, &after.routes) {
-        let (old, new) = sides(&change, |record| value(&record.spec));
-        found.values(&place(["routes", id.as_str()]), old.as_ref(), new.as_ref());
-    }
-    for (id, change) in changed(&before.upstreams, &after.upstreams) {
-        let at = place(["upstreams", id.as_str()]);
-        if let Change::Replaced(old, new) = change {
-            found.upstream(&at, old, new);
-        } else {
-            let (old, new) = sides(&change, |record| value(&record.to_model()));
-            found.values(&at, old.as_ref(), new.as_ref());
-        }
-    }
-    found.0
+    let upstreams = changed(&before.upstreams, &after.upstreams).collect();
+    Differences::between(Places::Shown, before, after, upstreams).found
 }
 
-/// What was and what is, each as a document.
-fn sides<V>(change: &Change<'_, V>, whole: impl Fn(&V) -> Value) -> (Option<Value>, Option<Value>) {
-    match change {
-        Change::Added(new) => (None, Some(whole(new))),
-        Change::Replaced(old, new) => (Some(whole(old)), Some(whole(new))),
-        Change::Removed(old) => (Some(whole(old)), None),
-    }
+/// What is told of the places that differ.
+#[derive(Clone, Copy, Debug)]
+enum Places {
+    /// What they held and hold.
+    Shown,
+    /// How many there are, and the names of the first.
+    Counted(usize),
 }
 
-#[derive(Default)]
-struct Differences(Vec<Difference>);
+struct Differences {
+    places: Places,
+    found: Vec<Difference>,
+}
 
 impl Differences {
+    /// `upstreams` are those that differ.
+    fn between(
+        places: Places,
+        before: &Config,
+        after: &Config,
+        upstreams: Vec<(&UpstreamId, Change<'_, UpstreamRecord>)>,
+    ) -> Self {
+        let mut found = Self { places, found: Vec::new() };
+        for (id, change) in changed(&before.certificates, &after.certificates) {
+            let at = place(["certificates", id.as_str()]);
+            found.resource(&at, &change, |record| value(&record.spec));
+            if let Change::Replaced(old, new) = change
+                && old.spec.private_key != new.spec.private_key
+            {
+                found.note(Edit::Replace, || format!("{at}/private_key"), None, None);
+            }
+        }
+        for (id, change) in changed(&before.listeners, &after.listeners) {
+            found.resource(&place(["listeners", id.as_str()]), &change, |record| value(&record.spec));
+        }
+        for (id, change) in changed(&before.routes, &after.routes) {
+            found.resource(&place(["routes", id.as_str()]), &change, |record| value(&record.spec));
+        }
+        for (id, change) in upstreams {
+            let at = place(["upstreams", id.as_str()]);
+            match change {
+                Change::Replaced(old, new) => found.upstream(&at, old, new),
+                Change::Added(_) | Change::Removed(_) => {
+                    found.resource(&at, &change, |record| value(&record.to_model()));
+                }
+            }
+        }
+        found
+    }
+
+    /// Compares what `change` has made of a resource, of which `whole` is the document.
+    fn resource<V>(&mut self, at: &str, change: &Change<'_, V>, whole: impl Fn(&V) -> Value) {
+        match change {
+            Change::Added(new) => self.note(Edit::Add, || at.to_owned(), None, Some(&|| whole(new))),
+            Change::Removed(old) => self.note(Edit::Remove, || at.to_owned(), Some(&|| whole(old)), None),
+            Change::Replaced(old, new) => self.values(at, &whole(old), &whole(new)),
+        }
+    }
+
     fn upstream(&mut self, at: &str, old: &UpstreamRecord, new: &UpstreamRecord) {
         if old.spec != new.spec {
-            self.values(at, Some(&value(&old.spec)), Some(&value(&new.spec)));
+            self.values(at, &value(&old.spec), &value(&new.spec));
         }
         let (was, is) = middle(&old.servers, &new.servers, Arc::ptr_eq);
         let old_servers = old.servers.get(was).unwrap_or_default();
@@ -136,46 +163,66 @@ impl Differences {
             if old.zip(new).is_some_and(|(old, new)| old.server == new.server) {
                 continue;
             }
-            let whole = |record: &Arc<ServerRecord>| value(&record.server);
-            self.values(
-                &format!("{at}{}", place(["servers", id])),
-                old.map(whole).as_ref(),
-                new.map(whole).as_ref(),
-            );
+            if let Some(change) = Change::of(old, new) {
+                let at = format!("{at}{}", place(["servers", id]));
+                self.resource(&at, &change, |record| value(&record.server));
+            }
         }
         let left =
             old_servers.iter().map(|record| &record.server.id).filter(|id| is.contains_key(id.as_str()));
         let stay =
             new_servers.iter().map(|record| &record.server.id).filter(|id| was.contains_key(id.as_str()));
         if !left.eq(stay) {
-            let (was, is) = (order(&old.servers, &new.servers), order(&new.servers, &old.servers));
-            self.note(Edit::Replace, format!("{at}/servers"), Some(was), Some(is));
+            let (was, is) = (&old.servers, &new.servers);
+            let path = || format!("{at}/servers");
+            self.note(Edit::Replace, path, Some(&|| order(was, is)), Some(&|| order(is, was)));
         }
     }
 
     /// Compares what a place held and holds; objects member by member.
-    fn values(&mut self, at: &str, old: Option<&Value>, new: Option<&Value>) {
-        match (old, new) {
-            (None, None) => {}
-            (None, Some(new)) => self.note(Edit::Add, at.to_owned(), None, Some(new.clone())),
-            (Some(old), None) => self.note(Edit::Remove, at.to_owned(), Some(old.clone()), None),
-            (Some(Value::Object(old)), Some(Value::Object(new))) => {
-                let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
-                for name in names {
-                    self.values(&format!("{at}{}", place([name.as_str()])), old.get(name), new.get(name));
-                }
+    fn values(&mut self, at: &str, old: &Value, new: &Value) {
+        let (Value::Object(was), Value::Object(is)) = (old, new) else {
+            if old != new {
+                self.note(Edit::Replace, || at.to_owned(), Some(&|| old.clone()), Some(&|| new.clone()));
             }
-            (Some(old), Some(new)) if old == new => {}
-            (Some(old), Some(new)) => {
-                self.note(Edit::Replace, at.to_owned(), Some(old.clone()), Some(new.clone()));
+            return;
+        };
+        for name in was.keys().chain(is.keys().filter(|name| !was.contains_key(*name))) {
+            let at = || format!("{at}{}", place([name.as_str()]));
+            match (was.get(name), is.get(name)) {
+                (Some(old), Some(new)) => self.values(&at(), old, new),
+                (Some(old), None) => self.note(Edit::Remove, at, Some(&|| old.clone()), None),
+                (None, Some(new)) => self.note(Edit::Add, at, None, Some(&|| new.clone())),
+                (None, None) => {}
             }
         }
     }
 
-    fn note(&mut self, op: Edit, path: String, old: Option<Value>, new: Option<Value>) {
-        self.0.push(Difference { op, path, old, new });
+    /// Notes a difference; what the place held and holds is only asked for if it is shown.
+    fn note(
+        &mut self,
+        op: Edit,
+        path: impl Fn() -> String,
+        old: Option<Content<'_>>,
+        new: Option<Content<'_>>,
+    ) {
+        match &mut self.places {
+            Places::Shown => {
+                let (old, new) = (old.map(|old| old()), new.map(|new| new()));
+                self.found.push(Difference { op, path: path(), old, new });
+            }
+            Places::Counted(total) => {
+                *total += 1;
+                if self.found.len() < MAX_NOTED {
+                    self.found.push(Difference { op, path: path(), old: None, new: None });
+                }
+            }
+        }
     }
 }
+
+/// Writes out what a place holds.
+type Content<'a> = &'a dyn Fn() -> Value;
 
 fn by_id(servers: &[Arc<ServerRecord>]) -> HashMap<&str, &Arc<ServerRecord>> {
     servers.iter().map(|record| (record.server.id.as_str(), record)).collect()
@@ -203,6 +250,8 @@ mod tests {
     use weir_shared::{
         id::{Epoch, Revision},
         model::{Document, Meta},
+        table::Compiler,
+        time::Now,
     };
 
     use super::*;
@@ -279,7 +328,12 @@ mod tests {
     fn a_summary_is_bounded_and_says_how_much_there_is() {
         let servers: Vec<Value> = (0..150).map(|n| server(&format!("s{n}"), 1)).collect();
         let found = diff(&with_servers(json!([])), &with_servers(json!(servers)));
-        let summary = Summary::of(&found);
+        let (before, after) = (Arc::new(with_servers(json!([]))), Arc::new(with_servers(json!(servers))));
+        let compiler = Compiler { workers: 1, ..Compiler::default() };
+        let table = compiler.compile(after, None, Now::default()).unwrap();
+        let summary = Summary::since(&before, &table);
         assert_eq!((summary.total, summary.changes.len()), (150, MAX_NOTED));
+        let named = found.iter().take(MAX_NOTED).map(|difference| &difference.path);
+        assert!(summary.changes.iter().map(|note| &note.path).eq(named));
     }
 }

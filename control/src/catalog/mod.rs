@@ -9,11 +9,13 @@ pub mod certificate;
 pub mod change;
 pub mod diff;
 pub mod document;
+mod faults;
 mod history;
 pub mod listener_flags;
 mod merge;
 pub mod plan;
 pub mod precondition;
+mod prepared;
 mod report;
 pub mod submitted;
 mod timing;
@@ -24,13 +26,22 @@ use std::{fmt, sync::Arc};
 
 pub use report::StoreReport;
 pub use timing::{ApplyTimes, Step};
-use tokio::sync::{mpsc, oneshot, watch};
-use weir_shared::{id::Revision, model::Config, table::TableReader};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::spawn_blocking,
+};
+use weir_shared::{
+    id::Revision,
+    model::Config,
+    table::{Compiler, TableReader},
+};
 pub use writer::Writer;
 
 use self::{
     change::{Change, Outcome},
+    diff::Summary,
     precondition::Precondition,
+    prepared::Prepared,
 };
 use crate::{
     clock::Clock,
@@ -104,6 +115,8 @@ pub struct Applied {
     pub config: Arc<Config>,
     /// What came of it.
     pub outcome: Outcome,
+    /// The places it made different; none when it was only tried.
+    pub changes: Arc<Summary>,
     /// The drain that began with it.
     pub drain: Option<Arc<Drain>>,
 }
@@ -111,6 +124,8 @@ pub struct Applied {
 #[derive(Debug)]
 struct Job {
     request: Request,
+    /// The same worked out, if that was done beforehand.
+    prepared: Option<Box<Prepared>>,
     reply: oneshot::Sender<Result<Applied, CatalogError>>,
 }
 
@@ -126,6 +141,8 @@ pub struct Catalog {
     /// `None`: there is none, and nothing can be changed.
     store: Option<Arc<dyn Store>>,
     events: Bus,
+    compiler: Compiler,
+    clock: Clock,
 }
 
 impl Catalog {
@@ -204,10 +221,29 @@ impl Catalog {
     /// # Cancel safety
     /// A change that was handed to the writer is made even when the answer is dropped.
     pub async fn apply(&self, request: Request) -> Result<Applied, CatalogError> {
+        let (request, prepared) = match request.change {
+            Change::PutConfig { .. } | Change::RollBack { .. } => {
+                let (request, prepared) = self.prepare(request).await?;
+                if prepared.table.is_none() || request.mode == Mode::DryRun {
+                    return Ok(prepared.untouched());
+                }
+                (request, Some(prepared))
+            }
+            _ => (request, None),
+        };
         let (reply, answer) = oneshot::channel();
         let stopping = || CatalogError::Unavailable("Weir is stopping".to_owned());
-        self.jobs.send(Job { request, reply }).await.map_err(|_| stopping())?;
+        self.jobs.send(Job { request, prepared, reply }).await.map_err(|_| stopping())?;
         let lost = |_| CatalogError::Unknown("the writer stopped before it answered".to_owned());
         answer.await.unwrap_or_else(|error| Err(lost(error)))
+    }
+    /// Works `request` out, apart from whatever else is done.
+    async fn prepare(&self, request: Request) -> Result<(Request, Box<Prepared>), CatalogError> {
+        let (compiler, base, now) = (self.compiler.clone(), self.reader.snapshot(), self.clock.now());
+        let work = spawn_blocking(move || {
+            let prepared = Prepared::new(&compiler, &request, &request.change, base, now, || ())?;
+            Ok((request, Box::new(prepared)))
+        });
+        work.await.unwrap_or_else(|error| Err(CatalogError::Unavailable(error.to_string())))
     }
 }

@@ -7,7 +7,7 @@ use tokio::{
     time::timeout,
 };
 use weir_shared::{
-    error::{FieldError, Invalid, Pointer},
+    error::Invalid,
     id::Revision,
     model::Config,
     sharing::taking_over,
@@ -16,10 +16,8 @@ use weir_shared::{
 };
 
 use super::{
-    Applied, ApplyTimes, Catalog, Job, MAX_WAITING, Mode, Request, StoreReport,
-    change::{Change, Effect},
-    diff::{Summary, diff},
-    plan::{self, Plan},
+    Applied, ApplyTimes, Catalog, Job, MAX_WAITING, Mode, Request, StoreReport, plan::Plan,
+    prepared::Prepared,
 };
 use crate::{
     clock::Clock,
@@ -29,7 +27,6 @@ use crate::{
     store::{
         Commit, CommitError, CommitMeta, KEPT_REVISIONS, Page, RecordKind, RecordOp, Store, StoreError, codec,
     },
-    strict,
 };
 
 /// How often a change is planned anew when others commit first. With an embedded store nobody else should.
@@ -80,6 +77,8 @@ impl Writer {
             times: Arc::clone(&times),
             store: store.clone(),
             events: events.clone(),
+            compiler: compiler.clone(),
+            clock,
         };
         let writer =
             Self { jobs, store, report, drains, compiler, table, reader, clock, times, published, events };
@@ -104,8 +103,8 @@ impl Writer {
             } else {
                 self.jobs.recv().await
             };
-            let Some(Job { request, reply }) = job else { return };
-            let answer = self.apply(&request).await;
+            let Some(Job { request, prepared, reply }) = job else { return };
+            let answer = self.apply(&request, prepared).await;
             // With the request goes all that marks it as under way, before anybody learns the answer.
             drop(request);
             // Whoever asked may have gone away; the change stands.
@@ -113,9 +112,13 @@ impl Writer {
         }
     }
 
-    async fn apply(&mut self, request: &Request) -> Result<Applied, CatalogError> {
+    async fn apply(
+        &mut self,
+        request: &Request,
+        mut prepared: Option<Box<Prepared>>,
+    ) -> Result<Applied, CatalogError> {
         for _ in 0..MAX_TRIES {
-            if let Some(applied) = self.attempt(request).await? {
+            if let Some(applied) = self.attempt(request, prepared.take()).await? {
                 return Ok(applied);
             }
             self.reload().await.map_err(|error| CatalogError::Unavailable(error.to_string()))?;
@@ -124,40 +127,43 @@ impl Writer {
     }
 
     /// Answers `None` when another commit came first.
-    async fn attempt(&mut self, request: &Request) -> Result<Option<Applied>, CatalogError> {
-        let now = self.clock.now();
+    async fn attempt(
+        &mut self,
+        request: &Request,
+        prepared: Option<Box<Prepared>>,
+    ) -> Result<Option<Applied>, CatalogError> {
+        let begun = self.moment();
+        let mut planned = begun;
         let present = self.reader.snapshot();
-        let change = self.drains.concrete(&request.change, present.config())?;
-        let Plan { next, ops, outcome } = plan::plan(present.config(), &change, &request.precondition, now)?;
-        // A trial shows what would be lost, for the caller to know what it confirms.
-        if request.mode == Mode::Commit && !outcome.losses.is_empty() {
-            return Err(CatalogError::LargeChange { revision: present.revision(), losses: outcome.losses });
-        }
+        let Prepared { plan: Plan { next, ops, outcome }, table, changes, now, .. } =
+            match prepared.filter(|prepared| Arc::ptr_eq(&prepared.base, &present)) {
+                Some(prepared) => *prepared,
+                None => {
+                    let change = self.drains.concrete(&request.change, present.config())?;
+                    let note = || planned = self.moment();
+                    let now = self.clock.now();
+                    Prepared::new(&self.compiler, request, &change, Arc::clone(&present), now, note)?
+                }
+            };
         let before = Arc::clone(present.config());
         let step = self.drains.step(&request.change, &outcome, (&before, &next), now);
-        let applied = Applied { before, config: Arc::clone(&next), outcome, drain: step.begun() };
-        if applied.outcome.effect == Effect::Unchanged {
+        let applied = Applied { before, config: next, outcome, changes, drain: step.begun() };
+        let Some(table) = table else {
             if request.mode == Mode::Commit && !step.is_empty() {
                 self.record(step, request.beside.records(&applied)).await?;
             }
             return Ok(Some(applied));
-        }
-        let planned = self.moment();
-        let table = self
-            .compiler
-            .compile(next, Some(&present), now)
-            .map_err(|invalid| relative_to(&request.change, invalid))?;
+        };
         if request.mode == Mode::DryRun {
             return Ok(Some(applied));
         }
         let compiled = self.moment();
-        let changes = Summary::of(&diff(&applied.before, &applied.config));
         let meta = CommitMeta {
             at: now.wall,
             actor: request.actor.clone(),
             message: request.message.clone().unwrap_or_else(|| request.change.summary()),
             request_id: request.request_id.clone(),
-            changes: serde_json::to_string(&changes).unwrap_or_default(),
+            changes: serde_json::to_string(&*applied.changes).unwrap_or_default(),
         };
         let mut records = request.beside.records(&applied);
         records.extend(step.records());
@@ -168,7 +174,7 @@ impl Writer {
                 self.report.committed(now.wall);
                 let committed = self.moment();
                 self.publish(table);
-                self.times.note([now.moment, planned, compiled, committed, self.moment()]);
+                self.times.note([begun, planned, compiled, committed, self.moment()]);
                 self.events.committed(revision, Some(&meta));
                 self.enter(step);
                 Ok(Some(applied))
@@ -291,49 +297,4 @@ pub(super) fn share(config: Config, before: &Config) -> Config {
 
 fn first(invalid: &Invalid) -> String {
     invalid.0.first().map(ToString::to_string).unwrap_or_default()
-}
-
-/// Faults found in the whole configuration, pointed at in what was submitted. The plan has found all that lie in one
-/// resource, so that these are limits of the whole, or what this release refuses of an earlier configuration.
-fn relative_to(change: &Change, Invalid(errors): Invalid) -> CatalogError {
-    let prefix = match change {
-        Change::RollBack { to, .. } => {
-            let told = |FieldError { pointer, code, detail, .. }: FieldError| {
-                let detail = format!("this release refuses revision {to}: at {pointer}: {detail}");
-                Pointer::root().at("to").error(code, detail)
-            };
-            return CatalogError::Invalid(errors.into_iter().take(strict::MAX_ERRORS).map(told).collect());
-        }
-        Change::CreateUpstream { upstream, .. } => format!("#/upstreams/{}", upstream.value.id),
-        Change::PutUpstream { id, .. } | Change::PatchUpstream { id, .. } => format!("#/upstreams/{id}"),
-        Change::CreateListener { listener } => format!("#/listeners/{}", listener.value.id),
-        Change::PutListener { id, .. } | Change::PatchListener { id, .. } => format!("#/listeners/{id}"),
-        Change::CreateCertificate { certificate } => format!("#/certificates/{}", certificate.value.id),
-        Change::PutCertificate { id, .. } | Change::PatchCertificate { id, .. } => {
-            format!("#/certificates/{id}")
-        }
-        Change::CreateRoute { route } => format!("#/routes/{}", route.value.id),
-        Change::PutRoute { id, .. } | Change::PatchRoute { id, .. } => format!("#/routes/{id}"),
-        Change::DeleteUpstream { .. }
-        | Change::DeleteListener { .. }
-        | Change::DeleteRoute { .. }
-        | Change::AddServers { .. }
-        | Change::PutServer { .. }
-        | Change::PatchServer { .. }
-        | Change::DeleteServer { .. }
-        | Change::DeleteCertificate { .. }
-        | Change::StartDrain(_)
-        | Change::CancelDrain { .. }
-        | Change::EndDrain { .. }
-        | Change::PutConfig { .. } => String::new(),
-    };
-    let relative = |error: FieldError| {
-        let rest = error.pointer.strip_prefix(&prefix).filter(|rest| rest.starts_with('/'));
-        let pointer = match rest {
-            Some(rest) if !prefix.is_empty() => format!("#{rest}"),
-            Some(_) | None => "#".to_owned(),
-        };
-        FieldError { pointer, ..error }
-    };
-    CatalogError::Invalid(errors.into_iter().map(relative).collect())
 }
