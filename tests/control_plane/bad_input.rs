@@ -259,12 +259,12 @@ fn a_member_given_twice_is_refused() {
 #[test]
 fn a_body_too_large_is_413() {
     let unchanged = Unchanged::start();
-    // Declared, not sent: the answer must not wait for 33 MiB.
+    // Declared, not sent: the answer must not wait for 129 MiB.
     let mut wire = weir_tests::client::Wire::connect(unchanged.weir.admin());
     wire.send(format!(
         "POST /v1/upstreams HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         unchanged.weir.admin(),
-        33 * 1024 * 1024 + 1,
+        129 * 1024 * 1024,
     ));
     let answer = Answer { asked: "POST /v1/upstreams".to_owned(), response: wire.response("POST").unwrap() };
     assert_problem(&answer, 413, "body_too_large");

@@ -18,7 +18,7 @@ use super::{
     view,
 };
 use crate::{
-    catalog::{Applied, precondition},
+    catalog::{Applied, change::Effect, precondition},
     error::Target,
 };
 
@@ -52,6 +52,23 @@ impl Answer {
         Ok(Self { status: status.as_u16(), body: Some(written(value)?), ..Self::empty(applied) })
     }
 
+    /// The answer to a change of the resource `target`, shown as `view` and last touched by `revision`: 201 with its place
+    /// when it is new.
+    ///
+    /// # Errors
+    /// When `view` cannot be written.
+    pub(super) fn resource<T: Serialize>(
+        applied: &Applied,
+        target: &Target,
+        revision: Revision,
+        view: &T,
+    ) -> Result<Self, Problem> {
+        let is_new = applied.outcome.effect == Effect::Created;
+        let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+        let answer = Self::shows(applied, status, view)?.tagged(revision, applied);
+        Ok(if is_new { Self { location: Some(view::location(target)), ..answer } } else { answer })
+    }
+
     /// An answer that has nothing to show.
     pub(super) fn empty(applied: &Applied) -> Self {
         let status = StatusCode::NO_CONTENT.as_u16();
@@ -63,12 +80,6 @@ impl Answer {
             body: None,
             has_diff: false,
         }
-    }
-
-    /// The same, naming the new resource.
-    #[must_use]
-    pub(super) fn at(self, target: &Target) -> Self {
-        Self { location: Some(view::location(target)), ..self }
     }
 
     /// The same, naming where to look on.

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     task::spawn_blocking,
+    time::{Instant, timeout_at},
 };
 
 use super::{
@@ -19,19 +20,28 @@ use super::{
 };
 use crate::{strict, yaml};
 
-/// Largest body: 100 000 servers at some 300 bytes each fit.
-pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
+/// Largest body: as much as a configuration may be when it is written out (`catalog/size.rs`), and room for the blanks of
+/// a document that a person can read.
+pub const MAX_BODY_BYTES: usize = 128 * 1024 * 1024;
 
 /// Time for the whole body to arrive, so that slow senders do not hold the places of others.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What each further mebibyte adds to that.
+const MEBIBYTE_TIMEOUT: Duration = Duration::from_secs(1);
+const MEBIBYTE: usize = 1024 * 1024;
+
 /// Largest body that is read between other requests, and largest merge patch. Reading this takes some milliseconds.
 const MAX_SMALL_BYTES: usize = 256 * 1024;
 
-/// Places for bodies that are larger. They are read apart, so that the API answers others meanwhile, and few at once:
-/// a text may be of 32 MiB, and a document in memory takes many times the room of its text. Who finds none waits with the
-/// rest of the body still at the sender.
+/// Places for bodies that are larger. They are read apart, so that the API answers others meanwhile, and few at once: a
+/// document in memory takes many times the room of its text. Who finds none waits with the rest of the body still at the
+/// sender.
 static LARGE: Semaphore = Semaphore::const_new(2);
+
+/// From this size on a body needs the only place of its kind as well. A whole configuration keeps it until it is answered.
+const MAX_LARGE_BYTES: usize = 8 * MEBIBYTE;
+static HUGE: Semaphore = Semaphore::const_new(1);
 
 /// A body that has arrived.
 #[derive(Clone, Debug)]
@@ -41,10 +51,31 @@ pub(super) struct Whole {
     place: Option<Place>,
 }
 
-/// Held as long as a large body is in memory. Found among a request's extensions where the body was read before.
+/// Held as long as a large body is in memory, or what was made of it. Found among a request's extensions where the body was
+/// read before.
 #[derive(Clone, Debug)]
-struct Place {
-    _permit: Arc<SemaphorePermit<'static>>,
+pub(super) struct Place {
+    _large: Arc<SemaphorePermit<'static>>,
+    huge: Option<Arc<SemaphorePermit<'static>>>,
+}
+
+impl Place {
+    /// The place that a body of `length` needs, which has `before`.
+    async fn of(length: usize, before: Option<Self>) -> Option<Self> {
+        let take = |places: &'static Semaphore| async move {
+            // Fails only once the semaphore is closed, which these never are.
+            places.acquire().await.ok().map(Arc::new)
+        };
+        let mut place = match before {
+            Some(place) => place,
+            None if length > MAX_SMALL_BYTES => Self { _large: take(&LARGE).await?, huge: None },
+            None => return None,
+        };
+        if length > MAX_LARGE_BYTES && place.huge.is_none() {
+            place.huge = take(&HUGE).await;
+        }
+        Some(place)
+    }
 }
 
 impl Whole {
@@ -77,14 +108,17 @@ where
     T: Send + 'static,
     F: FnOnce(Value) -> Result<T, Problem> + Send + 'static,
 {
-    read_as(request, Expect::Json, interpret).await
+    read_as(request, Expect::Json, interpret).await.map(|(read, _)| read)
 }
 
-/// As [`read`], but the body may also be YAML.
+/// As [`read`], but the body may also be YAML. Hold the place as long as what was read.
 ///
 /// # Errors
 /// As [`read`], and when it is said to be YAML and is not.
-pub async fn read_document<T, F>(request: Request<Body>, interpret: F) -> Result<T, Problem>
+pub(super) async fn read_document<T, F>(
+    request: Request<Body>,
+    interpret: F,
+) -> Result<(T, Option<Place>), Problem>
 where
     T: Send + 'static,
     F: FnOnce(Value) -> Result<T, Problem> + Send + 'static,
@@ -92,7 +126,11 @@ where
     read_as(request, Expect::Document, interpret).await
 }
 
-async fn read_as<T, F>(request: Request<Body>, expect: Expect, interpret: F) -> Result<T, Problem>
+async fn read_as<T, F>(
+    request: Request<Body>,
+    expect: Expect,
+    interpret: F,
+) -> Result<(T, Option<Place>), Problem>
 where
     T: Send + 'static,
     F: FnOnce(Value) -> Result<T, Problem> + Send + 'static,
@@ -101,10 +139,15 @@ where
     let parse = if is_yaml { parse_yaml } else { parse };
     let whole = some(request, expect, MAX_BODY_BYTES).await?;
     if whole.place.is_none() {
-        return parse(&whole.bytes).and_then(interpret);
+        return Ok((interpret(parse(&whole.bytes)?)?, None));
     }
     // The place is held by the work and not by the caller: one who goes away does not end it.
-    let work = spawn_blocking(move || parse(&whole.bytes).and_then(interpret));
+    let work = spawn_blocking(move || {
+        let Whole { bytes, place } = whole;
+        let value = parse(&bytes)?;
+        drop(bytes);
+        Ok((interpret(value)?, place))
+    });
     work.await.unwrap_or_else(|_| Err(Problem::new(Code::Internal, "The request met a fault of Weir.")))
 }
 
@@ -174,15 +217,14 @@ pub(super) async fn whole(parts: &Parts, body: Body, most: usize) -> Result<Whol
     if length.is_some_and(|length: u64| length > most as u64) {
         return Err(too_large(most));
     }
-    let place = parts.extensions.get::<Place>().cloned();
-    let collected = tokio::time::timeout(BODY_TIMEOUT, collect(body, most, place)).await;
-    collected
-        .unwrap_or_else(|_| Err(Problem::new(Code::RequestTimeout, "The body took longer than 30 seconds.")))
+    collect(body, most, parts.extensions.get::<Place>().cloned()).await
 }
 
 async fn collect(mut body: Body, most: usize, mut place: Option<Place>) -> Result<Whole, Problem> {
     let mut bytes = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    let late = |_| Problem::new(Code::RequestTimeout, "The body took longer than 30 seconds.");
+    let mut deadline = Instant::now() + BODY_TIMEOUT;
+    while let Some(frame) = timeout_at(deadline, body.frame()).await.map_err(late)? {
         let frame = frame.map_err(|error| {
             Problem::new(Code::MalformedRequest, format!("The body ended early: {error}."))
         })?;
@@ -191,9 +233,12 @@ async fn collect(mut body: Body, most: usize, mut place: Option<Place>) -> Resul
         if length > most {
             return Err(too_large(most));
         }
-        if length > MAX_SMALL_BYTES && place.is_none() {
-            // Fails only once the semaphore is closed, which this one never is.
-            place = LARGE.acquire().await.ok().map(|permit| Place { _permit: Arc::new(permit) });
+        let waits_from = Instant::now();
+        place = Place::of(length, place).await;
+        // Nobody is late who is made to wait.
+        deadline += waits_from.elapsed();
+        if length / MEBIBYTE > bytes.len() / MEBIBYTE {
+            deadline += MEBIBYTE_TIMEOUT;
         }
         bytes.extend_from_slice(&data);
     }
@@ -265,6 +310,16 @@ mod tests {
         let again = whole(&parts, body, MAX_BODY_BYTES).await.expect("read again in the same place");
         drop((parts, again));
         third.await;
+    }
+
+    #[tokio::test]
+    async fn one_huge_body_is_in_memory_at_once() {
+        let huge = || Place::of(MAX_LARGE_BYTES + 1, None);
+        let first = huge().await.expect("a place");
+        let mut second = pin!(huge());
+        assert!(second.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(first);
+        second.await;
     }
 
     #[tokio::test]

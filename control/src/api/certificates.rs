@@ -21,15 +21,14 @@ use super::{
     Api,
     answer::Answer,
     body, examples,
+    found::{found, placed},
+    paging::Paging,
     params::Params,
-    problem::{Code, Problem},
+    problem::Problem,
     reply::{self, Call},
 };
 use crate::{
-    catalog::{
-        Applied, certificate,
-        change::{Change, Effect},
-    },
+    catalog::{Applied, certificate, change::Change},
     error::Target,
 };
 
@@ -127,25 +126,20 @@ pub(super) struct Page {
 )]
 pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     let mut params = Params::of(request.uri())?;
-    let limit = params.number("limit", 1..=1000).unwrap_or(100);
-    let after = params.text("after").unwrap_or_default();
+    let paging = Paging::of(&mut params);
     let wanted = params.words("status", &["ok", "expiring", "expired", "not_yet_valid"]);
     params.finish()?;
     let table = api.catalog.reader().snapshot();
     let now = api.clock.now().wall;
     let users = users(table.config());
-    let mut found = table
-        .certificates()
-        .filter(|certificate| certificate.id.as_str() > after.as_str())
-        .filter(|certificate| {
-            wanted.is_empty() || wanted.iter().any(|word| word == certificate.status(now).as_str())
-        });
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let ahead = table.certificates().filter(|certificate| paging.is_ahead(certificate.id.as_str())).filter(
+        |certificate| wanted.is_empty() || wanted.iter().any(|word| word == certificate.status(now).as_str()),
+    );
     let view = |record: &CertificateRecord| {
         View::of(record, users.get(record.spec.id.as_str()).cloned().unwrap_or_default(), now)
     };
-    let items: Vec<View> = found.by_ref().take(limit).map(|certificate| view(&certificate.record)).collect();
-    let next = found.next().and_then(|_| items.last()).map(|last| last.id.clone());
+    let (page, next) = paging.page(ahead, |certificate| certificate.id.as_str());
+    let items = page.into_iter().map(|certificate| view(&certificate.record)).collect();
     let page = Page { items, next, revision: table.revision() };
     let response = reply::json(StatusCode::OK, &page);
     // Never 304: a status changes without a revision.
@@ -205,9 +199,7 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
     let config = api.catalog.config();
-    let record = config.certificates.get(id.as_str());
-    let missing = || Problem::new(Code::NotFound, format!("There is no certificate \"{id}\"."));
-    let record = record.ok_or_else(missing)?;
+    let record = found(config.certificates.get(id.as_str()), "certificate", &id)?;
     let view = View::of(record, of(&config, &id), api.clock.now().wall);
     // Never 304: its status changes without a revision.
     let mut response = reply::tagged(reply::json(StatusCode::OK, &view), record.meta.revision, &config.epoch);
@@ -303,13 +295,8 @@ fn answer(
 ) -> impl Fn(&Applied) -> Result<Answer, Problem> + Clone + Send + Sync + 'static + use<> {
     let clock = api.clock;
     move |applied| {
-        let record = applied.config.certificates.get(id.as_str());
-        let missing = || Problem::new(Code::Internal, "The certificate is not where it was put.");
-        let record = record.ok_or_else(missing)?;
+        let record = placed(applied.config.certificates.get(id.as_str()), "certificate")?;
         let view = View::of(record, of(&applied.config, &id), clock.now().wall);
-        let is_new = applied.outcome.effect == Effect::Created;
-        let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-        let answer = Answer::shows(applied, status, &view)?.tagged(record.meta.revision, applied);
-        Ok(if is_new { answer.at(&Target::Certificate(id.clone())) } else { answer })
+        Answer::resource(applied, &Target::Certificate(id.clone()), record.meta.revision, &view)
     }
 }

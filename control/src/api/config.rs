@@ -10,6 +10,7 @@ use weir_shared::{
     error::{FieldErrorCode, Pointer},
     id::Revision,
     model::{Certificate, Config, Document, Listener, ListenerFlags, ListenerStatus, Meta, Route, Upstream},
+    sharing::SharedMap,
     table::Table,
 };
 
@@ -17,8 +18,7 @@ use super::{
     Api,
     accept::Format,
     answer::Answer,
-    aside::aside,
-    body, examples, listeners,
+    body, examples, export, listeners,
     params::Params,
     problem::Problem,
     refusal::MAX_NAMED,
@@ -66,9 +66,10 @@ pub(super) struct View {
 }
 
 impl View {
-    /// `config`, which is or was in force, and `table`, which says what is observed now.
+    /// `config`, which is or was in force, without its upstreams, and `table`, which says what is observed now.
     fn of(config: &Config, flags: &ListenerFlags, table: &Table) -> Self {
-        let Document { api_version, listeners, certificates, routes, upstreams } = config.to_document();
+        let few = Config { upstreams: SharedMap::default(), ..config.clone() };
+        let Document { api_version, listeners, certificates, routes, upstreams } = few.to_document();
         let view = |listener: Listener| {
             let status = listeners::status(&listener.id, table, &Meta::default());
             ListenerView { listener: flags.over(&listener), status }
@@ -129,14 +130,13 @@ pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) ->
         Some(revision) => api.catalog.config_at(revision).await?,
         None => api.catalog.config(),
     };
-    show(&api, config, Format::wanted(request.headers())).await
+    show(&api, config, Format::wanted(request.headers()))
 }
 
 /// Answers `config` as a whole.
-pub(super) async fn show(api: &Api, config: Arc<Config>, format: Format) -> Result<Response, Problem> {
-    let (shown, flags, table) = (Arc::clone(&config), api.flags.clone(), api.catalog.reader().snapshot());
-    let response =
-        aside(move || reply::formatted(StatusCode::OK, format, &View::of(&shown, &flags, &table))).await?;
+pub(super) fn show(api: &Api, config: Arc<Config>, format: Format) -> Result<Response, Problem> {
+    let head = View::of(&config, &api.flags, &api.catalog.reader().snapshot());
+    let response = export::response(head, Arc::clone(&config), format)?;
     // Never 304: whether a listener is bound, and what the command line says of it, change while the revision stays.
     let mut response = reply::tagged(response, config.revision, &config.epoch);
     reply::set(response.headers_mut(), reply::REVISION, &config.revision.to_string());
@@ -187,7 +187,8 @@ pub(super) async fn replace(
     let confirmed = params.revision("confirm");
     let call = Call::of(&api, &request, params)?;
     let flags = api.flags.clone();
-    let whole = body::read_document(request, move |value| Ok(document::read(value, Some(&flags))?)).await?;
+    let read = move |value| Ok(document::read(value, Some(&flags))?);
+    let (whole, _place) = body::read_document(request, read).await?;
     let ignored = whole.ignored.clone();
     call.apply_whole(Change::PutConfig { whole, unnamed, confirmed }, move |applied| {
         answer(applied, &ignored)
@@ -220,7 +221,7 @@ pub(super) async fn roll_back(
     let mut params = Params::of(request.uri())?;
     let confirmed = params.revision("confirm");
     let mut call = Call::of(&api, &request, params)?;
-    let (to, message) = body::read_document(request, rollback).await?;
+    let ((to, message), _place) = body::read_document(request, rollback).await?;
     call.explain(message);
     let config = match api.catalog.config_at(to).await {
         Err(CatalogError::Unreadable(detail)) => {

@@ -19,6 +19,7 @@ use super::{
     Api,
     answer::Answer,
     body, examples,
+    paging::Paging,
     params::Params,
     problem::{Code, Problem},
     reply::{self, Call},
@@ -121,11 +122,9 @@ pub(super) struct Page {
 )]
 pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     let mut params = Params::of(request.uri())?;
-    let limit = params.number("limit", 1..=1000).unwrap_or(100);
-    let after = params.text("after").unwrap_or_default();
+    let paging = Paging::of(&mut params);
     let states = params.words("state", &["under_way", "ended"]);
     params.finish()?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let key = |drain: &Drain| codec::server_key(&drain.upstream, &drain.server);
     let is_asked = |drain: &Drain| {
         let state = if drain.is_under_way() { "under_way" } else { "ended" };
@@ -138,11 +137,11 @@ pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) ->
         .into_iter()
         .filter(|drain| is_asked(drain))
         .map(|drain| (key(&drain), drain))
-        .filter(|(key, _)| *key > after)
+        .filter(|(key, _)| paging.is_ahead(key))
         .collect();
-    let next = drains.keys().nth(limit.saturating_sub(1)).filter(|_| drains.len() > limit).cloned();
+    let (page, next) = paging.page(&drains, |(key, _)| key);
     let reader = api.catalog.reader();
-    let items = drains.values().take(limit).map(|drain| DrainView::new(drain, reader)).collect();
+    let items = page.into_iter().map(|(_, drain)| DrainView::new(drain, reader)).collect();
     let page = Page { items, next, revision: reader.snapshot().revision() };
     Ok(reply::json(StatusCode::OK, &page))
 }

@@ -9,9 +9,7 @@ use axum::{
 };
 use http::{Request, StatusCode};
 
-use super::{
-    Api, examples, params::Params, problem::Problem, reply, servers::no_server, upstreams::not_found,
-};
+use super::{Api, examples, found::not_found, params::Params, problem::Problem, reply, servers::no_server};
 use crate::status::{HealthPage, HealthQuery, ServerHealth, UpstreamHealth};
 
 /// Reads the health of everything
@@ -50,7 +48,7 @@ pub(super) async fn upstream(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
-    let health = api.status.upstream(&id).ok_or_else(|| not_found(&id))?;
+    let health = api.status.upstream(&id).ok_or_else(|| not_found("upstream", &id))?;
     Ok(reply::json(StatusCode::OK, &health))
 }
 

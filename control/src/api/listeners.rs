@@ -23,16 +23,14 @@ use super::{
     Api,
     answer::Answer,
     body, examples,
+    found::{found, placed},
+    paging::Paging,
     params::Params,
-    problem::{Code, Problem},
+    problem::Problem,
     reply::{self, Call},
 };
 use crate::{
-    catalog::{
-        Applied,
-        change::{Change, Effect},
-        listener_flags, submitted,
-    },
+    catalog::{Applied, change::Change, listener_flags, submitted},
     error::{CatalogError, Target},
 };
 
@@ -103,15 +101,12 @@ pub(super) struct Page {
 )]
 pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     let mut params = Params::of(request.uri())?;
-    let limit = params.number("limit", 1..=1000).unwrap_or(100);
-    let after = params.text("after").unwrap_or_default();
+    let paging = Paging::of(&mut params);
     params.finish()?;
     let table = api.catalog.reader().snapshot();
     let config = table.config();
-    let mut found = config.listeners.values().filter(|record| record.spec.id > after);
-    let page: Vec<&Arc<ListenerRecord>> =
-        found.by_ref().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect();
-    let next = found.next().and_then(|_| page.last()).map(|record| record.spec.id.clone());
+    let ahead = config.listeners.values().filter(|record| paging.is_ahead(&record.spec.id));
+    let (page, next) = paging.page(ahead, |record| &record.spec.id);
     let items = page.into_iter().map(|record| ListenerView::of(record, &api.flags, &table)).collect();
     let revision = config.revision;
     // Never 304: what is observed changes without a revision.
@@ -157,9 +152,7 @@ pub(super) async fn read(
     Params::of(request.uri())?.finish()?;
     let table = api.catalog.reader().snapshot();
     let config = table.config();
-    let record = config.listeners.get(id.as_str());
-    let record =
-        record.ok_or_else(|| Problem::new(Code::NotFound, format!("There is no listener \"{id}\".")))?;
+    let record = found(config.listeners.get(id.as_str()), "listener", &id)?;
     // Never 304: what is observed changes without a revision.
     let response = reply::json(StatusCode::OK, &ListenerView::of(record, &api.flags, &table));
     let mut response = reply::tagged(response, record.meta.revision, &config.epoch);
@@ -264,16 +257,8 @@ fn answers(api: &Arc<Api>) -> impl Fn(&Applied) -> Result<Answer, Problem> + Clo
     let api = Arc::clone(api);
     move |applied| {
         let id = &applied.outcome.listener;
-        let record = find(&applied.config, id)?;
+        let record = placed(applied.config.listeners.get(id.as_str()), "listener")?;
         let view = ListenerView::of(record, &api.flags, &api.catalog.reader().snapshot());
-        let is_new = applied.outcome.effect == Effect::Created;
-        let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-        let answer = Answer::shows(applied, status, &view)?.tagged(record.meta.revision, applied);
-        Ok(if is_new { answer.at(&Target::Listener(id.clone())) } else { answer })
+        Answer::resource(applied, &Target::Listener(id.clone()), record.meta.revision, &view)
     }
-}
-
-fn find<'a>(config: &'a Config, id: &str) -> Result<&'a Arc<ListenerRecord>, Problem> {
-    let missing = || Problem::new(Code::Internal, "The listener is not where it was put.");
-    config.listeners.get(id).ok_or_else(missing)
 }

@@ -16,9 +16,7 @@ use weir_shared::{
 };
 
 use super::{
-    Api,
-    accept::Format,
-    access,
+    Api, access,
     answer::Answer,
     aside::aside,
     conditional,
@@ -31,13 +29,10 @@ use super::{
     trail::Trail,
     trial_document::MAX_MESSAGE,
 };
-use crate::{
-    catalog::{
-        self, Applied, Mode,
-        change::Change,
-        precondition::{self, Precondition},
-    },
-    yaml,
+use crate::catalog::{
+    self, Applied, Mode,
+    change::Change,
+    precondition::{self, Precondition},
 };
 
 /// The revision an answer speaks of.
@@ -82,25 +77,6 @@ pub(super) fn typed<T: Serialize>(status: StatusCode, kind: &'static str, value:
             Problem::new(Code::Internal, "The answer cannot be written.").into_response()
         }
     }
-}
-
-/// An answer with `value` in the form that is wanted.
-pub(super) fn formatted<T: Serialize>(status: StatusCode, format: Format, value: &T) -> Response {
-    let mut response = match format {
-        Format::Json => json(status, value),
-        Format::Yaml => match serde_json::to_value(value) {
-            Ok(value) => {
-                let kind = HeaderValue::from_static("application/yaml");
-                (status, [(header::CONTENT_TYPE, kind)], Body::from(yaml::text(&value))).into_response()
-            }
-            Err(error) => {
-                tracing::error!(%error, "an answer cannot be written");
-                Problem::new(Code::Internal, "The answer cannot be written.").into_response()
-            }
-        },
-    };
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
-    response
 }
 
 /// `response` with the tag of what it shows.

@@ -140,7 +140,7 @@ pub(super) async fn read_config(
 ) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
     let config = api.catalog.config_at(revision(&number)?).await?;
-    config::show(&api, config, Format::wanted(request.headers())).await
+    config::show(&api, config, Format::wanted(request.headers()))
 }
 
 /// Compares two revisions

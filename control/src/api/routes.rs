@@ -7,7 +7,7 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
-use http::{Request, StatusCode};
+use http::Request;
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_shared::{id::Revision, model::Route};
@@ -16,17 +16,15 @@ use super::{
     Api,
     answer::Answer,
     body, examples,
+    found::{found, placed},
+    paging::Paging,
     params::Params,
-    problem::{Code, Problem},
+    problem::Problem,
     reply::{self, Call},
     route_view::{RouteView, States},
 };
 use crate::{
-    catalog::{
-        Applied,
-        change::{Change, Effect},
-        submitted,
-    },
+    catalog::{Applied, change::Change, submitted},
     error::Target,
 };
 
@@ -62,8 +60,7 @@ pub(super) struct Page {
 )]
 pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     let mut params = Params::of(request.uri())?;
-    let limit = params.number("limit", 1..=1000_u32).unwrap_or(100);
-    let after = params.text("after").unwrap_or_default();
+    let paging = Paging::of(&mut params);
     let states = params.words("state", &["ok", "unbound", "unresolved", "conflicted", "disabled"]);
     let label = params.pair("label");
     let upstream = params.text("upstream");
@@ -71,17 +68,16 @@ pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) ->
     params.finish()?;
     let config = api.catalog.config();
     let known = States::of(&config);
-    let mut found = config
+    let found = config
         .routes
         .values()
-        .filter(|record| record.spec.id > after)
+        .filter(|record| paging.is_ahead(&record.spec.id))
         .filter(|record| label.as_ref().is_none_or(|(key, value)| record.spec.labels.get(key) == Some(value)))
         .filter(|record| upstream.as_ref().is_none_or(|id| record.spec.refers_to(id)))
         .filter(|record| host.as_ref().is_none_or(|host| record.spec.matches.hosts.contains(host)))
         .map(|record| known.view(record))
         .filter(|view| states.is_empty() || states.iter().any(|state| state == view.state().as_str()));
-    let items: Vec<RouteView> = found.by_ref().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect();
-    let next = found.next().and_then(|_| items.last()).map(|last| last.id().to_owned());
+    let (items, next) = paging.page(found, RouteView::id);
     let page = || Page { items, next, revision: config.revision };
     reply::read(request.headers(), config.revision, &config, page)
 }
@@ -128,9 +124,7 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
     let config = api.catalog.config();
-    let record = config.routes.get(id.as_str());
-    let record =
-        record.ok_or_else(|| Problem::new(Code::NotFound, format!("There is no route \"{id}\".")))?;
+    let record = found(config.routes.get(id.as_str()), "route", &id)?;
     reply::read(request.headers(), record.meta.revision, &config, || RouteView::of(record, &config))
 }
 
@@ -209,13 +203,8 @@ pub(super) async fn delete(
 /// What a change of the route `id` is answered.
 fn answer(id: String) -> impl Fn(&Applied) -> Result<Answer, Problem> + Clone + Send + Sync + 'static {
     move |applied| {
-        let record = applied.config.routes.get(id.as_str());
-        let record =
-            record.ok_or_else(|| Problem::new(Code::Internal, "The route is not where it was put."))?;
-        let is_new = applied.outcome.effect == Effect::Created;
-        let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+        let record = placed(applied.config.routes.get(id.as_str()), "route")?;
         let view = RouteView::of(record, &applied.config);
-        let answer = Answer::shows(applied, status, &view)?.tagged(record.meta.revision, applied);
-        Ok(if is_new { answer.at(&Target::Route(id.clone())) } else { answer })
+        Answer::resource(applied, &Target::Route(id.clone()), record.meta.revision, &view)
     }
 }

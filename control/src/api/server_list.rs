@@ -11,7 +11,7 @@ use http::{Request, StatusCode};
 use weir_shared::table::{Server, ServerStatus};
 
 use super::{
-    Api, examples, params::Params, problem::Problem, reply, servers::Page, upstreams::not_found,
+    Api, examples, found::found, paging::Paging, params::Params, problem::Problem, reply, servers::Page,
     view::ServerView,
 };
 
@@ -39,28 +39,24 @@ pub(super) async fn list(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let mut params = Params::of(request.uri())?;
-    let limit = params.number("limit", 1..=1000).unwrap_or(100);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let after = params.text("after").unwrap_or_default();
+    let paging = Paging::of(&mut params);
     let is_expanded = !params.words("expand", &["health"]).is_empty();
     let states = params.words("state", &STATES);
     let label = params.pair("label");
     params.finish()?;
     let table = api.catalog.reader().snapshot();
-    let upstream = table.upstream(&id).ok_or_else(|| not_found(&id))?;
+    let upstream = found(table.upstream(&id), "upstream", &id)?;
     let now = api.clock.now();
     let is_asked = |server: &&Arc<Server>| {
         let labels = &server.record.server.labels;
-        server.id.as_str() > after.as_str()
+        paging.is_ahead(server.id.as_str())
             && label.as_ref().is_none_or(|(key, value)| labels.get(key) == Some(value))
             && (states.is_empty()
                 || states.iter().any(|state| state == ServerStatus::state_of(server, now.moment).as_str()))
     };
     let mut servers: Vec<&Arc<Server>> = upstream.servers.iter().filter(is_asked).collect();
     servers.sort_unstable_by(|one, other| one.id.cmp(&other.id));
-    let has_more = servers.len() > limit;
-    servers.truncate(limit);
-    let next = servers.last().filter(|_| has_more).map(|server| server.id.as_str().to_owned());
+    let (servers, next) = paging.page(servers, |server| server.id.as_str());
     let view = |server: &Arc<Server>| ServerView {
         health: is_expanded.then(|| api.status.health_of(upstream, server, now)),
         ..ServerView::from(&server.record)

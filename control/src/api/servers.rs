@@ -23,10 +23,10 @@ use super::{
     body,
     drains::{self, DrainView},
     examples,
+    found::{found, placed},
     params::Params,
     problem::{Code, Problem},
     reply::{self, Call},
-    upstreams::not_found,
     view::ServerView,
 };
 use crate::{
@@ -256,13 +256,9 @@ pub(super) fn answer(applied: &Applied) -> Result<Answer, Problem> {
         .get(upstream.as_str())
         .zip(applied.outcome.servers.first())
         .and_then(|(parent, id)| parent.server(id));
-    let record = record.ok_or_else(|| Problem::new(Code::Internal, "The server is not where it was put."))?;
-    let answer = Answer::shows(applied, status(applied), &ServerView::from(record))?
-        .tagged(record.meta.revision, applied);
-    if applied.outcome.effect == Effect::Created {
-        return Ok(answer.at(&Target::Server(upstream.clone(), record.server.id.clone())));
-    }
-    Ok(answer)
+    let record = placed(record, "server")?;
+    let target = Target::Server(upstream.clone(), record.server.id.clone());
+    Answer::resource(applied, &target, record.meta.revision, &ServerView::from(record))
 }
 
 fn answer_many(applied: &Applied) -> Result<Answer, Problem> {
@@ -278,15 +274,13 @@ fn answer_many(applied: &Applied) -> Result<Answer, Problem> {
         next: None,
         revision: applied.config.revision,
     };
-    let answer = Answer::shows(applied, status(applied), &page)?;
+    let is_new = applied.outcome.effect == Effect::Created;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let answer = Answer::shows(applied, status, &page)?;
     Ok(match parent {
         Some(parent) => answer.tagged(parent.meta.revision, applied),
         None => answer,
     })
-}
-
-fn status(applied: &Applied) -> StatusCode {
-    if applied.outcome.effect == Effect::Created { StatusCode::CREATED } else { StatusCode::OK }
 }
 
 /// The server of `upstream` that `key` names: its id, or its address however written.
@@ -295,7 +289,7 @@ pub(super) fn find<'a>(
     upstream: &str,
     key: &str,
 ) -> Result<&'a Arc<ServerRecord>, Problem> {
-    let parent = config.upstreams.get(upstream).ok_or_else(|| not_found(upstream))?;
+    let parent = found(config.upstreams.get(upstream), "upstream", upstream)?;
     parent.find(key).ok_or_else(|| no_server(upstream, key))
 }
 

@@ -11,10 +11,10 @@ use http::{Request, StatusCode};
 
 use super::{
     Api, examples,
+    found::not_found,
     params::Params,
     problem::{Code, Problem},
     reply,
-    upstreams::not_found,
 };
 use crate::status::shadow::{NoReport, ShadowReport};
 
@@ -36,7 +36,7 @@ pub(super) async fn read(
     Params::of(request.uri())?.finish()?;
     match api.status.shadow(&id) {
         Ok(report) => Ok(reply::json(StatusCode::OK, &report)),
-        Err(NoReport::NoUpstream) => Err(not_found(&id)),
+        Err(NoReport::NoUpstream) => Err(not_found("upstream", &id)),
         Err(NoReport::NoShadow) => Err(Problem::new(
             Code::NotFound,
             format!(

@@ -12,11 +12,11 @@ use weir_shared::units::Span;
 
 use super::{
     Api,
+    found::not_found,
     params::Params,
     problem::{Code, Problem},
     reply,
     servers::no_server,
-    upstreams::not_found,
 };
 use crate::status::timeseries::{Metric, NoSeries, SeriesQuery, Step, TimeSeries};
 
@@ -44,7 +44,7 @@ pub(super) async fn upstream(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let query = query(Params::of(request.uri())?)?;
-    let series = api.status.upstream_series(&id, &query).ok_or_else(|| not_found(&id))?;
+    let series = api.status.upstream_series(&id, &query).ok_or_else(|| not_found("upstream", &id))?;
     Ok(reply::json(StatusCode::OK, &series))
 }
 

@@ -20,6 +20,7 @@ use weir_shared::{
 
 use super::{
     Api, access, body, examples,
+    paging::Paging,
     params::Params,
     problem::{Code, Problem, sentence},
     reply,
@@ -169,15 +170,12 @@ impl From<TokenError> for Problem {
 )]
 pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     let mut params = Params::of(request.uri())?;
-    let limit = params.number("limit", 1..=1000).unwrap_or(100);
-    let after = params.text("after").unwrap_or_default();
+    let paging = Paging::of(&mut params);
     params.finish()?;
     let now = api.clock.now().wall;
     let all = api.access.tokens.all();
-    let mut rest = all.iter().filter(|token| token.id > after);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let items: Vec<View> = rest.by_ref().take(limit).map(|token| View::of(token, now)).collect();
-    let next = rest.next().and_then(|_| items.last()).map(|last| last.id.clone());
+    let (page, next) = paging.page(all.iter().filter(|token| paging.is_ahead(&token.id)), |token| &token.id);
+    let items = page.into_iter().map(|token| View::of(token, now)).collect();
     Ok(reply::json(StatusCode::OK, &Page { items, next }))
 }
 

@@ -20,15 +20,17 @@ use super::{
     Api,
     answer::Answer,
     body, examples,
+    found::{found, placed},
+    paging::Paging,
     params::Params,
-    problem::{Code, Problem},
+    problem::Problem,
     reply::{self, Call},
     view::{Servers, UpstreamSchema, UpstreamView},
 };
 use crate::{
     catalog::{
         Applied,
-        change::{Binding, Change, Effect, Naming, References},
+        change::{Binding, Change, Naming, References},
         submitted,
     },
     error::Target,
@@ -74,17 +76,16 @@ pub(super) struct PageSchema {
 )]
 pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) -> Result<Response, Problem> {
     let mut params = Params::of(request.uri())?;
-    let limit = params.number("limit", 1..=1000).unwrap_or(100);
-    let after = params.text("after").unwrap_or_default();
+    let paging = Paging::of(&mut params);
     let expand = params.words("expand", &["servers", "health"]);
     let states = params.words("state", &["healthy", "degraded", "panic", "down", "empty"]);
     let label = params.pair("label");
     params.finish()?;
     let table = api.catalog.reader().snapshot();
     let now = api.clock.now().moment;
-    let mut found = table
+    let ahead = table
         .upstreams()
-        .filter(|upstream| upstream.id.as_str() > after.as_str())
+        .filter(|upstream| paging.is_ahead(upstream.id.as_str()))
         .filter(|upstream| {
             label.as_ref().is_none_or(|(key, value)| upstream.record.spec.labels.get(key) == Some(value))
         })
@@ -93,9 +94,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) ->
                 || states.iter().any(|state| state == word(UpstreamStatus::of(upstream, now).state))
         })
         .map(|upstream| &upstream.record);
-    let page: Vec<&Arc<UpstreamRecord>> =
-        found.by_ref().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect();
-    let next = found.next().and_then(|_| page.last()).map(|record| record.spec.id.clone());
+    let (page, next) = paging.page(ahead, |record| record.spec.id.as_str());
     let shows = |what: &str| expand.iter().any(|word| word == what);
     let view = |record: &Arc<UpstreamRecord>| UpstreamView {
         servers: if shows("servers") { Servers::Shown } else { Servers::Hidden },
@@ -160,8 +159,7 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     Params::of(request.uri())?.finish()?;
     let config = api.catalog.config();
-    let record = config.upstreams.get(id.as_str());
-    let record = record.ok_or_else(|| not_found(&id))?;
+    let record = found(config.upstreams.get(id.as_str()), "upstream", &id)?;
     reply::read(request.headers(), record.meta.revision, &config, || UpstreamView::whole(record))
 }
 
@@ -269,18 +267,8 @@ fn binding(params: &mut Params) -> Binding {
 
 fn answer(applied: &Applied) -> Result<Answer, Problem> {
     let id = applied.outcome.upstream.clone();
-    let record = applied.config.upstreams.get(id.as_str());
-    let record =
-        record.ok_or_else(|| Problem::new(Code::Internal, "The upstream is not where it was put."))?;
+    let record = placed(applied.config.upstreams.get(id.as_str()), "upstream")?;
     let view =
         UpstreamView { bound_routes: applied.outcome.bound_routes.clone(), ..UpstreamView::whole(record) };
-    let is_new = applied.outcome.effect == Effect::Created;
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let answer = Answer::shows(applied, status, &view)?.tagged(record.meta.revision, applied);
-    Ok(if is_new { answer.at(&Target::Upstream(id)) } else { answer })
-}
-
-/// The problem of an upstream that is not there.
-pub(super) fn not_found(id: &str) -> Problem {
-    Problem::new(Code::NotFound, format!("There is no upstream \"{id}\"."))
+    Answer::resource(applied, &Target::Upstream(id), record.meta.revision, &view)
 }
