@@ -51,7 +51,10 @@ pub(super) async fn run(session: &Session, kind: &Get) -> Result<Exit, CtlError>
             let answer = named(session, "/v1/revisions", &names).await?;
             session.output.show(&answer, |document| history::table(document).render(session.output.paint))?;
         }
-        Get::Drains => drains(session).await?,
+        Get::Drains { ended } => {
+            let state = if *ended { "ended" } else { "under_way" };
+            drains(session, state).await?;
+        }
         Get::Tokens { names } => tokens(session, names).await?,
         Get::Info => plain(session, Call::get("/v1/info")).await?,
     }
@@ -203,9 +206,10 @@ fn goes_to(route: &Value) -> String {
     targets.iter().map(name).collect::<Vec<_>>().join(",")
 }
 
-async fn drains(session: &Session) -> Result<(), CtlError> {
-    let answer =
-        pages::all(&session.client, Call::get("/v1/drains").query("limit", pages::PAGE), "items").await?;
+/// Shows the drains in `state`.
+async fn drains(session: &Session, state: &str) -> Result<(), CtlError> {
+    let call = Call::get("/v1/drains").query("limit", pages::PAGE).query("state", state);
+    let answer = pages::all(&session.client, call, "items").await?;
     session.output.show(&answer, |document| {
         let columns = [
             ("UPSTREAM", "upstream"),
@@ -214,8 +218,12 @@ async fn drains(session: &Session) -> Result<(), CtlError> {
             ("DEADLINE", "deadline"),
             ("THEN", "then"),
             ("IN FLIGHT", "in_flight"),
+            ("OUTCOME", "outcome"),
+            ("ENDED", "ended_at"),
         ];
-        Table::of(&columns, entries(document)).render(session.output.paint)
+        // Of those under way nothing is known of their end.
+        let shown = if state == "ended" { &columns[..] } else { &columns[..6] };
+        Table::of(shown, entries(document)).render(session.output.paint)
     })
 }
 

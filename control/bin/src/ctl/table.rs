@@ -103,9 +103,10 @@ impl Table {
         for item in items {
             let cell = |(title, path): &(&str, &str)| match (text::at(item, path), *title) {
                 (text, "STATE" | "ADMIN" | "STATUS") => Cell::state(text),
-                (text, "AT" | "SINCE" | "CREATED" | "EXPIRES" | "DEADLINE" | "DUE" | "ENDED EARLY") => {
-                    text::time(&text).into()
-                }
+                (
+                    text,
+                    "AT" | "SINCE" | "CREATED" | "EXPIRES" | "DEADLINE" | "ENDED" | "DUE" | "ENDED EARLY",
+                ) => text::time(&text).into(),
                 (text, _) => text.into(),
             };
             table.row(columns.iter().map(cell).collect());

@@ -182,7 +182,7 @@ pub(super) struct HealthArgs {
 /// Flags of `events`.
 #[derive(Args, Debug)]
 pub(super) struct EventsArgs {
-    /// Only events on these topics, with commas between them: config, health, drain.
+    /// Only events on these topics, with commas between them: config, health, drain, listeners, certificates.
     #[arg(long, value_name = "TOPICS")]
     pub(super) topics: Option<String>,
 

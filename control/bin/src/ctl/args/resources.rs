@@ -79,7 +79,11 @@ pub(in crate::ctl) enum Get {
     },
     /// Drains under way.
     #[command(visible_alias = "drain")]
-    Drains,
+    Drains {
+        /// Those that have ended, and how.
+        #[arg(long)]
+        ended: bool,
+    },
     /// Tokens, all or by name, without their secrets.
     #[command(visible_alias = "token")]
     Tokens {
