@@ -73,7 +73,10 @@ impl Drains {
         let present = pages.present.get(&id).map(|entry| &entry.drain);
         let at_address = || {
             let wanted = address::canonical(key);
-            pages.past.values().find(|it| it.upstream == upstream && address::canonical(&it.address) == wanted)
+            pages
+                .past
+                .values()
+                .find(|it| it.upstream == upstream && address::canonical(&it.address) == wanted)
         };
         present.or_else(|| pages.past.get(&id)).or_else(at_address).cloned()
     }

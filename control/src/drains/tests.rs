@@ -70,8 +70,7 @@ fn drained(then: Then) -> (Drains, Arc<Drain>) {
 fn after(drains: &Drains, next: &Config) -> (usize, usize) {
     let change = Change::DeleteServer { upstream: "web".into(), key: "x".into() };
     let step = drains.step(&change, &outcome("x"), (&config(&[("a", "drain")]), next), at(11));
-    let is_end =
-        |op: &&RecordOp| matches!(op, RecordOp::Put { id, json, .. } if id == "web/a" && json.contains("past"));
+    let is_end = |op: &&RecordOp| matches!(op, RecordOp::Put { id, json, .. } if id == "web/a" && json.contains("past"));
     let ends = step.records().iter().filter(is_end).count();
     drains.made(step);
     (drains.count(), ends)
@@ -253,8 +252,14 @@ fn of_the_past_the_newest_thousand_are_remembered() {
         let name = format!("s{number:04}");
         let (ready, draining) = (config(&[(&name, "ready")]), config(&[(&name, "drain")]));
         let now = at(number);
-        drains.made(drains.step(&start(&name, None, Then::Remove), &outcome(&name), (&ready, &draining), now));
-        let end = Change::EndDrain { drain: drains.of("web", &name).unwrap(), outcome: DrainOutcome::Drained };
+        drains.made(drains.step(
+            &start(&name, None, Then::Remove),
+            &outcome(&name),
+            (&ready, &draining),
+            now,
+        ));
+        let end =
+            Change::EndDrain { drain: drains.of("web", &name).unwrap(), outcome: DrainOutcome::Drained };
         let step = drains.step(&end, &outcome(&name), (&draining, &config(&[])), now);
         for op in step.records() {
             match op {

@@ -7,8 +7,11 @@
     reason = "a failed helper fails its test"
 )]
 
+mod deeds;
+
 use std::sync::Arc;
 
+use deeds::{Deed, Kind, Manner, deed};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -16,52 +19,24 @@ use tokio::{task::JoinSet, time::Instant};
 use weir_control::{
     catalog::{
         Applied, Beside, Catalog, Mode, Request, StoreReport, Writer,
-        change::{Binding, Change, Effect, Naming, References, Shape, Unnamed},
+        certificate::{certificate, take_key},
+        change::{Change, Effect, Naming, Shape, Unnamed},
         diff::{Difference, diff},
         document,
         precondition::Precondition,
         submitted,
     },
     clock::Clock,
-    drains::{StartDrain, Then},
+    drains::StartDrain,
     error::CatalogError,
     store::{Memory, Sqlite, Store},
 };
 use weir_shared::{
+    error::FieldError,
     id::{Epoch, Revision},
-    model::Config,
+    model::{CertificateRecord, Config, PrivateKey},
     table::{Compiler, channel},
 };
-
-/// A change in a form that can be made up; revisions are counted back from the last one.
-#[derive(Clone, Debug)]
-enum Deed {
-    Create(String, Vec<Value>, Binding),
-    Put(String, Vec<Value>, Binding),
-    Patch(String, Value),
-    Delete(String, References),
-    Add(String, Vec<Value>),
-    PutServer(String, String, Value),
-    PatchServer(String, String, Value),
-    DeleteServer(String, String),
-    Drain(String, String, Then),
-    CancelDrain(String, String),
-    Replace(Value, Unnamed, Confirm),
-    Back(u64, Confirm),
-}
-
-/// Whether a large change says that it is meant.
-#[derive(Clone, Copy, Debug)]
-enum Confirm {
-    Yes,
-    No,
-}
-
-impl Confirm {
-    fn of(self, config: &Config) -> Option<Revision> {
-        matches!(self, Self::Yes).then_some(config.revision)
-    }
-}
 
 /// A catalog and what it needs to live.
 struct Subject {
@@ -111,6 +86,36 @@ impl Subject {
                 Change::StartDrain(StartDrain { upstream, key, timeout: None, then })
             }
             Deed::CancelDrain(upstream, key) => Change::CancelDrain { upstream, key },
+            Deed::Of(Kind::Route, id, manner) => match manner {
+                Manner::Create(body) => Change::CreateRoute { route: read(submitted::route(body, &id))? },
+                Manner::Put(body) => Change::PutRoute { route: read(submitted::route(body, &id))?, id },
+                Manner::Patch(patch) => Change::PatchRoute { id, patch },
+                Manner::Delete => Change::DeleteRoute { id },
+            },
+            Deed::Of(Kind::Listener, id, manner) => match manner {
+                Manner::Create(body) => {
+                    Change::CreateListener { listener: read(submitted::listener(body, Some(&id)))? }
+                }
+                Manner::Put(body) => {
+                    let listener = read(submitted::listener(body, Some(&id)))?;
+                    Change::PutListener { id, listener, kept: vec!["address"] }
+                }
+                Manner::Patch(patch) => Change::PatchListener { id, patch },
+                Manner::Delete => Change::DeleteListener { id },
+            },
+            Deed::Of(Kind::Certificate, id, manner) => match manner {
+                Manner::Create(body) => {
+                    Change::CreateCertificate { certificate: read(certificate(body, Some(&id)))? }
+                }
+                Manner::Put(body) => {
+                    Change::PutCertificate { certificate: read(certificate(body, Some(&id)))?, id }
+                }
+                Manner::Patch(mut patch) => {
+                    let private_key = read(take_key(&mut patch))?;
+                    Change::PatchCertificate { id, patch, private_key }
+                }
+                Manner::Delete => Change::DeleteCertificate { id },
+            },
             Deed::Replace(document, unnamed, confirm) => {
                 let whole = document::read(document, None).map_err(CatalogError::Invalid)?;
                 Change::PutConfig { whole, unnamed, confirmed: confirm.of(&config) }
@@ -184,6 +189,10 @@ impl Subject {
     }
 }
 
+fn read<T>(submitted: Result<T, Vec<FieldError>>) -> Result<T, CatalogError> {
+    submitted.map_err(CatalogError::Invalid)
+}
+
 /// An error in words, with every fault, and without the configuration that some carry.
 fn told(error: CatalogError) -> String {
     match error {
@@ -207,99 +216,18 @@ fn content(config: &Config) -> Value {
             )
         })
         .collect();
+    let routes: Vec<_> = config.routes.values().map(|record| record.meta.revision).collect();
+    let listeners: Vec<_> = config.listeners.values().map(|record| record.meta.revision).collect();
+    // A key is in no document.
+    let certificate =
+        |record: &Arc<CertificateRecord>| (record.meta.revision, record.spec.private_key.clone());
+    let certificates: Vec<_> = config.certificates.values().map(certificate).collect();
+    let certificates: Vec<_> =
+        certificates.iter().map(|(revision, key)| (revision, key.as_ref().map(PrivateKey::expose))).collect();
     json!({
         "revision": config.revision, "touched": touched, "document": config.to_document(),
+        "routes": routes, "listeners": listeners, "certificates": certificates,
     })
-}
-
-fn upstream_id() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["api", "web", "shop", "Bad Id"]).prop_map(str::to_owned)
-}
-
-fn address() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["a:1", "b:1", "c:1", "d:1", "e:1", "missing-port"]).prop_map(str::to_owned)
-}
-
-/// A server's id or its address.
-fn key() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["a-1", "b-1", "c-1", "d:1", "e:1", "unknown"]).prop_map(str::to_owned)
-}
-
-fn fields() -> impl Strategy<Value = Value> {
-    prop::sample::select(vec![
-        json!({}),
-        json!({ "weight": 0 }),
-        json!({ "weight": 7, "labels": { "x": "y" } }),
-        json!({ "weight": null, "labels": { "x": null } }),
-        json!({ "admin_state": "drain" }),
-        json!({ "admin_state": "maint" }),
-        json!({ "admin_state": "ready" }),
-        json!({ "weight": -1 }),
-        json!({ "wieght": 1 }),
-    ])
-}
-
-fn server() -> impl Strategy<Value = Value> {
-    (address(), fields()).prop_map(|(address, mut fields)| {
-        fields["address"] = json!(address);
-        fields
-    })
-}
-
-fn servers() -> impl Strategy<Value = Vec<Value>> {
-    let plain = prop::sample::subsequence(vec!["a:1", "b:1", "c:1", "d:1", "e:1"], 0..=5);
-    prop_oneof![
-        4 => plain.prop_map(|names| names.into_iter().map(Value::from).collect()),
-        1 => prop::collection::vec(server(), 0..4),
-    ]
-}
-
-fn patch() -> impl Strategy<Value = Value> {
-    prop::sample::select(vec![
-        json!({}),
-        json!({ "algorithm": "random" }),
-        json!({ "algorithm": null, "health_check": { "path": "/x" } }),
-        json!({ "health_check": null, "labels": { "x": "y" } }),
-        json!({ "algorithm": "fastest" }),
-        json!({ "servers": [] }),
-    ])
-}
-
-fn document() -> impl Strategy<Value = Value> {
-    let upstream =
-        (upstream_id(), servers()).prop_map(|(id, servers)| json!({ "id": id, "servers": servers }));
-    let route = prop::option::of(upstream_id()).prop_map(|id| {
-        let targets: Vec<Value> = id.into_iter().map(|id| json!({ "upstream": id })).collect();
-        json!([{ "id": "default", "action": { "upstreams": targets } }])
-    });
-    (prop::collection::vec(upstream, 0..4), prop::option::of(route)).prop_map(|(upstreams, routes)| {
-        match routes {
-            Some(routes) => json!({ "upstreams": upstreams, "routes": routes }),
-            None => json!({ "upstreams": upstreams }),
-        }
-    })
-}
-
-fn deed() -> impl Strategy<Value = Deed> {
-    let binding = || prop_oneof![Just(Binding::Automatic), Just(Binding::Off)];
-    let references = prop_oneof![Just(References::Refuse), Just(References::Unbind)];
-    let unnamed = prop_oneof![Just(Unnamed::Delete), Just(Unnamed::Keep)];
-    let confirm = || prop_oneof![Just(Confirm::Yes), Just(Confirm::No)];
-    let then = prop_oneof![Just(Then::Keep), Just(Then::Maint), Just(Then::Remove)];
-    prop_oneof![
-        2 => (upstream_id(), servers(), binding()).prop_map(|(id, all, binding)| Deed::Create(id, all, binding)),
-        3 => (upstream_id(), servers(), binding()).prop_map(|(id, all, binding)| Deed::Put(id, all, binding)),
-        1 => (upstream_id(), patch()).prop_map(|(id, patch)| Deed::Patch(id, patch)),
-        1 => (upstream_id(), references).prop_map(|(id, references)| Deed::Delete(id, references)),
-        2 => (upstream_id(), servers()).prop_map(|(id, all)| Deed::Add(id, all)),
-        2 => (upstream_id(), key(), fields()).prop_map(|(id, key, server)| Deed::PutServer(id, key, server)),
-        3 => (upstream_id(), key(), fields()).prop_map(|(id, key, patch)| Deed::PatchServer(id, key, patch)),
-        1 => (upstream_id(), key()).prop_map(|(id, key)| Deed::DeleteServer(id, key)),
-        2 => (upstream_id(), key(), then).prop_map(|(id, key, then)| Deed::Drain(id, key, then)),
-        1 => (upstream_id(), key()).prop_map(|(id, key)| Deed::CancelDrain(id, key)),
-        3 => (document(), unnamed, confirm()).prop_map(|(all, unnamed, confirm)| Deed::Replace(all, unnamed, confirm)),
-        2 => (0..8_u64, confirm()).prop_map(|(steps, confirm)| Deed::Back(steps, confirm)),
-    ]
 }
 
 /// Does `deeds` over both stores and compares them after each, and their histories in the end.
