@@ -12,6 +12,7 @@ use tokio::{
     task::spawn_blocking,
     time::{Instant, timeout_at},
 };
+use weir_shared::model::check::MAX_CONFIG_BYTES;
 
 use super::{
     accept::Format,
@@ -20,9 +21,9 @@ use super::{
 };
 use crate::{strict, yaml};
 
-/// Largest body: as much as a configuration may be when it is written out (`catalog/size.rs`), and room for the blanks of
-/// a document that a person can read.
-pub const MAX_BODY_BYTES: usize = 128 * 1024 * 1024;
+/// Largest body: twice what a configuration may be when it is written out, for the blanks of a document that a person can
+/// read.
+pub const MAX_BODY_BYTES: usize = 2 * MAX_CONFIG_BYTES;
 
 /// Time for the whole body to arrive, so that slow senders do not hold the places of others.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -80,6 +80,8 @@ pub(super) struct ProcessLimits {
     max_servers_per_request: usize,
     /// Bytes of an id.
     max_id_bytes: usize,
+    /// Bytes of the whole configuration, written out as JSON.
+    max_config_bytes: usize,
     /// Bytes of a request body.
     max_body_bytes: usize,
     /// Requests to the API at once.
@@ -128,6 +130,7 @@ pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) ->
             max_servers: check::MAX_SERVERS,
             max_servers_per_request: MAX_ADDED,
             max_id_bytes: id::MAX_ID_BYTES,
+            max_config_bytes: check::MAX_CONFIG_BYTES,
             max_body_bytes: MAX_BODY_BYTES,
             max_requests_in_flight: MAX_IN_FLIGHT,
             max_event_streams: MAX_CONSUMERS,

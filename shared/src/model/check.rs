@@ -31,6 +31,10 @@ pub const MAX_SERVERS_PER_UPSTREAM: usize = 10_000;
 /// Most servers in one configuration.
 pub const MAX_SERVERS: usize = 100_000;
 
+/// Most bytes of one configuration as JSON. Twice that is read in one body, so that what is exported can be put back, as YAML
+/// too.
+pub const MAX_CONFIG_BYTES: usize = 64 * 1024 * 1024;
+
 /// Last level of priority.
 pub const MAX_PRIORITY: u8 = 15;
 
@@ -176,9 +180,16 @@ pub fn server(server: &Server, at: impl Fn() -> Pointer, errors: &mut Vec<FieldE
     }
 }
 
-/// Checks how much there is in all, of which `servers` is the number of servers.
-pub fn totals(config: &Config, servers: usize, errors: &mut Vec<FieldError>) {
+/// Checks how much there is in all: `servers` is the number of servers, `bytes` the size of all of it.
+pub fn totals(config: &Config, servers: usize, bytes: usize, errors: &mut Vec<FieldError>) {
     let root = Pointer::root();
+    if bytes > MAX_CONFIG_BYTES {
+        let detail = format!(
+            "a configuration has at most {MAX_CONFIG_BYTES} bytes when it is written out as JSON, and this one {bytes}: \
+             shorten labels and descriptions"
+        );
+        errors.push(root.error(FieldErrorCode::TooMany, detail));
+    }
     if config.upstreams.size() > MAX_UPSTREAMS {
         let detail = format!("a configuration holds at most {MAX_UPSTREAMS} upstreams");
         errors.push(root.at("upstreams").error(FieldErrorCode::TooMany, detail));

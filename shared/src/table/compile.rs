@@ -11,7 +11,7 @@ use http::HeaderValue;
 use super::{
     AffinityTable, Eligible, EligiblePolicy, HashTable, HedgeDelay, HedgePolicy, LatencyPolicy, LimitPolicy,
     Listener, PausePolicy, Placement, RateLimiter, RetryPolicy, Server, Shadow, Site, Slot, Steps, Table,
-    Upstream, certificates::Certificates, ejecting, route,
+    Upstream, certificates::Certificates, ejecting, route, size,
 };
 use crate::{
     error::{FieldError, Invalid, Pointer},
@@ -50,7 +50,8 @@ impl Compiler {
         let changes: Vec<_> = changed(known, &config.upstreams).collect();
         let certificates = Certificates::compile(&config, previous, &mut errors);
         let servers = servers(previous, &changes);
-        check::totals(&config, servers, &mut errors);
+        let bytes = size::of(&config, previous, &changes);
+        check::totals(&config, servers, bytes, &mut errors);
         together(&config, &changes, &certificates, previous, &mut errors);
         let listeners = self.listeners(&config, &certificates, previous, now, &mut errors);
         let mut upstreams = previous.map(|table| table.upstreams.clone()).unwrap_or_default();
@@ -89,7 +90,7 @@ impl Compiler {
         let from = previous.map(|table| Arc::downgrade(&table.config)).unwrap_or_default();
         let steps = Steps { from, upstreams: touched.into_boxed_slice() };
         let certificates = certificates.all;
-        Ok(Table { config, listeners, certificates, upstreams, servers, slots, routes, steps })
+        Ok(Table { config, listeners, certificates, upstreams, servers, bytes, slots, routes, steps })
     }
 
     /// The listeners of `config`. Those that did not change are taken over as they are.

@@ -18,6 +18,7 @@ mod sampler;
 mod server;
 mod shadow;
 mod site;
+mod size;
 mod slow_start;
 mod spill;
 mod status;
@@ -70,6 +71,8 @@ pub struct Table {
     upstreams: SharedMap<UpstreamId, Upstream>,
     /// How many servers they have in all.
     servers: usize,
+    /// How large all of it is when it is written out.
+    bytes: usize,
     slots: Slots,
     routes: Arc<Routes>,
     steps: Steps,
