@@ -86,36 +86,7 @@ impl Subject {
                 Change::StartDrain(StartDrain { upstream, key, timeout: None, then })
             }
             Deed::CancelDrain(upstream, key) => Change::CancelDrain { upstream, key },
-            Deed::Of(Kind::Route, id, manner) => match manner {
-                Manner::Create(body) => Change::CreateRoute { route: read(submitted::route(body, &id))? },
-                Manner::Put(body) => Change::PutRoute { route: read(submitted::route(body, &id))?, id },
-                Manner::Patch(patch) => Change::PatchRoute { id, patch },
-                Manner::Delete => Change::DeleteRoute { id },
-            },
-            Deed::Of(Kind::Listener, id, manner) => match manner {
-                Manner::Create(body) => {
-                    Change::CreateListener { listener: read(submitted::listener(body, Some(&id)))? }
-                }
-                Manner::Put(body) => {
-                    let listener = read(submitted::listener(body, Some(&id)))?;
-                    Change::PutListener { id, listener, kept: vec!["address"] }
-                }
-                Manner::Patch(patch) => Change::PatchListener { id, patch },
-                Manner::Delete => Change::DeleteListener { id },
-            },
-            Deed::Of(Kind::Certificate, id, manner) => match manner {
-                Manner::Create(body) => {
-                    Change::CreateCertificate { certificate: read(certificate(body, Some(&id)))? }
-                }
-                Manner::Put(body) => {
-                    Change::PutCertificate { certificate: read(certificate(body, Some(&id)))?, id }
-                }
-                Manner::Patch(mut patch) => {
-                    let private_key = read(take_key(&mut patch))?;
-                    Change::PatchCertificate { id, patch, private_key }
-                }
-                Manner::Delete => Change::DeleteCertificate { id },
-            },
+            Deed::Of(kind, id, manner) => of_kind(kind, id, manner)?,
             Deed::Replace(document, unnamed, confirm) => {
                 let whole = document::read(document, None).map_err(CatalogError::Invalid)?;
                 Change::PutConfig { whole, unnamed, confirmed: confirm.of(&config) }
@@ -187,6 +158,42 @@ impl Subject {
         assert_eq!(applied.outcome.effect, Effect::Unchanged);
         assert!(Arc::ptr_eq(&config, &self.catalog.config()));
     }
+}
+
+/// A change of a route, a listener or a certificate.
+fn of_kind(kind: Kind, id: String, manner: Manner) -> Result<Change, CatalogError> {
+    Ok(match kind {
+        Kind::Route => match manner {
+            Manner::Create(body) => Change::CreateRoute { route: read(submitted::route(body, &id))? },
+            Manner::Put(body) => Change::PutRoute { route: read(submitted::route(body, &id))?, id },
+            Manner::Patch(patch) => Change::PatchRoute { id, patch },
+            Manner::Delete => Change::DeleteRoute { id },
+        },
+        Kind::Listener => match manner {
+            Manner::Create(body) => {
+                Change::CreateListener { listener: read(submitted::listener(body, Some(&id)))? }
+            }
+            Manner::Put(body) => {
+                let listener = read(submitted::listener(body, Some(&id)))?;
+                Change::PutListener { id, listener, kept: vec!["address"] }
+            }
+            Manner::Patch(patch) => Change::PatchListener { id, patch },
+            Manner::Delete => Change::DeleteListener { id },
+        },
+        Kind::Certificate => match manner {
+            Manner::Create(body) => {
+                Change::CreateCertificate { certificate: read(certificate(body, Some(&id)))? }
+            }
+            Manner::Put(body) => {
+                Change::PutCertificate { certificate: read(certificate(body, Some(&id)))?, id }
+            }
+            Manner::Patch(mut patch) => {
+                let private_key = read(take_key(&mut patch))?;
+                Change::PatchCertificate { id, patch, private_key }
+            }
+            Manner::Delete => Change::DeleteCertificate { id },
+        },
+    })
 }
 
 fn read<T>(submitted: Result<T, Vec<FieldError>>) -> Result<T, CatalogError> {

@@ -45,7 +45,7 @@ pub(super) fn of(
     for (_, change) in upstreams {
         match change {
             Change::Replaced(was, is) => size.upstream(was, is),
-            Change::Added(_) | Change::Removed(_) => size.change(change, |record| whole(record)),
+            Change::Added(_) | Change::Removed(_) => size.change(change, whole),
         }
     }
     size.come.saturating_sub(size.gone)
