@@ -102,11 +102,28 @@ pub(crate) struct Refusal {
 }
 
 /// The id of one request.
-enum RequestId {
+pub(crate) enum RequestId {
     /// 128 random bits in hexadecimal digits.
     Own([u8; 32]),
     /// A trusted client's.
     Adopted(Box<str>),
+}
+
+impl RequestId {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(digits) => digits,
+            Self::Adopted(id) => id.as_bytes(),
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            // Digits are ASCII, so that this cannot fail.
+            Self::Own(digits) => std::str::from_utf8(digits).unwrap_or_default(),
+            Self::Adopted(id) => id,
+        }
+    }
 }
 
 impl Exchange {
@@ -172,16 +189,11 @@ impl Exchange {
     }
 
     /// The id of the request: the client's, or 128 random bits.
-    pub(crate) fn request_id(&self) -> &str {
-        let id = self.request_id.get_or_init(|| {
+    pub(crate) fn request_id(&self) -> &RequestId {
+        self.request_id.get_or_init(|| {
             let worker = self.worker();
             RequestId::Own(hex([worker.random(), worker.random()]))
-        });
-        match id {
-            // Digits are ASCII, so that this cannot fail.
-            RequestId::Own(digits) => std::str::from_utf8(digits).unwrap_or_default(),
-            RequestId::Adopted(id) => id,
-        }
+        })
     }
 }
 

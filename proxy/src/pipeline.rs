@@ -1,8 +1,8 @@
 //! Takes one request through every stage, in order.
 
-use std::{borrow::Cow, cell::Cell, convert::Infallible};
+use std::{borrow::Cow, cell::Cell};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, request::Parts};
 use http_body::Body;
 use weir_shared::table::{Action, Route, Split, Upstream};
 
@@ -24,20 +24,15 @@ use crate::{
     upgrade::{self, Upgrade},
 };
 
-/// Answers `request`: with a server's response, with a route's own, or with why there is none.
+/// Answers the request with `head` and `body`: with a server's response, with a route's own, or with why there is none.
 ///
-/// Never fails: the error is for the library, which calls this as it is. What stages pass on is taken apart here and
-/// borrowed from then on, because each stage's future would otherwise hold it twice.
-pub(crate) async fn handle(
-    guard: ExchangeGuard,
-    request: Request<ClientBody>,
-) -> Result<Response<ResponseBody>, Infallible> {
+/// What stages pass on is borrowed, because each stage's future would otherwise hold it twice.
+pub(crate) async fn handle(guard: ExchangeGuard, head: &Parts, body: ClientBody) -> Response<ResponseBody> {
     let exchange = Exchange::new(guard);
-    let (head, body) = request.into_parts();
     let unread = Cell::new(!body.is_end_stream());
     let call = grpc::Call::of(&head.method, head.version, &head.headers);
     let taken = Cell::new(None);
-    let outcome = forward(&exchange, &head, body, call, &unread, &taken).await;
+    let outcome = forward(&exchange, head, body, call, &unread, &taken).await;
     let mut response = outcome.unwrap_or_else(|error| {
         let response = refuse(&exchange, taken.get(), error, call);
         // What is left of the body is not waited for.
@@ -49,7 +44,7 @@ pub(crate) async fn handle(
     finish(&exchange, &mut response, head.version);
     let stall = exchange.stall();
     response.body_mut().end(exchange.guard, stall);
-    Ok(response)
+    response
 }
 
 /// framing → route → split → rates → breaker → retry: pick → forward. Notes which route has `taken` the request.
@@ -217,12 +212,12 @@ fn refuse(
     }
     tracing::debug!(
         error = error.code(),
-        request_id = exchange.request_id(),
+        request_id = exchange.request_id().as_str(),
         "request not answered by a server"
     );
     let mut response = match call {
-        Some(_) => grpc::refusal(error, exchange.request_id()),
-        None => problem::response(error, exchange.request_id()),
+        Some(_) => grpc::refusal(error, exchange.request_id().as_str()),
+        None => problem::response(error, exchange.request_id().as_str()),
     };
     let upstream = exchange.upstream().map(AsRef::as_ref);
     rate_limit::tell(response.headers_mut(), route, upstream, exchange.refusal());

@@ -214,7 +214,12 @@ impl Client {
 
     /// Nothing is under way: the next request is waited for.
     pub(super) fn rest(&self) {
-        self.deadline.set(self.worker.after(self.idle_timeout()));
+        self.await_for(self.idle_timeout());
+    }
+
+    /// The next request is waited for, for so long.
+    pub(super) fn await_for(&self, time: Duration) {
+        self.deadline.set(self.worker.after(time));
     }
 
     /// How long the next request is waited for.

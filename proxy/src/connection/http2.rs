@@ -1,6 +1,9 @@
 //! Serves HTTP/2 with prior knowledge on one connection.
 
-use std::{cell::Cell, error::Error as _, future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Duration};
+use std::{
+    cell::Cell, convert::Infallible, error::Error as _, future::poll_fn, pin::pin, rc::Rc, task::Poll,
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
@@ -47,7 +50,10 @@ pub(super) async fn serve(client: Rc<Client>, stream: ClientStream, input: Bytes
         let stalled = Rc::new(client.worker.deadline());
         executor.next.set(Some(Rc::clone(&stalled)));
         let guard = ExchangeGuard::begin_stream(&client, stalled);
-        pipeline::handle(guard, request.map(ClientBody::Http2))
+        async move {
+            let (head, body) = request.into_parts();
+            Ok::<_, Infallible>(pipeline::handle(guard, &head, ClientBody::Http2(body)).await)
+        }
     });
     let owed = Rc::new(client.worker.deadline());
     let io = TokioIo::new(Http2Io::new(stream, input, Rc::clone(&client), Rc::clone(&owed)));

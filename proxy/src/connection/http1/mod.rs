@@ -22,7 +22,7 @@ mod scratch;
 mod send;
 mod wire;
 
-use std::{cell::RefCell, future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Duration};
+use std::{cell::RefCell, future::poll_fn, pin::pin, rc::Rc, task::Poll};
 
 pub(crate) use body::Body;
 use bytes::BytesMut;
@@ -43,9 +43,6 @@ use crate::{
     body::ResponseBody, decode::BodyFraming, error::ProxyError, exchange::ExchangeGuard, forward::Switched,
     pipeline, stream::ClientStream,
 };
-
-/// How long a connection that has served a request keeps what it needs for the next one.
-const BRISK: Duration = Duration::from_secs(1);
 
 /// What becomes of a connection that has worked on something.
 enum Next {
@@ -105,25 +102,6 @@ async fn has_arrival(link: &Link, client: &Client) -> bool {
     .await
 }
 
-/// Waits a moment for a client that has been served, which is likely to ask again at once: until then everything is kept that
-/// its next request needs. Answers whether something has arrived.
-async fn comes_back(link: &Link, client: &Client) -> bool {
-    let idle_timeout = client.idle_timeout();
-    let Some(rest) = idle_timeout.checked_sub(BRISK) else { return false };
-    client.deadline.set(client.worker.after(BRISK));
-    let has_arrival = poll_fn(|cx| {
-        if client.is_past_grace() || client.deadline.poll(cx).is_ready() {
-            return Poll::Ready(false);
-        }
-        link.borrow_mut().poll_readable(cx).map(|()| true)
-    })
-    .await;
-    if !has_arrival {
-        client.deadline.set(client.worker.after(rest));
-    }
-    has_arrival
-}
-
 /// Serves what has arrived, one request after the other.
 async fn work(link: &Link, client: &Rc<Client>) -> Next {
     loop {
@@ -131,7 +109,6 @@ async fn work(link: &Link, client: &Rc<Client>) -> Next {
         let counters = client.worker.listener();
         let head = match head {
             Ok(head) => head,
-            Err(NoHead::AtRest) if comes_back(link, client).await => continue,
             Err(NoHead::AtRest) => return Next::Rest,
             Err(NoHead::Left) => return Next::End,
             Err(NoHead::Late) => {
@@ -146,7 +123,7 @@ async fn work(link: &Link, client: &Rc<Client>) -> Next {
             }
         };
         match exchange(link, client, head).await {
-            After::Request => {}
+            After::Request => link.borrow_mut().await_next(),
             After::Tunnel(switched) => return Next::Tunnel(switched),
             After::Linger => {
                 closing::linger(link, client).await;
@@ -163,7 +140,7 @@ async fn work(link: &Link, client: &Rc<Client>) -> Next {
 
 /// Serves one request.
 async fn exchange(link: &Link, client: &Rc<Client>, head: Head) -> After {
-    let Head { request, framing, wants } = head;
+    let Head { parts, framing, wants } = head;
     let response = {
         let body = if framing == BodyFraming::Length(0) {
             ClientBody::Empty
@@ -171,9 +148,9 @@ async fn exchange(link: &Link, client: &Rc<Client>, head: Head) -> After {
             ClientBody::Http1(Body::new(link))
         };
         let guard = ExchangeGuard::begin(client);
-        let mut handling = pin!(pipeline::handle(guard, request.map(|()| body)));
+        let mut handling = pin!(pipeline::handle(guard, &parts, body));
         let handled = poll_fn(|cx| match handling.as_mut().poll(cx) {
-            Poll::Ready(Ok(response)) => Poll::Ready(Some(response)),
+            Poll::Ready(response) => Poll::Ready(Some(response)),
             Poll::Pending => link.borrow_mut().poll_meanwhile(cx).map(|_| None),
         })
         .await;

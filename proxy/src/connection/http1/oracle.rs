@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, convert::Infallible};
 
-use http::{Request, Response};
+use http::{Request, Response, request::Parts};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -22,15 +22,15 @@ pub(super) struct Understood {
 }
 
 impl Understood {
-    pub(super) fn of<B>(request: &Request<B>, framing: BodyFraming) -> Self {
-        let uri = request.uri();
+    pub(super) fn of(head: &Parts, framing: BodyFraming) -> Self {
+        let uri = &head.uri;
         Self {
-            method: request.method().to_string(),
+            method: head.method.to_string(),
             authority: uri.authority().map(ToString::to_string),
             path_and_query: uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
-            version: request.version(),
-            fields: request
-                .headers()
+            version: head.version,
+            fields: head
+                .headers
                 .iter()
                 .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
                 .collect(),
@@ -50,7 +50,8 @@ pub(super) fn hyper(bytes: &[u8], max_fields: usize) -> Option<Understood> {
         let service = service_fn(|request: Request<Incoming>| {
             let framing =
                 request.body().size_hint().exact().map_or(BodyFraming::Chunked, BodyFraming::Length);
-            first.borrow_mut().get_or_insert_with(|| Understood::of(&request, framing));
+            let (head, _) = request.into_parts();
+            first.borrow_mut().get_or_insert_with(|| Understood::of(&head, framing));
             std::future::ready(Ok::<_, Infallible>(Response::new(String::new())))
         });
         // How it ends says nothing about the first request.

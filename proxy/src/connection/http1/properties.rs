@@ -147,7 +147,7 @@ fn read(pieces: &[&[u8]], limits: Limits) -> Result<Option<(Understood, usize)>,
             && let Some(head) = arriving.take(&mut input, limits, &scratch)?
         {
             let left = input.len() + rest.map(|piece| piece.len()).sum::<usize>();
-            return Ok(Some((Understood::of(&head.request, head.framing), left)));
+            return Ok(Some((Understood::of(&head.parts, head.framing), left)));
         }
     }
     arriving.end(&mut input, limits, &scratch).map_or(Ok(None), Err)

@@ -9,6 +9,7 @@ use std::{mem::MaybeUninit, ops::Range};
 use bytes::{Buf, Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header,
+    request::Parts,
     uri::{PathAndQuery, Scheme},
 };
 
@@ -36,8 +37,7 @@ pub(super) struct Limits {
 /// A request's head.
 #[derive(Debug)]
 pub(super) struct Head {
-    /// The request, whose body is still to come.
-    pub(super) request: Request<()>,
+    pub(super) parts: Parts,
     pub(super) framing: BodyFraming,
     pub(super) wants: Wants,
 }
@@ -265,7 +265,8 @@ fn build(head: &Bytes, found: &Found, fields: &[Field], mut headers: HeaderMap) 
     *request.uri_mut() = uri;
     *request.version_mut() = found.version;
     *request.headers_mut() = headers;
-    Ok(Head { request, framing, wants })
+    let (parts, ()) = request.into_parts();
+    Ok(Head { parts, framing, wants })
 }
 
 /// RFC 9112 §3.2.

@@ -7,6 +7,7 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -26,6 +27,9 @@ use crate::{
 
 /// Room made for the first read of a request, in bytes. Most fit, with their bodies if they have small ones.
 pub(in crate::connection) const FIRST_READ: usize = 4 * 1024;
+
+/// How long a connection that has served a request keeps what the next one needs.
+const BRISK: Duration = Duration::from_secs(1);
 
 /// A connection's socket, shared on one task. Borrowed for one step at a time, never while anything is waited for.
 pub(super) type Link = Rc<RefCell<Wire>>;
@@ -65,6 +69,10 @@ pub(super) struct Wire {
 /// How far the request under way has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    /// There is none, nor was there one a moment ago.
+    Rest,
+    /// The last one was just served, and its client is likely to ask again at once: what a request needs is kept.
+    Brisk,
     /// No answer was begun: interim ones may be sent.
     Asked,
     /// The same, and something has arrived behind the request.
@@ -85,7 +93,7 @@ impl Wire {
             decoder: Decoder::new(BodyFraming::Length(0)),
             read_size: FIRST_READ,
             continuation: Continuation::None,
-            stage: Stage::Asked,
+            stage: Stage::Rest,
         }
     }
 
@@ -105,7 +113,7 @@ impl Wire {
             if let Some(head) = self.take_head().transpose() {
                 return Poll::Ready(head.map_err(NoHead::Refused));
             }
-            if self.input.is_empty() && self.poll_readable(cx).is_pending() {
+            if self.input.is_empty() && self.stage != Stage::Brisk && self.poll_readable(cx).is_pending() {
                 return Poll::Ready(Err(NoHead::AtRest));
             }
             let room = self.input.len().max(FIRST_READ);
@@ -118,7 +126,7 @@ impl Wire {
                     return Poll::Ready(Err(refused.map_or(NoHead::Left, NoHead::Refused)));
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(NoHead::Left)),
-                Poll::Pending if self.input.is_empty() => return Poll::Ready(Err(NoHead::AtRest)),
+                Poll::Pending if self.input.is_empty() => return self.poll_rest(cx).map(Err),
                 Poll::Pending => {
                     let is_idle = self.client.phase() == Phase::Idle;
                     if is_idle && self.client.is_past_grace() {
@@ -130,6 +138,28 @@ impl Wire {
                 }
             }
         }
+    }
+
+    /// The last request is served, and another one may follow.
+    pub(super) fn await_next(&mut self) {
+        if self.client.idle_timeout() > BRISK {
+            self.stage = Stage::Brisk;
+            self.client.await_for(BRISK);
+        }
+    }
+
+    /// Nothing of a head is there: ready when it is time to rest, or to leave.
+    fn poll_rest(&mut self, cx: &Context<'_>) -> Poll<NoHead> {
+        if self.stage != Stage::Brisk {
+            return Poll::Ready(NoHead::AtRest);
+        }
+        if self.client.is_past_grace() {
+            return Poll::Ready(NoHead::Left);
+        }
+        ready!(self.client.deadline.poll(cx));
+        self.stage = Stage::Rest;
+        self.client.await_for(self.client.idle_timeout().saturating_sub(BRISK));
+        Poll::Ready(NoHead::AtRest)
     }
 
     /// Takes the head of a request off the input, if all of it has arrived.
