@@ -4,7 +4,7 @@
 //! `drain`, and it lasts as long as that stays so: whatever change makes the server something else, or takes it away,
 //! ends the drain in its own transaction. So an operator always wins over a drain, and nobody finds one without the other.
 //!
-//! How a drain ended can be read afterwards, when its server is something else or gone as well: the last [`MAX_PAST`] are
+//! How a drain ended can be read afterwards, when its server is something else or gone as well: the last `MAX_PAST` are
 //! remembered, at most one for each server.
 //!
 //! At the deadline a drain with `keep` is over, and requests still under way are left to finish; with `maint` or `remove`
