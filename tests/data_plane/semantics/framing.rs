@@ -205,3 +205,22 @@ fn a_half_closed_client_gets_its_answer() {
     gate.open();
     assert_eq!(client.response("GET").unwrap().text(), "late");
 }
+
+/// Some clients send a line end behind a body. Unread when the connection is closed, it would reset it, and the answer with it.
+#[test]
+fn a_stray_line_end_behind_the_last_request_costs_no_answer() {
+    let gate = reply::Gate::default();
+    let waiting = gate.clone();
+    let answer = "x".repeat(1 << 20);
+    let body = answer.clone();
+    let origin = Origin::script(move |_| {
+        vec![reply::Step::Wait(waiting.clone()), reply::Step::Send(reply::message("200 OK", &[], &body))]
+    });
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    client.send("POST / HTTP/1.1\r\nHost: weir.test\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc");
+    weir_tests::eventually::eventually("the server has the request", || (gate.arrivals() > 0).then_some(()));
+    client.send("\r\n");
+    gate.open();
+    assert!(client.response("POST").unwrap().text() == answer, "all of it");
+}

@@ -110,7 +110,10 @@ async fn work(link: &Link, client: &Rc<Client>) -> Next {
         let head = match head {
             Ok(head) => head,
             Err(NoHead::AtRest) => return Next::Rest,
-            Err(NoHead::Left) => return Next::End,
+            Err(NoHead::Left) => {
+                closing::close(link, client).await;
+                return Next::End;
+            }
             Err(NoHead::Late) => {
                 counters.client_timeouts.add(1);
                 closing::refuse(link, client, ProxyError::ClientTimeout).await;
@@ -212,6 +215,11 @@ async fn after(link: &Link, client: &Client, form: Form, wants: Wants) -> After 
         }
         return After::Request;
     }
-    let is_done = wants.reuse == Reuse::Close && is_read && link.borrow().input.is_empty();
-    if is_done { After::Close } else { After::Linger }
+    if wants.reuse == Reuse::Keep || !is_read {
+        return After::Linger;
+    }
+    // What was said to be the last request may not be the last that was sent: closing at once on unread bytes resets the
+    // connection, and the answer with it.
+    let is_silent = poll_fn(|cx| Poll::Ready(link.borrow_mut().is_silent(cx))).await;
+    if is_silent { After::Close } else { After::Linger }
 }

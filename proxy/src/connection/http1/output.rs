@@ -126,6 +126,10 @@ impl Output {
         self.sent += of_head;
         let of_data = (written - of_head).min(self.data.len());
         self.data.advance(of_data);
+        if self.data.is_empty() {
+            // Even an empty part holds the buffer that it was read into.
+            self.data = Bytes::new();
+        }
         self.tail = self.tail.get(written - of_head - of_data..).unwrap_or_default();
     }
 }
@@ -144,6 +148,15 @@ mod tests {
             output.advance(count);
         }
         sent
+    }
+
+    #[test]
+    fn what_is_sent_is_not_kept() {
+        let large = Bytes::from(vec![b'x'; COPIED + 1]);
+        let mut output = Output::default();
+        output.put(large.clone());
+        assert_eq!(sent(&mut output, 1000), large);
+        assert!(large.is_unique());
     }
 
     #[test]

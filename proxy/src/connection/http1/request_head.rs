@@ -101,11 +101,11 @@ impl Arriving {
         limits: Limits,
         scratch: &Scratch,
     ) -> Result<Option<Head>, ProxyError> {
-        // Heads that trickle in are parsed a few times and not once for each byte.
-        let fresh = input.get(self.tried.saturating_sub(3)..).unwrap_or_default();
-        let is_worth_while = input.len() >= 2 * self.tried
-            || input.len() > limits.bytes
-            || memchr::memmem::find(fresh, b"\n\r\n").is_some();
+        // Heads that trickle in are parsed a few times, not once a byte. Two LF end no head, but the waiting for one.
+        let (length, fresh) = (input.len(), input.get(self.tried.saturating_sub(3)..).unwrap_or_default());
+        let has = |end: &[u8]| memchr::memmem::find(fresh, end).is_some();
+        let is_worth_while =
+            length >= 2 * self.tried || length > limits.bytes || has(b"\n\r\n") || has(b"\n\n");
         if !is_worth_while {
             return Ok(None);
         }

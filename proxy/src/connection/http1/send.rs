@@ -74,7 +74,7 @@ impl Sending {
     fn poll(&mut self, cx: &mut Context<'_>, link: &Link) -> Poll<Result<(), Broken>> {
         loop {
             let mut has_more = true;
-            if self.stage == Stage::Begun || (self.stage == Stage::Body && link.borrow().output.is_empty()) {
+            if self.stage == Stage::Begun || (self.stage == Stage::Body && link.borrow().is_sent()) {
                 has_more = self.fill(cx, link);
             }
             let mut wire = link.borrow_mut();

@@ -102,6 +102,17 @@ impl Wire {
         self.stream.poll_readable(cx)
     }
 
+    /// Whether nothing has arrived that is not read yet, as far as the runtime knows.
+    pub(super) fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
+        self.input.is_empty() && self.poll_readable(cx).is_pending()
+    }
+
+    /// Whether the next part of a response can be put in: the client has taken all that was handed over. With TLS that is more
+    /// than what is at hand here.
+    pub(super) fn is_sent(&self) -> bool {
+        self.output.is_empty() && !self.is_blocked
+    }
+
     /// Gives back what is kept for a request: the connection is at rest.
     pub(super) fn rest(&mut self) {
         self.input = BytesMut::new();
