@@ -96,6 +96,24 @@ impl ResponseBody {
         }
     }
 
+    /// Ready when the body is to end though its client has not taken what came before: its time is over, or the operator has
+    /// given it up. For whoever does not ask for the next part meanwhile.
+    pub(crate) fn poll_over(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let is_late = self.limit.as_ref().is_some_and(|(limit, _)| limit.poll(cx).is_ready());
+        let is_cut = match &mut self.source {
+            Source::Server(body) => body.cut_if_due(),
+            Source::Stream(body) => body.cut_if_due(),
+            Source::Full(_) | Source::Whole(..) | Source::Switched(_) => false,
+        };
+        if !is_late && !is_cut {
+            return Poll::Pending;
+        }
+        if let Some(guard) = &mut self.guard {
+            guard.settle();
+        }
+        Poll::Ready(())
+    }
+
     /// Ends the exchange of `guard` with this body. The client of one at hand whole has `stall` to take it.
     pub(crate) fn end(&mut self, guard: ExchangeGuard, stall: Duration) {
         // From here on the body may not be polled until the client makes room.
@@ -144,7 +162,8 @@ impl Body for ResponseBody {
                 (body.poll_frame(cx), body.stall())
             }
         };
-        if frame.is_pending()
+        // However much there is: a body that flows for ever ends in time too.
+        if !matches!(frame, Poll::Ready(None | Some(Err(_))))
             && let Some((limit, manner)) = limit
             && limit.poll(cx).is_ready()
         {

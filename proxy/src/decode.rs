@@ -1,6 +1,7 @@
 //! Reads the body of a message, a client's request or a server's response (RFC 9112 §6 and §7.1).
 //!
-//! As strict as either side needs: every line ends in CRLF, and what nobody needs is bounded. Works on whatever part of the body has been read, and cuts content out of the buffer without copying it.
+//! As strict as either side needs: every line ends in CRLF, and what nobody needs is bounded. Works on whatever part of the
+//! body has been read, and cuts content out of the buffer without copying it.
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -71,6 +72,8 @@ enum State {
     UntilClose,
     /// Nothing is left.
     Done,
+    /// What came broke the rules: what comes behind it is not to be read as if it had not.
+    Broken,
 }
 
 impl Decoder {
@@ -117,10 +120,19 @@ impl Decoder {
 
     /// Takes the next step off the front of `buffer`.
     pub(crate) fn step(&mut self, buffer: &mut BytesMut) -> Result<Step, Malformed> {
+        let step = self.advance(buffer);
+        if step.is_err() {
+            self.state = State::Broken;
+        }
+        step
+    }
+
+    fn advance(&mut self, buffer: &mut BytesMut) -> Result<Step, Malformed> {
         let state = &mut self.state;
         loop {
             match state {
                 State::Done => return Ok(Step::End),
+                State::Broken => return Err(Malformed),
                 State::Length(_) | State::ChunkData(_) | State::UntilClose if buffer.is_empty() => {
                     return Ok(Step::NeedsMore);
                 }
@@ -213,6 +225,7 @@ fn take_trailers(buffer: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> 
         Err(_) => return Err(Malformed),
         Ok(httparse::Status::Partial) if buffer.len() > MAX_TRAILERS => return Err(Malformed),
         Ok(httparse::Status::Partial) => return Ok(None),
+        Ok(httparse::Status::Complete((length, _))) if length > MAX_TRAILERS => return Err(Malformed),
         Ok(httparse::Status::Complete((length, fields))) => {
             let section = buffer.get(..length).unwrap_or_default();
             if memchr::memchr_iter(b'\n', section)

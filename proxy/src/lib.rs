@@ -15,6 +15,8 @@ mod worker;
 mod connection;
 mod decode;
 mod exchange;
+mod head;
+mod outgoing;
 mod pipeline;
 
 mod admission;

@@ -3,7 +3,6 @@
 use std::{borrow::Cow, cell::Cell};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, request::Parts};
-use http_body::Body;
 use weir_shared::table::{Action, Route, Split, Upstream};
 
 use crate::{
@@ -29,15 +28,10 @@ use crate::{
 /// What stages pass on is borrowed, because each stage's future would otherwise hold it twice.
 pub(crate) async fn handle(guard: ExchangeGuard, head: &Parts, body: ClientBody) -> Response<ResponseBody> {
     let exchange = Exchange::new(guard);
-    let unread = Cell::new(!body.is_end_stream());
     let call = grpc::Call::of(&head.method, head.version, &head.headers);
     let taken = Cell::new(None);
-    let outcome = forward(&exchange, head, body, call, &unread, &taken).await;
-    let mut response = outcome.unwrap_or_else(|error| {
-        let response = refuse(&exchange, taken.get(), error, call);
-        // What is left of the body is not waited for.
-        closing(response, &unread)
-    });
+    let outcome = forward(&exchange, head, body, call, &taken).await;
+    let mut response = outcome.unwrap_or_else(|error| refuse(&exchange, taken.get(), error, call));
     if let Some(route) = taken.get() {
         route.state.counters.of(exchange.worker().id).count_response(response.status().as_u16());
     }
@@ -53,7 +47,6 @@ async fn forward<'e>(
     parts: &Parts,
     body: ClientBody,
     call: Option<grpc::Call>,
-    unread: &Cell<bool>,
     taken: &Cell<Option<&'e Route>>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let (mut checked, max_body_bytes, target) = take_in(exchange, parts, &body)?;
@@ -67,12 +60,11 @@ async fn forward<'e>(
         rate_limit::check(exchange, route, None, &parts.headers)?;
         let mut response = answer::of(exchange, &route.action, &target, host, &parts.headers)?;
         route.response_fields.apply(response.headers_mut());
-        return Ok(closing(response, unread));
+        return Ok(response);
     };
     let target = route::target_of(route, target);
     let upstream = choose(exchange, split, &parts.headers, &target)?;
     let upgrade = upgrade::asked(exchange, parts, &mut checked.options, checked.framing, upstream)?;
-    let host = checked.host.as_ref();
     let head = RequestHead {
         exchange,
         route,
@@ -97,9 +89,6 @@ async fn forward<'e>(
         // Boxed, because most requests have no limit of their own and would carry the room for this.
         Some(limit) => Box::pin(limit.hold(exchange, attempts)).await,
     };
-    if let (Err(_), Some(body)) = (&response, &body) {
-        unread.set(!body.is_read());
-    }
     trip.end(&response);
     match &mut response {
         Ok(response) => complete(exchange, route, upgrade, response)?,
@@ -151,14 +140,6 @@ fn body_limit(of_listener: u64, route: &Route, framing: Framing) -> Result<u64, 
         return Err(ProxyError::BodyTooLarge);
     }
     Ok([of_listener, route.max_body_bytes].into_iter().filter(|limit| *limit != 0).min().unwrap_or(0))
-}
-
-/// An answer that does not wait for what is left of the request.
-fn closing(mut response: Response<ResponseBody>, unread: &Cell<bool>) -> Response<ResponseBody> {
-    if unread.get() {
-        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }
 
 /// RFC 9110 §7.4, §15.5.20: what is asked for over a connection is what the connection was secured for. Behind a balancer

@@ -146,21 +146,37 @@ async fn obey(worker: Rc<Worker>, mut told: Receiver<Command>) {
 }
 
 impl Worker {
-    /// A worker by itself, without a thread or a socket.
+    /// A worker by itself, without a thread or a socket, for what `document` says.
     #[cfg(test)]
-    pub(crate) fn alone(config: ProxyConfig, table: Table) -> Rc<Self> {
-        let (_, reader) = weir_shared::table::channel(table);
-        let pressure = Arc::new(Pressure::new(config.max_memory_bytes));
+    pub(crate) fn alone(document: weir_shared::model::Document, trusted_proxies: &[&str]) -> Rc<Self> {
+        use weir_shared::{
+            id::{Epoch, Revision},
+            model::Meta,
+            table::{Compiler, channel},
+        };
+        let clock_base = Instant::now();
+        let document = document.into_config(Revision(1), Epoch("abc123".into()), Meta::default());
+        let compiler = Compiler { workers: 1, ..Compiler::default() };
+        let table = compiler.compile(Arc::new(document), None, Clock::new(clock_base).now()).unwrap();
+        let config = ProxyConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            workers: 1,
+            max_connections: 0,
+            trusted_proxies: trusted_proxies.iter().map(|range| range.parse().unwrap()).collect(),
+            trusted_hops: 0,
+            max_memory_bytes: 0,
+            clock_base,
+        };
         Rc::new(Self::new(Parts {
             id: WorkerId(0),
             config: Arc::new(config),
             state: Arc::new(ListenerState::new(1)),
-            reader,
+            reader: channel(table).1,
             control: Arc::default(),
             places: Places::new(0),
             keys: RandomState::new(),
             secret: AffinitySecret([0; 32]),
-            pressure,
+            pressure: Arc::new(Pressure::new(0)),
         }))
     }
 

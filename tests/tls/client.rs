@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use weir_tests::events::EventStream;
 use weir_tests::eventually::eventually;
 use weir_tests::origin::Origin;
+use weir_tests::reply::Step;
 use weir_tests::weir::Weir;
 
 use crate::pki::{Authority, Identity};
@@ -303,4 +304,36 @@ fn how_long_certificates_last_is_told() {
         metrics.contains("weir_certificate_not_after_seconds{certificate=\"old\"} 1609459200"),
         "{metrics}"
     );
+}
+
+/// What a TLS client did not take is with its session, its own buffer or the system's, depending on how much there is.
+#[test]
+fn a_client_that_stops_reading_runs_out_of_time_wherever_its_bytes_wait() {
+    const STEP: usize = 32 * 1024;
+    let server = Origin::script(|seen| {
+        let steps: usize = seen.request.head.target.trim_start_matches('/').parse().unwrap();
+        let body = "x".repeat(steps * STEP);
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        vec![Step::Send(format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).into_bytes())]
+    });
+    let (weir, authority) = (Weir::start(), Authority::new());
+    assert_eq!(weir.api().post("/v1/certificates", &authority.sign(&["a.test"]).body("site")).status(), 201);
+    let edge = listen(&weir, &server, &json!({"certificates": ["site"]}));
+    let brief = weir.api().patch("/v1/upstreams/default", &json!({"stream_idle_timeout": "1s"}));
+    assert_eq!(brief.status(), 200);
+    let config = http1(&authority, None);
+    // The system takes two to four MiB of a response: with one of these sizes only the last of it does not fit.
+    let clients: Vec<_> = (60..=130)
+        .map(|steps| {
+            let mut stream = connect(edge, &config, "a.test").unwrap();
+            write!(stream, "GET /{steps} HTTP/1.0\r\nHost: a.test\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    eventually("no request is left", || {
+        let metrics = weir.api().get("/metrics").expect(200).response.text();
+        let is_idle = metrics.lines().any(|line| line == "weir_requests_active 0");
+        (is_idle && server.count() >= clients.len()).then_some(())
+    });
+    drop(clients);
 }

@@ -5,17 +5,10 @@ use std::{net::SocketAddr, rc::Rc, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use proptest::{collection::vec, prelude::*, sample::select};
-use tokio::time::Instant;
-use weir_shared::{
-    id::{Epoch, Revision},
-    model::{Document, Meta, Route, Server, Upstream},
-    table::Compiler,
-};
+use weir_shared::model::{Document, Route, Server, Upstream};
 
 use super::{encode::RequestHead, request_body::Framing};
 use crate::{
-    ProxyConfig,
-    clock::Clock,
     connection::{Client, Ends},
     exchange::{Exchange, ExchangeGuard},
     header::{ConnectionOptions, Expectation},
@@ -101,20 +94,7 @@ fn worker(trusted: &[&str]) -> Rc<Worker> {
     let upstream = Upstream { id: "web".to_owned(), servers: vec![server], ..Upstream::default() };
     let routes = vec![Route::catch_all(Some("web"))];
     let document = Document { routes, upstreams: vec![upstream], ..Document::default() };
-    let config = document.into_config(Revision(1), Epoch("abc123".into()), Meta::default());
-    let clock_base = Instant::now();
-    let now = Clock::new(clock_base).now();
-    let table = Compiler { workers: 1, ..Compiler::default() }.compile(Arc::new(config), None, now).unwrap();
-    let config = ProxyConfig {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        workers: 1,
-        max_connections: 0,
-        trusted_proxies: trusted.iter().map(|range| range.parse().unwrap()).collect(),
-        trusted_hops: 0,
-        max_memory_bytes: 0,
-        clock_base,
-    };
-    Worker::alone(config, table)
+    Worker::alone(document, trusted)
 }
 
 /// What the client sends.

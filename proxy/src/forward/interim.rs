@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::response_head::Field;
 use crate::{
     error::ProxyError,
+    head::Field,
     header::{ConnectionOptions, is_hop_by_hop},
 };
 
@@ -32,7 +32,7 @@ pub(super) fn build(head: &Bytes, fields: &[Field], status: StatusCode) -> Resul
     let mut options = ConnectionOptions::default();
     let mut protocols = Vec::new();
     for field in fields {
-        let (name, value) = field.read(head)?;
+        let (name, value) = field.read(head).ok_or(ProxyError::ResponseMalformed)?;
         if name == header::CONNECTION {
             options.add(&value);
         } else if name == header::UPGRADE {

@@ -11,7 +11,6 @@ mod encode_properties;
 mod http2;
 mod interim;
 mod lease;
-mod outgoing;
 mod pool;
 #[cfg(test)]
 mod properties;
@@ -49,14 +48,13 @@ use self::{
     connection::ServerConnection,
     decode::BodyFraming,
     interim::Interim,
-    outgoing::Outgoing,
     response_head::{Parsed, ResponseHead, SMALL_READ},
     server_body::Verdict,
     upload::{Upload, UploadError},
 };
 use crate::{
     affinity, body::ResponseBody, deadline::Deadline, decode, error::ProxyError, exchange::Exchange,
-    worker::Worker,
+    outgoing::Outgoing, worker::Worker,
 };
 
 /// Room for a request head to begin with, in bytes: most fit, and no allocation is cheaper than one of at most this size.
@@ -107,13 +105,10 @@ pub(crate) async fn send(
         ServerProtocol::Http2 => true,
         // Whoever wants to switch to another protocol can do so over HTTP/1.1 alone.
         ServerProtocol::Auto if request.upgrade.is_some() => false,
-        // Boxed, so that other requests carry no room for it.
-        ServerProtocol::Auto => {
-            match Box::pin(http2::is_agreed(exchange.worker(), upstream, server, &lease)).await {
-                Ok(is_agreed) => is_agreed,
-                Err(error) => return Err(Failure { error, progress: Progress::NothingSent }),
-            }
-        }
+        ServerProtocol::Auto => match http2::is_agreed(exchange.worker(), upstream, server, &lease).await {
+            Ok(is_agreed) => is_agreed,
+            Err(error) => return Err(Failure { error, progress: Progress::NothingSent }),
+        },
     };
     if is_http2 {
         // Boxed, so that requests over HTTP/1.1 carry no room for it.
@@ -348,7 +343,15 @@ impl Call {
             }
             (framing, upload) => {
                 let stall = upstream.stream_idle_timeout;
-                let verdict = if is_success { Verdict::SuccessWhenComplete } else { Verdict::Counted };
+                let verdict = match framing {
+                    // An empty one is complete already: nobody will ask for it.
+                    BodyFraming::Length(0) if is_success => {
+                        lease.succeeded();
+                        Verdict::Counted
+                    }
+                    _ if is_success => Verdict::SuccessWhenComplete,
+                    _ => Verdict::Counted,
+                };
                 ResponseBody::server(ServerBody::new(stall, lease, connection, framing, upload, verdict))
             }
         };

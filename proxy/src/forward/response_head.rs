@@ -1,6 +1,6 @@
 //! Reads the head of a server's response: RFC 9112 §4 and §6.3, with no leniency where two readers could disagree.
 
-use std::{mem::MaybeUninit, ops::Range};
+use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     error::ProxyError,
+    head::Field,
     header::{ConnectionOptions, is_hop_by_hop},
 };
 
@@ -61,39 +62,6 @@ fn parse_many(buffer: &mut BytesMut, method: &Method) -> Result<Parsed, ProxyErr
     }
 }
 
-/// Where a field lies in the buffer, so that its bytes can be shared instead of copied.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Field {
-    name: Place,
-    value: Place,
-}
-
-impl Field {
-    /// Its name and value, which share the bytes of `head`.
-    pub(super) fn read(self, head: &Bytes) -> Result<(HeaderName, HeaderValue), ProxyError> {
-        let name = head.get(self.name.range()).ok_or(ProxyError::ResponseMalformed)?;
-        let name = HeaderName::from_bytes(name).map_err(|_| ProxyError::ResponseMalformed)?;
-        let value = HeaderValue::from_maybe_shared(head.slice(self.value.range()))
-            .map_err(|_| ProxyError::ResponseMalformed)?;
-        Ok((name, value))
-    }
-}
-
-/// Start and length. A head is far shorter than what these can hold.
-#[derive(Clone, Copy, Default)]
-struct Place(u32, u32);
-
-impl Place {
-    fn of(part: &[u8], whole: &[u8]) -> Self {
-        let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
-        Self(u32::try_from(start).unwrap_or(0), u32::try_from(part.len()).unwrap_or(0))
-    }
-
-    fn range(self) -> Range<usize> {
-        self.0 as usize..self.0 as usize + self.1 as usize
-    }
-}
-
 /// A complete head.
 struct Found {
     length: usize,
@@ -108,10 +76,7 @@ fn locate<const N: usize>(buffer: &[u8], fields: &mut [Field; N]) -> Result<Opti
     let parser = httparse::ParserConfig::default();
     let status = parser.parse_response_with_uninit_headers(&mut response, buffer, &mut storage)?;
     let httparse::Status::Complete(length) = status else { return Ok(None) };
-    for (field, parsed) in fields.iter_mut().zip(response.headers.iter()) {
-        *field =
-            Field { name: Place::of(parsed.name.as_bytes(), buffer), value: Place::of(parsed.value, buffer) };
-    }
+    Field::locate(fields, response.headers, buffer);
     let version = if response.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
     Ok(Some(Found { length, code: response.code.unwrap_or(0), version, fields: response.headers.len() }))
 }
@@ -153,7 +118,7 @@ fn build(
     let mut headers = HeaderMap::with_capacity(fields.len());
     let mut message = Message::default();
     for field in fields {
-        let (name, value) = field.read(head)?;
+        let (name, value) = field.read(head).ok_or(ProxyError::ResponseMalformed)?;
         if !message.take_in(&name, &value, &headers)? {
             headers.append(name, value);
         }

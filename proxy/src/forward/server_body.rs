@@ -155,6 +155,15 @@ impl ServerBody {
         }
     }
 
+    /// Breaks the response off if the operator has given it up. Answers whether that is so.
+    pub(crate) fn cut_if_due(&mut self) -> bool {
+        let is_due = self.lease.as_ref().is_some_and(Lease::is_cut) && !self.decoder.is_done();
+        if is_due {
+            let _ = self.cut();
+        }
+        is_due
+    }
+
     /// The operator has given the response up: that says nothing against the server.
     fn cut(&mut self) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         self.connection = None;

@@ -6,7 +6,7 @@ use std::{
     mem::MaybeUninit,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -98,36 +98,6 @@ impl Stream {
         }
     }
 
-    /// Writes `head` and then `data`, as much as is taken, in one system call where possible.
-    pub(super) fn poll_send(
-        &mut self,
-        cx: &mut Context<'_>,
-        head: &[u8],
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let parts = [IoSlice::new(head), IoSlice::new(data)];
-        let stream = match self {
-            Self::Tls(secured) => return Pin::new(&mut secured.stream).poll_write_vectored(cx, &parts),
-            Self::Plain(stream) => stream,
-        };
-        loop {
-            let written = if data.is_empty() {
-                stream.try_write(head)
-            } else if head.is_empty() {
-                stream.try_write(data)
-            } else {
-                stream.try_write_vectored(&parts)
-            };
-            match written {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(stream.poll_write_ready(cx))?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                written => return Poll::Ready(written),
-            }
-        }
-    }
-
     /// Sends what was taken and kept back. Costs nothing without TLS.
     pub(super) fn poll_send_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
@@ -188,7 +158,10 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_send(cx, bytes, &[])
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(secured) => Pin::new(&mut secured.stream).poll_write(cx, bytes),
+        }
     }
 
     fn poll_write_vectored(

@@ -10,11 +10,10 @@ use std::{
 use tokio::time::{Sleep, sleep};
 
 use super::{
-    outgoing::Outgoing,
     request_body::{Framing, Piece, RequestBody},
     stream::Stream,
 };
-use crate::{error::ProxyError, header};
+use crate::{error::ProxyError, header, outgoing::Outgoing};
 
 /// How long a server may take to say 100 before the body is sent anyway: it may not know the expectation
 /// (RFC 9110 §10.1.1).
@@ -166,13 +165,13 @@ impl Upload {
             Piece::Data(data) => self.outgoing.put(data),
             Piece::Trailers(trailers) => {
                 if is_chunked {
-                    self.outgoing.put_last_chunk(|out| header::write_trailers(out, &trailers));
+                    self.outgoing.put_trailers(|out| header::write_trailers(out, &trailers));
                 }
                 self.state = State::Taken;
             }
             Piece::End => {
                 if is_chunked {
-                    self.outgoing.put_last_chunk(|_| {});
+                    self.outgoing.put_last_chunk();
                 }
                 self.state = State::Taken;
             }

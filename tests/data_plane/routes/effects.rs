@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use weir_tests::{
+    eventually::eventually,
     origin::Origin,
     reply::{self, Step},
 };
 
 use super::{Scene, to, to_with};
+use crate::semantics::metric;
 
 #[test]
 fn paths_and_hosts_are_rewritten_and_the_query_stays() {
@@ -153,6 +155,10 @@ fn a_route_limits_its_requests() {
             Step::Pause(Duration::from_secs(3)),
             Step::Send(b"half".to_vec()),
         ],
+        "/slow-client" => {
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n".to_vec();
+            vec![Step::Send(head), Step::Fill(67_108_864)]
+        }
         "/broken" => vec![Step::Send(reply::message("503 Service Unavailable", &[], "no"))],
         _ => reply::ok("ok"),
     });
@@ -174,6 +180,12 @@ fn a_route_limits_its_requests() {
     let broken = client.response("GET");
     assert!(broken.is_err(), "half a body is no body: {broken:?}");
     assert!(began.elapsed() < Duration::from_secs(2));
+    let mut unread = scene.weir.client();
+    unread.send("GET /slow-client HTTP/1.1\r\nHost: x.test\r\n\r\n");
+    eventually("a client that does not read has no longer than others", || {
+        let is_over = metric(&scene.weir, "weir_requests_active") == 0;
+        (is_over && scene.origins[0].sent() > 1_000_000).then_some(())
+    });
     assert_eq!(scene.ask("/other", "").text(), "ok");
 
     let answering = to_with("a", &json!({"response_timeout": "300ms"}));
@@ -203,7 +215,9 @@ fn a_route_decides_how_often_a_request_is_tried() {
     });
     scene.weir.api().put("/v1/upstreams/both?bind=false", &upstream).assert(201);
     scene.route("default", &json!({}), &to("both"));
-    let again = to_with("both", &json!({"retries": {"attempts": 1, "on": ["status_503"]}}));
+    // Taking turns, each retry leaves the failing server next in turn: every request needs one.
+    let retries = json!({"attempts": 1, "on": ["status_503"], "budget_percent": 100});
+    let again = to_with("both", &json!({"retries": retries}));
     scene.route("again", &json!({"path": {"value": "/again"}}), &again);
     let count = |target: &str| (0..20).filter(|_| scene.ask(target, "").status == 503).count();
     assert_eq!(count("/again"), 0);

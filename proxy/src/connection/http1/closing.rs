@@ -25,7 +25,7 @@ pub(super) const MOST_DRAINED: u64 = 64 * 1024;
 /// Says `error` as the last answer, and closes the connection.
 pub(super) async fn refuse(link: &Link, client: &Client, error: ProxyError) {
     let answer = problem::raw(error.status(), error);
-    link.borrow_mut().output.put(answer);
+    link.borrow_mut().outgoing.put(answer);
     linger(link, client).await;
 }
 
@@ -64,7 +64,7 @@ impl Ending {
     fn poll(&mut self, cx: &mut Context<'_>, link: &Link) -> Poll<()> {
         let wire = &mut *link.borrow_mut();
         if !self.is_told {
-            if ready!(wire.output.poll_write(cx, &mut wire.stream)).is_err()
+            if ready!(wire.outgoing.poll_write(cx, &mut wire.stream)).is_err()
                 || ready!(Pin::new(&mut wire.stream).poll_shutdown(cx)).is_err()
             {
                 return Poll::Ready(());

@@ -13,7 +13,6 @@ mod body;
 mod closing;
 #[cfg(test)]
 mod oracle;
-mod output;
 #[cfg(test)]
 mod properties;
 mod request_head;

@@ -12,13 +12,8 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
     task::LocalSet,
-    time::Instant,
 };
-use weir_shared::{
-    id::{Epoch, Revision},
-    model::{Document, Meta},
-    table::Compiler,
-};
+use weir_shared::model::Document;
 
 use super::{
     oracle::{self, Understood},
@@ -26,8 +21,6 @@ use super::{
     scratch::Scratch,
 };
 use crate::{
-    ProxyConfig,
-    clock::Clock,
     connection::{Client, Ends},
     error::ProxyError,
     listener::{Handle, Places},
@@ -153,29 +146,11 @@ fn read(pieces: &[&[u8]], limits: Limits) -> Result<Option<(Understood, usize)>,
     arriving.end(&mut input, limits, &scratch).map_or(Ok(None), Err)
 }
 
-fn worker() -> Rc<Worker> {
-    let document = Document::default();
-    let config = document.into_config(Revision(1), Epoch("abc123".into()), Meta::default());
-    let clock_base = Instant::now();
-    let now = Clock::new(clock_base).now();
-    let table = Compiler { workers: 1, ..Compiler::default() }.compile(Arc::new(config), None, now).unwrap();
-    let config = ProxyConfig {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        workers: 1,
-        max_connections: 0,
-        trusted_proxies: Vec::new(),
-        trusted_hops: 0,
-        max_memory_bytes: 0,
-        clock_base,
-    };
-    Worker::alone(config, table)
-}
-
 /// What a client that sends these pieces, and no more, is answered. Without what differs from one time to the next.
 fn answers(pieces: &[&[u8]]) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let answers = LocalSet::new().block_on(&runtime, async {
-        let worker = worker();
+        let worker = Worker::alone(Document::default(), &[]);
         let listener = Arc::clone(worker.table().0.listener("default").unwrap());
         let handle = Rc::new(Handle::new(listener, Places::new(0)));
         let ends = Ends { peer: SocketAddr::from(([192, 0, 2, 9], 1)), local: None };
@@ -251,7 +226,7 @@ proptest! {
 fn a_connection_at_rest_keeps_no_room_for_a_request() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _entered = runtime.enter();
-    let worker = worker();
+    let worker = Worker::alone(Document::default(), &[]);
     let listener = Arc::clone(worker.table().0.listener("default").unwrap());
     let handle = Rc::new(Handle::new(listener, Places::new(0)));
     let stream = ClientStream::Unix(UnixClient::new(UnixStream::pair().unwrap().0));

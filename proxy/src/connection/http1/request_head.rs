@@ -4,7 +4,7 @@
 //! but is not for a gateway, such as other codings than `chunked`, is left to [`crate::header::framing`], which knows how
 //! to say so. Names and values share the bytes that were read.
 
-use std::{mem::MaybeUninit, ops::Range};
+use std::mem::MaybeUninit;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{
@@ -14,7 +14,11 @@ use http::{
 };
 
 use super::scratch::Scratch;
-use crate::{decode::BodyFraming, error::ProxyError};
+use crate::{
+    decode::BodyFraming,
+    error::ProxyError,
+    head::{Field, Place},
+};
 
 /// Longest target that is taken in; a listener's own limit is below it.
 pub(super) const MAX_TARGET: usize = 65_534;
@@ -155,28 +159,6 @@ fn parse_many(input: &mut BytesMut, limits: Limits, scratch: &Scratch) -> Result
     finish(input, found, &fields, limits, scratch)
 }
 
-/// Where something lies in the input, so that its bytes can be shared instead of copied: start and length. A head is far
-/// shorter than what these can hold.
-#[derive(Clone, Copy, Debug, Default)]
-struct Place(u32, u32);
-
-impl Place {
-    fn of(part: &[u8], whole: &[u8]) -> Self {
-        let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
-        Self(u32::try_from(start).unwrap_or(0), u32::try_from(part.len()).unwrap_or(0))
-    }
-
-    fn range(self) -> Range<usize> {
-        self.0 as usize..self.0 as usize + self.1 as usize
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Field {
-    name: Place,
-    value: Place,
-}
-
 /// A complete head.
 struct Found {
     length: usize,
@@ -195,10 +177,7 @@ fn locate<'b>(
     let parser = httparse::ParserConfig::default();
     let status = parser.parse_request_with_uninit_headers(&mut request, input, storage)?;
     let httparse::Status::Complete(length) = status else { return Ok(None) };
-    for (field, parsed) in fields.iter_mut().zip(request.headers.iter()) {
-        *field =
-            Field { name: Place::of(parsed.name.as_bytes(), input), value: Place::of(parsed.value, input) };
-    }
+    Field::locate(fields, request.headers, input);
     Ok(Some(Found {
         length,
         method: Place::of(request.method.unwrap_or_default().as_bytes(), input),
@@ -234,7 +213,7 @@ fn finish(
 /// RFC 9112 §2.2: LF alone ends a line for some readers and not for others.
 fn check_line_ends(head: &[u8], fields: &[Field]) -> Result<(), ProxyError> {
     let ends_before = |field: &Field| {
-        let line = head.get(..field.name.0 as usize).unwrap_or_default();
+        let line = head.get(..field.start()).unwrap_or_default();
         line.ends_with(b"\r\n")
     };
     let is_first_line_whole = !head.starts_with(b"\n");
@@ -252,9 +231,7 @@ fn build(head: &Bytes, found: &Found, fields: &[Field], mut headers: HeaderMap) 
     let mut message = Message::of(found.version);
     headers.try_reserve(fields.len()).map_err(|_| ProxyError::HeaderTooLarge)?;
     for field in fields {
-        let name = head.get(field.name.range()).unwrap_or_default();
-        let name = HeaderName::from_bytes(name).map_err(|_| NOT_HTTP)?;
-        let value = HeaderValue::from_maybe_shared(head.slice(field.value.range())).map_err(|_| NOT_HTTP)?;
+        let (name, value) = field.read(head).ok_or(NOT_HTTP)?;
         message.take_in(&name, &value)?;
         headers.try_append(name, value).map_err(|_| ProxyError::HeaderTooLarge)?;
     }

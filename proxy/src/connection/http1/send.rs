@@ -81,6 +81,7 @@ impl Sending {
             match wire.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Client(Gone::Left))),
+                Poll::Pending if self.body.poll_over(cx).is_ready() => return Poll::Ready(Err(Broken::Body)),
                 Poll::Pending => return wire.poll_gone(cx).map(|gone| Err(Broken::Client(gone))),
             }
             match self.stage {
@@ -109,21 +110,21 @@ impl Sending {
             if self.stage == Stage::Body && self.body.is_end_stream() {
                 self.end(link);
             }
-            if self.stage != Stage::Body || !link.borrow().output.has_room() {
+            if self.stage != Stage::Body || !link.borrow().outgoing.has_room() {
                 return true;
             }
         }
     }
 
     fn put(&mut self, frame: Frame<bytes::Bytes>, link: &Link) {
-        let output = &mut link.borrow_mut().output;
+        let outgoing = &mut link.borrow_mut().outgoing;
         let data = match frame.into_data() {
             Ok(data) => data,
             Err(frame) => {
                 if let (Framing::Chunked, Ok(trailers)) = (self.framing, frame.into_trailers()) {
                     match self.trailers {
-                        Trailers::Taken => write_trailers(output.writer(), &trailers),
-                        Trailers::Dropped => output.put_last_chunk(),
+                        Trailers::Taken => outgoing.put_trailers(|out| write_trailers(out, &trailers)),
+                        Trailers::Dropped => outgoing.put_last_chunk(),
                     }
                     self.stage = Stage::Ended;
                 }
@@ -131,13 +132,13 @@ impl Sending {
             }
         };
         match &mut self.framing {
-            Framing::Chunked => output.put_chunk(data),
-            Framing::UntilClose => output.put(data),
+            Framing::Chunked => outgoing.put_chunk(data),
+            Framing::UntilClose => outgoing.put(data),
             Framing::None => {}
             Framing::Length(left) => match left.checked_sub(data.len() as u64) {
                 Some(rest) => {
                     *left = rest;
-                    output.put(data);
+                    outgoing.put(data);
                 }
                 // More than was said: nobody could tell it from a next response.
                 None => self.stage = Stage::Broken,
@@ -152,18 +153,16 @@ impl Sending {
             _ => Stage::Ended,
         };
         if self.framing == Framing::Chunked {
-            link.borrow_mut().output.put_last_chunk();
+            link.borrow_mut().outgoing.put_last_chunk();
         }
     }
 }
 
-/// Appends the last chunk and the trailer section (RFC 9112 §7.1.2).
+/// Appends those of `trailers` that may be some (RFC 9110 §6.5.1).
 fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
-    out.extend_from_slice(b"0\r\n");
     for (name, value) in trailers {
         if !is_forbidden_trailer(name) {
             write_field(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
-    out.extend_from_slice(b"\r\n");
 }

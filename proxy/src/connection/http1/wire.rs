@@ -14,14 +14,12 @@ use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
-use super::{
-    output::Output,
-    request_head::{Arriving, Continuation, Head, Limits, MAX_TARGET, skip_empty_lines},
-};
+use super::request_head::{Arriving, Continuation, Head, Limits, MAX_TARGET, skip_empty_lines};
 use crate::{
     connection::{Client, client::Phase},
     decode::{BodyFraming, Decoder, LARGE_READ, Step},
     error::ProxyError,
+    outgoing::Outgoing,
     stream::ClientStream,
 };
 
@@ -54,8 +52,8 @@ pub(super) struct Wire {
     /// What has arrived and is not used.
     pub(super) input: BytesMut,
     arriving: Arriving,
-    pub(super) output: Output,
-    /// Whether the client did not take all of the output.
+    pub(super) outgoing: Outgoing,
+    /// Whether the client did not take all that was outgoing.
     is_blocked: bool,
     /// The body of the request under way.
     decoder: Decoder,
@@ -88,7 +86,7 @@ impl Wire {
             stream,
             input,
             arriving: Arriving::default(),
-            output: Output::default(),
+            outgoing: Outgoing::default(),
             is_blocked: false,
             decoder: Decoder::new(BodyFraming::Length(0)),
             read_size: FIRST_READ,
@@ -110,7 +108,7 @@ impl Wire {
     /// Whether the next part of a response can be put in: the client has taken all that was handed over. With TLS that is more
     /// than what is at hand here.
     pub(super) fn is_sent(&self) -> bool {
-        self.output.is_empty() && !self.is_blocked
+        self.outgoing.is_empty() && !self.is_blocked
     }
 
     /// Gives back what is kept for a request: the connection is at rest.
@@ -263,10 +261,12 @@ impl Wire {
     /// While a server is waited for: sends the interim responses at hand, and looks after the client. Ready when it has left.
     pub(super) fn poll_meanwhile(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
         self.take_interim();
-        if !self.output.is_empty()
-            && let Poll::Ready(Err(_)) = self.output.poll_write(cx, &mut self.stream)
-        {
-            return Poll::Ready(Gone::Left);
+        if !self.is_sent() {
+            let sent = self.poll_send(cx);
+            if let Poll::Ready(Err(_)) = sent {
+                return Poll::Ready(Gone::Left);
+            }
+            self.is_blocked = sent.is_pending();
         }
         if self.client.is_waiting() && self.stage == Stage::Asked {
             match self.stream.poll_peek(cx, &mut [0; 1]) {
@@ -297,8 +297,8 @@ impl Wire {
     /// Puts interim responses, which go between messages, before whatever is said next.
     fn take_interim(&mut self) {
         let mut interim = self.client.interim().borrow_mut();
-        if !interim.is_empty() && self.output.is_empty() {
-            self.output.writer().extend_from_slice(&interim);
+        if !interim.is_empty() && self.outgoing.is_empty() {
+            self.outgoing.writer().extend_from_slice(&interim);
             *interim = Vec::new();
         }
     }
@@ -306,9 +306,9 @@ impl Wire {
     /// Where to write the head of the answer. Nothing goes between it and what follows.
     pub(super) fn begin_answer(&mut self) -> &mut Vec<u8> {
         self.stage = Stage::Answered;
-        self.output.take_room(self.client.worker.scratch.room());
+        self.outgoing.take_room(self.client.worker.scratch.room());
         let mut interim = self.client.interim().borrow_mut();
-        let writer = self.output.writer();
+        let writer = self.outgoing.writer();
         if !interim.is_empty() {
             writer.extend_from_slice(&interim);
             *interim = Vec::new();
@@ -318,22 +318,24 @@ impl Wire {
 
     /// The answer is sent.
     pub(super) fn end_answer(&mut self) {
-        let room = self.output.give_back_room();
+        let room = self.outgoing.give_back_room();
         self.client.worker.scratch.give_back_room(room);
     }
 
     /// Sends what is at hand. When the client does not take all of it, the deadline is for taking some.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let before = self.output.left();
-        let sent = match self.output.poll_write(cx, &mut self.stream) {
-            Poll::Ready(Ok(())) => Pin::new(&mut self.stream).poll_flush(cx),
-            unfinished => unfinished,
-        };
-        if sent.is_pending() && (self.output.left() != before || !self.is_blocked) {
+        let before = self.outgoing.left();
+        let sent = self.poll_send(cx);
+        if sent.is_pending() && (self.outgoing.left() != before || !self.is_blocked) {
             self.client.await_more_room();
         }
         self.is_blocked = sent.is_pending();
         sent
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.outgoing.poll_write(cx, &mut self.stream))?;
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     /// Reads what the client still sends, and throws it away. Answers how much that was; 0 = it has ended.

@@ -196,6 +196,15 @@ impl StreamBody {
         }
     }
 
+    /// Breaks the response off if the operator has given it up. Answers whether that is so.
+    pub(crate) fn cut_if_due(&mut self) -> bool {
+        let is_due = self.exchange.as_ref().is_some_and(|exchange| exchange.lease.is_cut());
+        if is_due {
+            let _ = self.cut();
+        }
+        is_due
+    }
+
     /// The operator has given the response up: that says nothing against the server.
     fn cut(&mut self) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let Some(exchange) = self.exchange.take() else { return Poll::Ready(None) };

@@ -184,7 +184,7 @@ impl Call {
             return Err(ProxyError::ResponseMalformed);
         }
         match interim.status() {
-            // hyper makes its own when the body is asked for.
+            // The client is told when its body is asked for.
             StatusCode::CONTINUE => {
                 if self.upload.go_on() {
                     cx.waker().wake_by_ref();
