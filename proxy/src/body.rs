@@ -117,11 +117,12 @@ impl ResponseBody {
     /// Ends the exchange of `guard` with this body. The client of one at hand whole has `stall` to take it.
     pub(crate) fn end(&mut self, guard: ExchangeGuard, stall: Duration) {
         // From here on the body may not be polled until the client makes room.
-        guard.relayed(match &self.source {
+        let stall = match &self.source {
             Source::Server(body) => body.stall(),
             Source::Stream(body) => body.stall(),
             Source::Full(_) | Source::Whole(..) | Source::Switched(_) => stall,
-        });
+        };
+        guard.relayed(stall, self.limit.as_ref().map(|(limit, _)| limit));
         self.guard = Some(guard);
     }
 }
@@ -164,7 +165,7 @@ impl Body for ResponseBody {
         };
         // However much there is: a body that flows for ever ends in time too.
         if !matches!(frame, Poll::Ready(None | Some(Err(_))))
-            && let Some((limit, manner)) = limit
+            && let Some((limit, manner)) = &*limit
             && limit.poll(cx).is_ready()
         {
             *source = Source::Full(Bytes::new());
@@ -174,7 +175,9 @@ impl Body for ResponseBody {
             }));
         }
         match (&frame, guard) {
-            (Poll::Ready(Some(Ok(_))), Some(guard)) => guard.relayed(stall),
+            (Poll::Ready(Some(Ok(_))), Some(guard)) => {
+                guard.relayed(stall, limit.as_ref().map(|(limit, _)| limit));
+            }
             (Poll::Ready(Some(Err(_))), Some(guard)) => guard.settle(),
             _ => {}
         }

@@ -87,6 +87,12 @@ impl Deadline {
         self.store(NEVER);
     }
 
+    /// The time until the deadline, as seen at `now`. Without end if it is not set.
+    pub(crate) fn left(&self, now: Moment) -> Duration {
+        let at = self.deadlines.slots.borrow().at.get(self.index).copied().unwrap_or(NEVER);
+        Moment(at).since(now)
+    }
+
     /// Whether the deadline has passed and was not moved since.
     pub(crate) fn has_passed(&self) -> bool {
         self.deadlines.slots.borrow().at.get(self.index) == Some(&PASSED)

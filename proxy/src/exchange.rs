@@ -44,10 +44,13 @@ impl ExchangeGuard {
         guard
     }
 
-    /// The response, or part of it, was handed over: the client has `stall` to make room for more.
-    pub(crate) fn relayed(&self, stall: Duration) {
+    /// The response, or part of it, was handed over: the client has `stall` to make room for more, but no longer than the
+    /// exchange may take.
+    pub(crate) fn relayed(&self, stall: Duration, limit: Option<&Deadline>) {
+        let worker = &self.client.worker;
+        let stall = limit.map_or(stall, |limit| stall.min(limit.left(worker.coarse_moment())));
         match &self.stalled {
-            Some(stalled) => stalled.set(self.client.worker.after(stall)),
+            Some(stalled) => stalled.set(worker.after(stall)),
             None => self.client.await_room(stall),
         }
     }

@@ -131,15 +131,19 @@ fn a_head_response_has_no_body() {
 }
 
 /// A client opens streams and takes nothing, or nothing more, of the responses: each is given up after
-/// `stream_idle_timeout`, and what it held of the server with it.
+/// `stream_idle_timeout`, or at the end of the time its route allows, and what it held of the server with it.
 #[test]
 fn a_stream_that_takes_nothing_is_given_up() {
     const STREAMS: u64 = 10;
-    for (window, size) in [(0, 20), (0, 1 << 20), (1000, 1 << 20)] {
+    let (idle, route) = (("1s", "1h"), ("1h", "1s"));
+    for (window, size, (idle, route)) in
+        [(0, 20, idle), (0, 1 << 20, idle), (1000, 1 << 20, idle), (1000, 1 << 20, route)]
+    {
         let body = "x".repeat(size);
         let origin = Origin::script(move |_| reply::ok(&body));
         let weir = Weir::start();
-        weir.api().set_default(&config::with(&[origin.address()], &json!({ "stream_idle_timeout": "1s" })));
+        weir.api().set_default(&config::with(&[origin.address()], &json!({ "stream_idle_timeout": idle })));
+        weir.api().patch("/v1/routes/default", &json!({ "action": { "timeout": route } })).assert(200);
         let in_flight = |count: u64| {
             (weir.api().server_health(origin.address())["in_flight"] == json!(count)).then_some(())
         };
