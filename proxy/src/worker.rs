@@ -16,7 +16,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tokio::{
     sync::{Notify, mpsc::Receiver},
     task::LocalSet,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval},
 };
 use weir_shared::{
     id::ListenerId,
@@ -36,9 +36,6 @@ use crate::{
     pressure::Pressure,
     proxy::DrainControl,
 };
-
-/// Time between two looks at unused connections.
-const POOL_SWEEP: Duration = Duration::from_secs(1);
 
 /// What a worker is made from, on its own thread.
 pub(crate) struct Parts {
@@ -154,7 +151,7 @@ impl Worker {
             model::Meta,
             table::{Compiler, channel},
         };
-        let clock_base = Instant::now();
+        let clock_base = tokio::time::Instant::now();
         let document = document.into_config(Revision(1), Epoch("abc123".into()), Meta::default());
         let compiler = Compiler { workers: 1, ..Compiler::default() };
         let table = compiler.compile(Arc::new(document), None, Clock::new(clock_base).now()).unwrap();
@@ -319,7 +316,6 @@ impl Worker {
     async fn sweep(self: &Rc<Self>) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut pools_swept = Instant::now();
         let mut cuts_seen = self.reader.cuts();
         let mut is_odd = false;
         loop {
@@ -339,10 +335,7 @@ impl Worker {
             if is_odd && self.id == WorkerId(0) {
                 self.pressure.look();
             }
-            if pools_swept.elapsed() >= POOL_SWEEP {
-                pools_swept = Instant::now();
-                self.pools.sweep(self.id, now);
-            }
+            self.pools.sweep(self.id, now);
             if self.control.is_draining() && self.drain(now).is_ready() {
                 return;
             }

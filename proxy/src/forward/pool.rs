@@ -28,6 +28,11 @@ use crate::worker::Worker;
 
 /// Idle time up to which a connection counts as in brisk use: two sweeps of the coarse clock, by which it is measured.
 const BRISK: Duration = Duration::from_millis(100);
+/// Looks at unused connections go round all pools in as many sweeps, or more where that would be too many pools at once: with
+/// 100 000 servers a worker would stop for a tenth of a second.
+const SWEEPS_A_ROUND: usize = 20;
+/// Most pools looked at in one sweep, which takes a tenth of a millisecond then.
+const POOLS_A_SWEEP: usize = 128;
 /// Largest read buffer kept for the next connection.
 const KEPT_BUFFER: usize = 256 * 1024;
 
@@ -35,6 +40,8 @@ const KEPT_BUFFER: usize = 256 * 1024;
 #[derive(Default)]
 pub(crate) struct Pools {
     by_server: RefCell<HashMap<usize, Rc<ServerPool>, BuildHasherDefault<AddressHasher>>>,
+    /// The same, the one looked at longest ago first.
+    by_look: RefCell<VecDeque<Rc<ServerPool>>>,
     /// Addresses of servers known by name.
     pub(super) resolver: Resolver,
     /// A read buffer between two uses: connections without anything to read need none.
@@ -102,17 +109,19 @@ impl Limits {
 impl Pools {
     /// The pool of `server`.
     pub(super) fn of(&self, upstream: &Upstream, server: &Server) -> Rc<ServerPool> {
-        let key = Arc::as_ptr(&server.state).addr();
+        let key = key_of(&server.state);
         let mut pools = self.by_server.borrow_mut();
         let pool = pools.entry(key).or_insert_with(|| {
-            Rc::new(ServerPool {
+            let pool = Rc::new(ServerPool {
                 state: Arc::clone(&server.state),
                 upstream: upstream.id.clone(),
                 idle: RefCell::default(),
                 http2: http2::Pool::default(),
                 limits: Cell::new(Limits::of(upstream)),
                 read_size: Cell::new(SMALL_READ),
-            })
+            });
+            self.by_look.borrow_mut().push_back(Rc::clone(&pool));
+            pool
         });
         pool.limits.set(Limits::of(upstream));
         Rc::clone(pool)
@@ -130,23 +139,25 @@ impl Pools {
         }
     }
 
-    /// Closes connections that waited too long, were closed by the server, or lead to a server that was removed.
+    /// Closes connections that waited too long, were closed by the server, or lead to a server that was removed, in the pools
+    /// whose turn it is.
     pub(crate) fn sweep(&self, worker: WorkerId, now: Moment) {
-        self.by_server.borrow_mut().retain(|_, pool| {
-            let limits = pool.limits.get();
-            let mut idle = pool.idle.borrow_mut();
-            if pool.state.is_retired() {
-                idle.clear();
-                pool.http2.clear();
+        let mut by_look = self.by_look.borrow_mut();
+        for _ in 0..by_look.len().div_ceil(SWEEPS_A_ROUND).min(POOLS_A_SWEEP) {
+            let Some(pool) = by_look.pop_front() else { return };
+            // Two here; more where a request has it.
+            if pool.sweep(worker, now) || Rc::strong_count(&pool) > 2 {
+                by_look.push_back(pool);
             } else {
-                pool.http2.sweep(limits.idle, limits.age, now);
-                idle.retain_mut(|idle| limits.allow(idle, now) && idle.connection.stream.is_quiet());
+                self.by_server.borrow_mut().remove(&key_of(&pool.state));
             }
-            let waiting = idle.len() + pool.http2.idle_count();
-            pool.state.counters.of(worker).connections_idle.set(waiting as u64);
-            !idle.is_empty() || !pool.http2.is_empty() || Rc::strong_count(pool) > 1
-        });
+        }
     }
+}
+
+/// By what the pool of a server is found.
+fn key_of(state: &Arc<ServerState>) -> usize {
+    Arc::as_ptr(state).addr()
 }
 
 impl ServerPool {
@@ -196,6 +207,22 @@ impl ServerPool {
             idle.pop_front();
         }
         idle.push_back(Idle { connection, since: now });
+    }
+
+    /// Answers whether any connection is left.
+    fn sweep(&self, worker: WorkerId, now: Moment) -> bool {
+        let limits = self.limits.get();
+        let mut idle = self.idle.borrow_mut();
+        if self.state.is_retired() {
+            idle.clear();
+            self.http2.clear();
+        } else {
+            self.http2.sweep(limits.idle, limits.age, now);
+            idle.retain_mut(|idle| limits.allow(idle, now) && idle.connection.stream.is_quiet());
+        }
+        let waiting = idle.len() + self.http2.idle_count();
+        self.state.counters.of(worker).connections_idle.set(waiting as u64);
+        !idle.is_empty() || !self.http2.is_empty()
     }
 
     /// How many connections wait.
