@@ -34,12 +34,14 @@ impl Counter {
 
 macro_rules! counters {
     ($(#[$doc:meta])* $name:ident, $(#[$totals_doc:meta])* $totals:ident { $($(#[$field_doc:meta])* $field:ident,)* }) => {
+        /// What each request counts comes first, on one cache line.
         $(#[$doc])*
         #[derive(Debug, Default)]
+        #[repr(C, align(64))]
         pub struct $name {
-            $($(#[$field_doc])* pub $field: Counter,)*
             /// Responses by class: 1xx to 5xx.
             pub responses: [Counter; 5],
+            $($(#[$field_doc])* pub $field: Counter,)*
             /// Time to the first byte of the response.
             pub latency: Histogram,
             /// Time to open a connection.
@@ -93,6 +95,12 @@ counters! {
     ServerTotals {
         /// Attempts made.
         requests,
+        /// Bytes of request bodies and heads sent to the server.
+        bytes_sent,
+        /// Bytes of response bodies and heads received from the server.
+        bytes_received,
+        /// Gauge: connections with a request on them.
+        connections_active,
         /// Connections that could not be opened.
         connect_errors,
         /// Attempts that got no response in time.
@@ -107,12 +115,6 @@ counters! {
         cut,
         /// Attempts that were repeats of one that failed elsewhere.
         retries,
-        /// Bytes of request bodies and heads sent to the server.
-        bytes_sent,
-        /// Bytes of response bodies and heads received from the server.
-        bytes_received,
-        /// Gauge: connections with a request on them.
-        connections_active,
         /// Gauge: connections kept for reuse.
         connections_idle,
         /// Connections opened.

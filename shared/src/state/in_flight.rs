@@ -2,9 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Requests under way at one server, over all workers. On a cache line of its own, because every pick reads it.
+/// Requests under way at one server, over all workers.
 #[derive(Debug, Default)]
-#[repr(align(128))]
 pub struct InFlight(AtomicU32);
 
 impl InFlight {

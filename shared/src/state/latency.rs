@@ -36,24 +36,24 @@ impl Decay {
     }
 }
 
-/// Latency of one server in microseconds, over all workers. On a cache line of its own: every pick by latency reads it.
+/// Latency of one server in microseconds, over all workers. What every pick by latency reads comes first.
 #[derive(Debug, Default)]
-#[repr(align(128))]
+#[repr(C)]
 pub struct Latency {
     /// When it was last written, in microseconds.
     updated: AtomicU64,
+    /// When it last answered, or was asked after having had nothing to answer; in microseconds.
+    heard: AtomicU64,
     /// Answers taken in, as far as it matters.
     answers: AtomicU32,
     /// Bits of `f32`.
     average: AtomicU32,
     /// Bits of `f32`.
     peak: AtomicU32,
-    /// Averages by class of requests in flight, bits of `f32`; 0 = none yet.
-    near: [AtomicU32; CLASSES],
     /// Requests that have had no answer yet, not even the head of one.
     owed: AtomicU32,
-    /// When it last answered, or was asked after having had nothing to answer; in microseconds.
-    heard: AtomicU64,
+    /// Averages by class of requests in flight, bits of `f32`; 0 = none yet.
+    near: [AtomicU32; CLASSES],
 }
 
 impl Latency {
