@@ -1,10 +1,15 @@
-//! Where the parts of a message's head lie in the bytes that were read, so that names and values share them instead of being
-//! copied.
+//! The fields of a message's head: where they lie in the bytes that were read, so that values share them instead of being
+//! copied, and the maps they are gathered in.
 
-use std::ops::Range;
+use std::{cell::RefCell, ops::Range};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Most maps kept for messages to come: a burst of requests has so many before the first is answered.
+const MOST_MAPS: usize = 64;
+/// More fields than these are not kept room for.
+const MOST_FIELDS: usize = 64;
 
 /// Where a part lies: start and length. A head is far shorter than what these can hold.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,15 +47,157 @@ impl Field {
         }
     }
 
-    /// Its name and value, which share the bytes of `head`; `None`: they are not such.
+    /// Its name and value, which shares the bytes of `head`; `None`: they are not such.
     pub(crate) fn read(self, head: &Bytes) -> Option<(HeaderName, HeaderValue)> {
-        let name = HeaderName::from_bytes(head.get(self.name.range())?).ok()?;
-        let value = HeaderValue::from_maybe_shared(head.slice(self.value.range())).ok()?;
-        Some((name, value))
+        Some((HeaderName::from_bytes(self.name(head)).ok()?, self.value(head)?))
+    }
+
+    fn name(self, head: &Bytes) -> &[u8] {
+        head.get(self.name.range()).unwrap_or_default()
+    }
+
+    fn value(self, head: &Bytes) -> Option<HeaderValue> {
+        HeaderValue::from_maybe_shared(head.slice(self.value.range())).ok()
     }
 
     /// Where it starts.
     pub(crate) fn start(self) -> usize {
         self.name.start()
+    }
+}
+
+/// What becomes of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It goes into the map.
+    Kept,
+    /// It was for whoever reads the message.
+    Dropped,
+}
+
+/// What reads a message's fields one after the other, noting what they say about the message itself.
+pub(crate) trait Reader: Clone {
+    type Error;
+
+    /// What is said of a field that is none.
+    const MALFORMED: Self::Error;
+
+    /// Notes what a field says, and decides what becomes of it.
+    fn take_in(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<Fate, Self::Error>;
+}
+
+/// Gathers `fields` of `head` in `map`, in which those of another message may be, as far as `reader` keeps them. Answers the
+/// reader, as it is then.
+pub(crate) fn gather<R: Reader>(
+    reader: &R,
+    fields: &[Field],
+    head: &Bytes,
+    map: &mut HeaderMap,
+) -> Result<R, R::Error> {
+    let mut refilling = reader.clone();
+    if refill(&mut refilling, fields, head, map)? {
+        return Ok(refilling);
+    }
+    let mut reader = reader.clone();
+    map.clear();
+    map.try_reserve(fields.len()).map_err(|_| R::MALFORMED)?;
+    for field in fields {
+        let (name, value) = field.read(head).ok_or(R::MALFORMED)?;
+        if reader.take_in(&name, &value)? == Fate::Kept {
+            map.try_append(name, value).map_err(|_| R::MALFORMED)?;
+        }
+    }
+    Ok(reader)
+}
+
+/// The same where the names in `map` are those of the message, in their order: values are put in their place, and no name has to
+/// be understood, copied or looked up. Answers whether that is so: most messages look like the one before.
+fn refill<R: Reader>(
+    reader: &mut R,
+    fields: &[Field],
+    head: &Bytes,
+    map: &mut HeaderMap,
+) -> Result<bool, R::Error> {
+    if map.is_empty() || map.len() != map.keys_len() {
+        return Ok(false);
+    }
+    let mut places = map.iter_mut();
+    let mut next = places.next();
+    for field in fields {
+        let text = field.name(head);
+        match &mut next {
+            Some((name, place)) if name.as_str().as_bytes().eq_ignore_ascii_case(text) => {
+                let value = field.value(head).ok_or(R::MALFORMED)?;
+                if reader.take_in(name, &value)? == Fate::Dropped {
+                    return Ok(false);
+                }
+                **place = value;
+                next = places.next();
+            }
+            _ => {
+                let (name, value) = field.read(head).ok_or(R::MALFORMED)?;
+                if reader.take_in(&name, &value)? == Fate::Kept {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+    Ok(next.is_none())
+}
+
+/// Maps of messages that are over, for those to come.
+#[derive(Debug, Default)]
+pub(crate) struct Maps(RefCell<Vec<HeaderMap>>);
+
+impl Maps {
+    /// A map to [`gather`] in.
+    pub(crate) fn take(&self) -> HeaderMap {
+        self.0.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps `map` for another message: its room and its names, but no value, which may be a secret and holds the bytes that
+    /// were read.
+    pub(crate) fn give_back(&self, mut map: HeaderMap) {
+        let mut maps = self.0.borrow_mut();
+        if map.capacity() > MOST_FIELDS || maps.len() >= MOST_MAPS {
+            return;
+        }
+        if map.len() == map.keys_len() {
+            map.values_mut().for_each(|value| *value = HeaderValue::from_static(""));
+        } else {
+            map.clear();
+        }
+        maps.push(map);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header;
+
+    use super::*;
+
+    #[test]
+    fn no_value_is_kept_with_a_map() {
+        let maps = Maps::default();
+        for values in [&["secret"][..], &["secret", "another"]] {
+            let mut map = HeaderMap::new();
+            for value in values {
+                map.append(header::COOKIE, HeaderValue::from_static(value));
+            }
+            maps.give_back(map);
+            assert!(maps.take().values().all(HeaderValue::is_empty));
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let maps = Maps::default();
+        maps.give_back(HeaderMap::with_capacity(MOST_FIELDS + 1));
+        assert!(maps.0.borrow().is_empty());
+        for _ in 0..=MOST_MAPS {
+            maps.give_back(HeaderMap::new());
+        }
+        assert_eq!(maps.0.borrow().len(), MOST_MAPS);
     }
 }

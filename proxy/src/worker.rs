@@ -32,6 +32,7 @@ use crate::{
     connection::Scratch,
     deadline::{Deadline, Deadlines, TICK},
     forward::Pools,
+    head::Maps,
     listener::{Acceptor, Command, DRAIN_GRACE, Handle, Places},
     pressure::Pressure,
     proxy::DrainControl,
@@ -61,6 +62,9 @@ pub(crate) struct Worker {
     pub(crate) clock: Clock,
     /// What connections of HTTP/1 use in turn.
     pub(crate) scratch: Scratch,
+    /// For the fields of requests, and of responses.
+    pub(crate) request_maps: Maps,
+    pub(crate) response_maps: Maps,
     pub(crate) pools: Pools,
     /// Makes numbers of keys that clients choose: the same for all workers, and not to be foreseen.
     pub(crate) keys: RandomState,
@@ -186,6 +190,8 @@ impl Worker {
             config: parts.config,
             clock,
             scratch: Scratch::default(),
+            request_maps: Maps::default(),
+            response_maps: Maps::default(),
             pools: Pools::default(),
             keys: parts.keys,
             pressure: parts.pressure,

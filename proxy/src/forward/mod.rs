@@ -218,7 +218,8 @@ impl Call {
     ) -> Poll<Result<ResponseHead, ProxyError>> {
         loop {
             if !self.connection.buffer.is_empty() {
-                match response_head::parse(&mut self.connection.buffer, request.method) {
+                let maps = &self.lease.worker().response_maps;
+                match response_head::parse(&mut self.connection.buffer, request.method, maps) {
                     Err(error) => return Poll::Ready(Err(error)),
                     Ok(Parsed::Interim(interim)) => match self.take_interim(cx, request, interim) {
                         Ok(None) => continue,

@@ -10,6 +10,7 @@ use super::{
     decode::{BodyFraming, Decoder, Step},
     response_head::{self, Parsed},
 };
+use crate::head::Maps;
 
 /// Pieces of messages, right and wrong, and any bytes.
 fn pieces_of(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
@@ -57,6 +58,22 @@ const HEAD: &[&str] = &[
     "\n",
     "\r",
     "hello",
+];
+
+const FIELDS: &[&str] = &[
+    "Content-Length: 5\r\n",
+    "Content-Length: 6\r\n",
+    "content-length: 5\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Connection: keep-alive\r\n",
+    "Connection: X-A\r\n",
+    "X-A: 1\r\n",
+    "x-a: 2\r\n",
+    "X-B: 3\r\n",
+    "Date: Mon\r\n",
+    "Set-Cookie: a\r\n",
+    "Set-Cookie: b\r\n",
+    "X-Bad: \u{1}\r\n",
 ];
 
 /// `bytes` in pieces, cut at these places.
@@ -108,16 +125,22 @@ enum Head {
 }
 
 fn head(pieces: &[&[u8]], method: &Method) -> Head {
+    head_with(&Maps::default(), pieces, method)
+}
+
+fn head_with(maps: &Maps, pieces: &[&[u8]], method: &Method) -> Head {
     let mut buffer = BytesMut::new();
     for piece in pieces {
         buffer.extend_from_slice(piece);
-        match response_head::parse(&mut buffer, method) {
+        match response_head::parse(&mut buffer, method, maps) {
             Ok(Parsed::Incomplete) => {}
             Ok(Parsed::Interim(interim)) => return Head::Interim(interim.status),
             Ok(Parsed::Final(head)) => {
                 let fields =
                     head.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
-                return Head::Final(head.status, fields.collect(), head.framing);
+                let fields = fields.collect();
+                maps.give_back(head.headers);
+                return Head::Final(head.status, fields, head.framing);
             }
             Err(_) => return Head::Malformed,
         }
@@ -141,6 +164,18 @@ proptest! {
     ) {
         let method = if is_head { Method::HEAD } else { Method::GET };
         prop_assert_eq!(head(&cut(&bytes, &places), &method), head(&[&bytes], &method));
+    }
+
+    #[test]
+    fn a_head_means_the_same_whatever_came_before(
+        heads in vec(vec(proptest::sample::select(FIELDS), 0..5), 1..8),
+    ) {
+        let maps = Maps::default();
+        for fields in heads {
+            let text = format!("HTTP/1.1 200 OK\r\n{}\r\n", fields.concat());
+            let pieces = [text.as_bytes()];
+            prop_assert_eq!(head_with(&maps, &pieces, &Method::GET), head(&pieces, &Method::GET));
+        }
     }
 
     #[test]

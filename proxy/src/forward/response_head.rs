@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::ProxyError,
-    head::Field,
+    head::{Fate, Field, Maps, Reader, gather},
     header::{ConnectionOptions, is_hop_by_hop},
 };
 
@@ -42,23 +42,24 @@ pub(super) struct ResponseHead {
     pub(super) may_be_reused: bool,
 }
 
-/// Takes the head of a response to a request with `method` off the front of `buffer`, if it is complete.
-pub(super) fn parse(buffer: &mut BytesMut, method: &Method) -> Result<Parsed, ProxyError> {
+/// Takes the head of a response to a request with `method` off the front of `buffer`, if it is complete. Its fields are in
+/// one of `maps`.
+pub(super) fn parse(buffer: &mut BytesMut, method: &Method, maps: &Maps) -> Result<Parsed, ProxyError> {
     let mut fields = [Field::default(); COMMON_FIELDS];
     match locate::<COMMON_FIELDS>(buffer, &mut fields) {
-        Err(httparse::Error::TooManyHeaders) => parse_many(buffer, method),
-        found => finish(buffer, found, &fields, method),
+        Err(httparse::Error::TooManyHeaders) => parse_many(buffer, method, maps),
+        found => finish(buffer, found, &fields, method, maps),
     }
 }
 
 /// The same for a head with unusually many fields. Apart, so that the usual case does without their storage.
 #[cold]
 #[inline(never)]
-fn parse_many(buffer: &mut BytesMut, method: &Method) -> Result<Parsed, ProxyError> {
+fn parse_many(buffer: &mut BytesMut, method: &Method, maps: &Maps) -> Result<Parsed, ProxyError> {
     let mut fields = [Field::default(); MAX_FIELDS];
     match locate::<MAX_FIELDS>(buffer, &mut fields) {
         Err(httparse::Error::TooManyHeaders) => Err(ProxyError::ResponseHeaderTooLarge),
-        found => finish(buffer, found, &fields, method),
+        found => finish(buffer, found, &fields, method, maps),
     }
 }
 
@@ -86,6 +87,7 @@ fn finish(
     found: Result<Option<Found>, httparse::Error>,
     fields: &[Field],
     method: &Method,
+    maps: &Maps,
 ) -> Result<Parsed, ProxyError> {
     let Some(found) = found.map_err(|_| ProxyError::ResponseMalformed)? else {
         let is_too_large = buffer.len() > MAX_HEAD;
@@ -97,71 +99,37 @@ fn finish(
     if status.is_informational() {
         return interim::build(&head, fields, status).map(Parsed::Interim);
     }
-    build(&head, fields, status, found.version, method).map(Parsed::Final)
+    let mut headers = maps.take();
+    let message = gather(&Message::default(), fields, &head, &mut headers)?;
+    message.conclude(status, headers, found.version, method).map(Parsed::Final)
 }
 
 /// What the fields say about the message itself, gathered on the way.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Message {
     length: Option<u64>,
     is_chunked: bool,
     options: ConnectionOptions,
 }
 
-fn build(
-    head: &Bytes,
-    fields: &[Field],
-    status: StatusCode,
-    version: Version,
-    method: &Method,
-) -> Result<ResponseHead, ProxyError> {
-    let mut headers = HeaderMap::with_capacity(fields.len());
-    let mut message = Message::default();
-    for field in fields {
-        let (name, value) = field.read(head).ok_or(ProxyError::ResponseMalformed)?;
-        if !message.take_in(&name, &value, &headers)? {
-            headers.append(name, value);
-        }
-    }
-    for name in message.options.named() {
-        headers.remove(name);
-    }
-    let framing = message.framing(status, version, method)?;
-    if framing == BodyFraming::Chunked {
-        headers.remove(http::header::CONTENT_LENGTH);
-    }
-    let may_be_reused = framing != BodyFraming::UntilClose && message.options.allow_reuse(version);
-    Ok(ResponseHead { status, headers, framing, may_be_reused })
-}
-
 impl Message {
-    /// Notes what a field says about the message. Answers whether the field ends here instead of going on.
-    fn take_in(
-        &mut self,
-        name: &HeaderName,
-        value: &HeaderValue,
-        headers: &HeaderMap,
-    ) -> Result<bool, ProxyError> {
-        if *name == http::header::CONTENT_LENGTH {
-            let length = parse_length(value.as_bytes()).ok_or(ProxyError::ResponseMalformed)?;
-            if self.length.replace(length).is_some_and(|other| other != length) {
-                return Err(ProxyError::ResponseMalformed);
-            }
-            return Ok(headers.contains_key(name));
+    /// The head that `headers` are of, without those that are for this connection alone.
+    fn conclude(
+        self,
+        status: StatusCode,
+        mut headers: HeaderMap,
+        version: Version,
+        method: &Method,
+    ) -> Result<ResponseHead, ProxyError> {
+        for name in self.options.named() {
+            headers.remove(name);
         }
-        if *name == http::header::TRANSFER_ENCODING {
-            // Any other coding would have to be undone here, and a second line makes the order a matter of opinion.
-            if self.is_chunked || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
-                return Err(ProxyError::ResponseMalformed);
-            }
-            self.is_chunked = true;
-            return Ok(true);
+        let framing = self.framing(status, version, method)?;
+        if framing == BodyFraming::Chunked {
+            headers.remove(http::header::CONTENT_LENGTH);
         }
-        if *name == http::header::CONNECTION {
-            self.options.add(value);
-            return Ok(true);
-        }
-        Ok(is_hop_by_hop(name))
+        let may_be_reused = framing != BodyFraming::UntilClose && self.options.allow_reuse(version);
+        Ok(ResponseHead { status, headers, framing, may_be_reused })
     }
 
     /// RFC 9112 §6.3. A message with both a length and chunks is refused: it is either an attack or an error.
@@ -182,6 +150,36 @@ impl Message {
             Some(length) => BodyFraming::Length(length),
             None => BodyFraming::UntilClose,
         })
+    }
+}
+
+impl Reader for Message {
+    type Error = ProxyError;
+
+    const MALFORMED: ProxyError = ProxyError::ResponseMalformed;
+
+    fn take_in(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<Fate, ProxyError> {
+        if *name == http::header::CONTENT_LENGTH {
+            let length = parse_length(value.as_bytes()).ok_or(ProxyError::ResponseMalformed)?;
+            return match self.length.replace(length) {
+                None => Ok(Fate::Kept),
+                Some(other) if other == length => Ok(Fate::Dropped),
+                Some(_) => Err(ProxyError::ResponseMalformed),
+            };
+        }
+        if *name == http::header::TRANSFER_ENCODING {
+            // Any other coding would have to be undone here, and a second line makes the order a matter of opinion.
+            if self.is_chunked || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
+                return Err(ProxyError::ResponseMalformed);
+            }
+            self.is_chunked = true;
+            return Ok(Fate::Dropped);
+        }
+        if *name == http::header::CONNECTION {
+            self.options.add(value);
+            return Ok(Fate::Dropped);
+        }
+        Ok(if is_hop_by_hop(name) { Fate::Dropped } else { Fate::Kept })
     }
 }
 

@@ -5,7 +5,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 
 /// What the `Connection` lines of a message say.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ConnectionOptions {
     persistence: Persistence,
     /// Fields that end with this connection. Rarely any.

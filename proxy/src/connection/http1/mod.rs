@@ -159,6 +159,7 @@ async fn exchange(link: &Link, client: &Rc<Client>, head: Head) -> After {
         let Some(response) = handled else { return After::Gone };
         response
     };
+    client.worker.request_maps.give_back(parts.headers);
     let (status, form, body) = begin(link, client, response, wants);
     let sent = send::send(link, client, body, form.framing, wants.trailers).await;
     let switched = client.take_switched();
@@ -198,7 +199,7 @@ fn begin(
     let scratch = (&worker.scratch, worker.coarse_moment());
     let form = response::write(wire.begin_answer(), &parts, wants, body.size_hint().exact(), reuse, scratch);
     let status = parts.status;
-    worker.scratch.give_back_headers(parts.headers);
+    worker.response_maps.give_back(parts.headers);
     (status, form, body)
 }
 

@@ -18,11 +18,11 @@ use weir_shared::model::Document;
 use super::{
     oracle::{self, Understood},
     request_head::{Arriving, Limits, skip_empty_lines},
-    scratch::Scratch,
 };
 use crate::{
     connection::{Client, Ends},
     error::ProxyError,
+    head::Maps,
     listener::{Handle, Places},
     stream::{ClientStream, UnixClient},
     worker::Worker,
@@ -132,18 +132,18 @@ fn cut<'b>(bytes: &'b [u8], places: &[Index]) -> Vec<&'b [u8]> {
 
 /// What the first request in `pieces` is understood to be, and what is left behind its head; or why there is none.
 fn read(pieces: &[&[u8]], limits: Limits) -> Result<Option<(Understood, usize)>, ProxyError> {
-    let (mut arriving, mut input, scratch) = (Arriving::default(), BytesMut::new(), Scratch::default());
+    let (mut arriving, mut input, maps) = (Arriving::default(), BytesMut::new(), Maps::default());
     let mut rest = pieces.iter();
     while let Some(piece) = rest.next() {
         input.extend_from_slice(piece);
         if skip_empty_lines(&mut input)
-            && let Some(head) = arriving.take(&mut input, limits, &scratch)?
+            && let Some(head) = arriving.take(&mut input, limits, &maps)?
         {
             let left = input.len() + rest.map(|piece| piece.len()).sum::<usize>();
             return Ok(Some((Understood::of(&head.parts, head.framing), left)));
         }
     }
-    arriving.end(&mut input, limits, &scratch).map_or(Ok(None), Err)
+    arriving.end(&mut input, limits, &maps).map_or(Ok(None), Err)
 }
 
 /// What a client that sends these pieces, and no more, is answered. Without what differs from one time to the next.

@@ -13,11 +13,10 @@ use http::{
     uri::{PathAndQuery, Scheme},
 };
 
-use super::scratch::Scratch;
 use crate::{
     decode::BodyFraming,
     error::ProxyError,
-    head::{Field, Place},
+    head::{Fate, Field, Maps, Place, Reader, gather},
 };
 
 /// Longest target that is taken in; a listener's own limit is below it.
@@ -95,7 +94,7 @@ pub(super) struct Arriving {
 }
 
 impl Arriving {
-    /// Takes the head of a request off the front of `input`, if it is complete. Its fields take room from `scratch`.
+    /// Takes the head of a request off the front of `input`, if it is complete. Its fields are in one of `maps`.
     ///
     /// # Errors
     /// What is there is not, and does not become, a head that is taken in.
@@ -103,7 +102,7 @@ impl Arriving {
         &mut self,
         input: &mut BytesMut,
         limits: Limits,
-        scratch: &Scratch,
+        maps: &Maps,
     ) -> Result<Option<Head>, ProxyError> {
         // Heads that trickle in are parsed a few times, not once a byte. Two LF end no head, but the waiting for one.
         let (length, fresh) = (input.len(), input.get(self.tried.saturating_sub(3)..).unwrap_or_default());
@@ -113,20 +112,15 @@ impl Arriving {
         if !is_worth_while {
             return Ok(None);
         }
-        let head = parse(input, limits, scratch)?;
+        let head = parse(input, limits, maps)?;
         self.tried = if head.is_none() { input.len() } else { 0 };
         Ok(head)
     }
 
     /// The client sends no more: why what is there was no head, if that is sure.
-    pub(super) fn end(
-        &mut self,
-        input: &mut BytesMut,
-        limits: Limits,
-        scratch: &Scratch,
-    ) -> Option<ProxyError> {
+    pub(super) fn end(&mut self, input: &mut BytesMut, limits: Limits, maps: &Maps) -> Option<ProxyError> {
         self.tried = 0;
-        self.take(input, limits, scratch).err()
+        self.take(input, limits, maps).err()
     }
 }
 
@@ -138,25 +132,25 @@ pub(super) fn skip_empty_lines(input: &mut BytesMut) -> bool {
     !input.is_empty() && *input != b"\r"[..]
 }
 
-fn parse(input: &mut BytesMut, limits: Limits, scratch: &Scratch) -> Result<Option<Head>, ProxyError> {
+fn parse(input: &mut BytesMut, limits: Limits, maps: &Maps) -> Result<Option<Head>, ProxyError> {
     let mut storage = [const { MaybeUninit::uninit() }; COMMON_FIELDS];
     let mut fields = [Field::default(); COMMON_FIELDS];
     match locate(input, &mut storage, &mut fields) {
         Err(httparse::Error::TooManyHeaders) if limits.fields > COMMON_FIELDS => {
-            parse_many(input, limits, scratch)
+            parse_many(input, limits, maps)
         }
-        found => finish(input, found, &fields, limits, scratch),
+        found => finish(input, found, &fields, limits, maps),
     }
 }
 
 /// The same for a head with unusually many fields. Apart, so that the usual case does without their storage.
 #[cold]
 #[inline(never)]
-fn parse_many(input: &mut BytesMut, limits: Limits, scratch: &Scratch) -> Result<Option<Head>, ProxyError> {
+fn parse_many(input: &mut BytesMut, limits: Limits, maps: &Maps) -> Result<Option<Head>, ProxyError> {
     let mut storage = vec![MaybeUninit::uninit(); limits.fields];
     let mut fields = vec![Field::default(); limits.fields];
     let found = locate(input, &mut storage, &mut fields);
-    finish(input, found, &fields, limits, scratch)
+    finish(input, found, &fields, limits, maps)
 }
 
 /// A complete head.
@@ -192,7 +186,7 @@ fn finish(
     found: Result<Option<Found>, httparse::Error>,
     fields: &[Field],
     limits: Limits,
-    scratch: &Scratch,
+    maps: &Maps,
 ) -> Result<Option<Head>, ProxyError> {
     let found = found.map_err(|error| match error {
         httparse::Error::TooManyHeaders => ProxyError::HeaderTooLarge,
@@ -207,7 +201,7 @@ fn finish(
     let head = input.split_to(found.length).freeze();
     let fields = fields.get(..found.fields).unwrap_or_default();
     check_line_ends(&head, fields)?;
-    build(&head, &found, fields, scratch.headers()).map(Some)
+    build(&head, &found, fields, maps.take()).map(Some)
 }
 
 /// RFC 9112 §2.2: LF alone ends a line for some readers and not for others.
@@ -228,13 +222,7 @@ fn build(head: &Bytes, found: &Found, fields: &[Field], mut headers: HeaderMap) 
     let method = Method::from_bytes(head.get(found.method.range()).unwrap_or_default());
     let method = method.map_err(|_| NOT_HTTP)?;
     let uri = target(&method, head.slice(found.target.range()))?;
-    let mut message = Message::of(found.version);
-    headers.try_reserve(fields.len()).map_err(|_| ProxyError::HeaderTooLarge)?;
-    for field in fields {
-        let (name, value) = field.read(head).ok_or(NOT_HTTP)?;
-        message.take_in(&name, &value)?;
-        headers.try_append(name, value).map_err(|_| ProxyError::HeaderTooLarge)?;
-    }
+    let message = gather(&Message::of(found.version), fields, head, &mut headers)?;
     let answer = if method == Method::HEAD { Answer::HeadAlone } else { Answer::Whole };
     let (framing, wants) = message.conclude(answer)?;
     let mut request = Request::new(());
@@ -274,6 +262,7 @@ fn is_for_host_alone(target: &[u8]) -> bool {
 }
 
 /// What the fields say about the message itself, gathered on the way.
+#[derive(Clone)]
 struct Message {
     version: Version,
     length: Option<u64>,
@@ -306,8 +295,36 @@ impl Message {
         }
     }
 
-    /// Notes what a field says about the message.
-    fn take_in(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), ProxyError> {
+    /// RFC 9112 §6.1, §6.3 and §9.3.
+    fn conclude(self, answer: Answer) -> Result<(BodyFraming, Wants), ProxyError> {
+        let is_old = self.version == Version::HTTP_10;
+        let framing = match (self.coding, self.length) {
+            (Coding::None, length) => BodyFraming::Length(length.unwrap_or(0)),
+            (Coding::Chunked, None) if !is_old => BodyFraming::Chunked,
+            (Coding::Chunked, None) => {
+                return Err(ProxyError::BadRequest("HTTP/1.0 has no Transfer-Encoding"));
+            }
+            (Coding::Chunked | Coding::Endless, Some(_)) => {
+                return Err(ProxyError::BadRequest("both Content-Length and Transfer-Encoding"));
+            }
+            (Coding::Endless, None) => {
+                return Err(ProxyError::BadRequest("the Transfer-Encoding field is not valid"));
+            }
+        };
+        let continuation =
+            if is_old || framing == BodyFraming::Length(0) { Continuation::None } else { self.continuation };
+        let reuse = self.reuse.unwrap_or(if is_old { Reuse::Close } else { Reuse::Keep });
+        let trailers = self.trailers;
+        Ok((framing, Wants { version: self.version, reuse, answer, continuation, trailers }))
+    }
+}
+
+impl Reader for Message {
+    type Error = ProxyError;
+
+    const MALFORMED: ProxyError = NOT_HTTP;
+
+    fn take_in(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<Fate, ProxyError> {
         match *name {
             header::CONTENT_LENGTH => {
                 // Even the same number twice is an error: somebody has put two messages together.
@@ -336,30 +353,7 @@ impl Message {
             }
             _ => {}
         }
-        Ok(())
-    }
-
-    /// RFC 9112 §6.1, §6.3 and §9.3.
-    fn conclude(self, answer: Answer) -> Result<(BodyFraming, Wants), ProxyError> {
-        let is_old = self.version == Version::HTTP_10;
-        let framing = match (self.coding, self.length) {
-            (Coding::None, length) => BodyFraming::Length(length.unwrap_or(0)),
-            (Coding::Chunked, None) if !is_old => BodyFraming::Chunked,
-            (Coding::Chunked, None) => {
-                return Err(ProxyError::BadRequest("HTTP/1.0 has no Transfer-Encoding"));
-            }
-            (Coding::Chunked | Coding::Endless, Some(_)) => {
-                return Err(ProxyError::BadRequest("both Content-Length and Transfer-Encoding"));
-            }
-            (Coding::Endless, None) => {
-                return Err(ProxyError::BadRequest("the Transfer-Encoding field is not valid"));
-            }
-        };
-        let continuation =
-            if is_old || framing == BodyFraming::Length(0) { Continuation::None } else { self.continuation };
-        let reuse = self.reuse.unwrap_or(if is_old { Reuse::Close } else { Reuse::Keep });
-        let trailers = self.trailers;
-        Ok((framing, Wants { version: self.version, reuse, answer, continuation, trailers }))
+        Ok(Fate::Kept)
     }
 }
 

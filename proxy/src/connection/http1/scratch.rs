@@ -1,4 +1,4 @@
-//! What the HTTP/1 connections of one worker use in turn, so that none has to keep it: the date, room for a head, a map.
+//! What the HTTP/1 connections of one worker use in turn, so that none has to keep it: the date, room for a head.
 
 use std::{
     cell::{Cell, RefCell},
@@ -6,7 +6,6 @@ use std::{
     time::SystemTime,
 };
 
-use http::HeaderMap;
 use httpdate::HttpDate;
 use weir_shared::time::Moment;
 
@@ -14,15 +13,12 @@ use weir_shared::time::Moment;
 const ROOM: usize = 2 * 1024;
 /// More room than this is not kept.
 const MOST_ROOM: usize = 32 * 1024;
-/// More fields than these are not kept room for.
-const MOST_FIELDS: usize = 64;
 
 /// What is used in turn.
 #[derive(Default)]
 pub(crate) struct Scratch {
     date: RefCell<(Moment, Vec<u8>)>,
     room: Cell<Vec<u8>>,
-    headers: Cell<HeaderMap>,
 }
 
 impl Scratch {
@@ -50,19 +46,6 @@ impl Scratch {
     pub(super) fn give_back_room(&self, room: Vec<u8>) {
         if room.capacity() <= MOST_ROOM {
             self.room.set(room);
-        }
-    }
-
-    /// An empty map.
-    pub(super) fn headers(&self) -> HeaderMap {
-        self.headers.take()
-    }
-
-    /// Keeps the room of `headers` for the next request.
-    pub(super) fn give_back_headers(&self, mut headers: HeaderMap) {
-        if headers.capacity() <= MOST_FIELDS {
-            headers.clear();
-            self.headers.set(headers);
         }
     }
 }

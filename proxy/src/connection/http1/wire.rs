@@ -131,7 +131,8 @@ impl Wire {
                 Poll::Ready(Ok(0)) => {
                     // Who sent nonsense and nothing behind it is told so.
                     let limits = self.limits();
-                    let refused = self.arriving.end(&mut self.input, limits, &self.client.worker.scratch);
+                    let refused =
+                        self.arriving.end(&mut self.input, limits, &self.client.worker.request_maps);
                     return Poll::Ready(Err(refused.map_or(NoHead::Left, NoHead::Refused)));
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(NoHead::Left)),
@@ -180,7 +181,7 @@ impl Wire {
             self.client.head_began();
         }
         let limits = self.limits();
-        let head = self.arriving.take(&mut self.input, limits, &self.client.worker.scratch)?;
+        let head = self.arriving.take(&mut self.input, limits, &self.client.worker.request_maps)?;
         if let Some(head) = &head {
             self.decoder = Decoder::new(head.framing);
             self.read_size = FIRST_READ;
