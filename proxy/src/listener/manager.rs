@@ -4,7 +4,7 @@
 //! noted where people look, and it is tried again, less and less often.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     io,
     sync::{Arc, mpsc::SyncSender},
     time::Duration,
@@ -22,8 +22,9 @@ use weir_shared::{
 
 use super::{
     Command, Places, Sockets, WorkerSocket,
+    claim::{self, Claim, Unbound},
     handle::Done,
-    socket::{self, Neighbour, SocketFile},
+    socket::SocketFile,
 };
 use crate::clock::Clock;
 
@@ -67,6 +68,15 @@ impl Bound {
     fn is(&self, address: &ListenAddress) -> bool {
         self.asked == *address || self.actual == *address
     }
+}
+
+/// What there is to do for a listener.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Follow {
+    /// It is to get an address.
+    Bind,
+    /// Nothing, or nothing yet.
+    Leave,
 }
 
 #[derive(Clone, Copy)]
@@ -138,17 +148,18 @@ impl Manager {
             self.entries.remove(&id);
             self.tell(|done| Command::Close { id: id.clone(), done }, &done).await;
         }
-        // An address may go from one listener to another: it is free once the one that has it has let go.
-        let left = |listener: &Arc<Listener>| {
-            let bound = self.entries.get(&listener.id)?.bound.as_ref()?;
-            (!bound.is(&listener.address)).then(|| bound.actual.clone())
-        };
-        let leaving: HashSet<ListenAddress> = table.listeners().filter_map(left).collect();
         drop(done);
         let _ = timeout(PATIENCE, all_done.recv()).await;
         let (done, mut all_done) = mpsc::channel(1);
+        let mut wanting = Vec::new();
         for listener in table.listeners() {
-            self.follow(listener, &leaving, &done).await;
+            if self.follow(listener, &done).await == Follow::Bind {
+                wanting.push(listener);
+            }
+        }
+        let claims = self.claim(&wanting);
+        for (listener, claim) in wanting.into_iter().zip(claims) {
+            self.take_over(listener, claim.got, &done).await;
         }
         drop(done);
         if timeout(PATIENCE, all_done.recv()).await.is_err() {
@@ -156,39 +167,56 @@ impl Manager {
         }
     }
 
-    async fn follow(&mut self, listener: &Arc<Listener>, leaving: &HashSet<ListenAddress>, done: &Done) {
-        let known = self.entries.get_mut(&listener.id);
-        if let Some(entry) = known {
-            let is_same = Arc::ptr_eq(&entry.listener, listener);
-            let is_bound = entry.bound.as_ref().is_some_and(|bound| bound.is(&listener.address));
-            if is_same && (is_bound || entry.retry.is_some_and(|retry| retry.at > Instant::now())) {
-                return;
-            }
-            if !is_same {
-                entry.listener = Arc::clone(listener);
-                entry.places.set_limit(listener.spec.max_connections);
-                if is_bound {
-                    // An address that could not be bound was given up again.
-                    entry.retry = None;
-                    let address = listener.state.status().address.unwrap_or_default();
-                    listener.state.bound(address, self.clock.now().wall);
-                }
-                self.tell(|done| Command::Update { listener: Arc::clone(listener), done }, done).await;
-            }
-            if is_bound {
-                return;
-            }
+    /// Takes in what is said of `listener`. Answers whether it is to get an address.
+    async fn follow(&mut self, listener: &Arc<Listener>, done: &Done) -> Follow {
+        let Some(entry) = self.entries.get_mut(&listener.id) else { return Follow::Bind };
+        let is_same = Arc::ptr_eq(&entry.listener, listener);
+        let is_bound = entry.bound.as_ref().is_some_and(|bound| bound.is(&listener.address));
+        if is_same && (is_bound || entry.retry.is_some_and(|retry| retry.at > Instant::now())) {
+            return Follow::Leave;
         }
-        self.bind(listener, leaving, done).await;
+        if !is_same {
+            entry.listener = Arc::clone(listener);
+            entry.places.set_limit(listener.spec.max_connections);
+            if is_bound {
+                // An address that could not be bound was given up again.
+                entry.retry = None;
+                let address = listener.state.status().address.unwrap_or_default();
+                listener.state.bound(address, self.clock.now().wall);
+            }
+            self.tell(|done| Command::Update { listener: Arc::clone(listener), done }, done).await;
+        }
+        if is_bound { Follow::Leave } else { Follow::Bind }
     }
 
-    async fn bind(&mut self, listener: &Arc<Listener>, leaving: &HashSet<ListenAddress>, done: &Done) {
-        let neighbour =
-            if leaving.contains(&listener.address) { Neighbour::Leaving } else { Neighbour::Unknown };
-        let bound = match self.first.take_if(|first| first.address == listener.address) {
-            Some(first) => Ok(first),
-            None => socket::bind_beside(&listener.address, self.workers.len(), neighbour),
-        };
+    /// Binds what the `wanting` want, as far as they may have it.
+    fn claim(&mut self, wanting: &[&Arc<Listener>]) -> Vec<Claim> {
+        let mut held: HashMap<&ListenerId, &ListenAddress> = self
+            .entries
+            .iter()
+            .filter_map(|(id, entry)| entry.bound.as_ref().map(|bound| (id, &bound.actual)))
+            .collect();
+        let mut claims: Vec<Claim> = wanting
+            .iter()
+            .map(|listener| Claim {
+                id: listener.id.clone(),
+                wants: listener.address.clone(),
+                has: held.remove(&listener.id).cloned(),
+                got: Ok(self.first.take_if(|first| first.address == listener.address)),
+            })
+            .collect();
+        let stay: Vec<_> = held.into_iter().map(|(id, address)| (id.clone(), address.clone())).collect();
+        claim::bind(&mut claims, &stay, self.workers.len());
+        claims
+    }
+
+    /// Takes in what came of binding `listener`'s address.
+    async fn take_over(
+        &mut self,
+        listener: &Arc<Listener>,
+        got: Result<Option<Sockets>, Unbound>,
+        done: &Done,
+    ) {
         let now = self.clock.now().wall;
         let entry = self.entries.entry(listener.id.clone()).or_insert_with(|| Entry {
             listener: Arc::clone(listener),
@@ -197,8 +225,10 @@ impl Manager {
             file: None,
             retry: None,
         });
-        match bound {
-            Ok(Sockets { address, each, file }) => {
+        match got {
+            // Whatever is wanted is bound or refused.
+            Ok(None) => {}
+            Ok(Some(Sockets { address, each, file, .. })) => {
                 tracing::info!(listener = %listener.id, %address, "listener bound");
                 listener.state.bound(address.to_string(), now);
                 entry.bound = Some(Bound { asked: listener.address.clone(), actual: address });
@@ -243,11 +273,15 @@ impl Manager {
 }
 
 /// Why `address` cannot be bound, for a person.
-fn describe(address: &ListenAddress, before: Option<&ListenAddress>, error: &io::Error) -> String {
-    let cause = match error.kind() {
-        io::ErrorKind::AddrInUse => "the address is in use".to_owned(),
-        io::ErrorKind::AddrNotAvailable => "this machine does not have the address".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+fn describe(address: &ListenAddress, before: Option<&ListenAddress>, error: &Unbound) -> String {
+    let kind = match error {
+        Unbound::System(error) => Some(error.kind()),
+        Unbound::Taken(_) => None,
+    };
+    let cause = match kind {
+        Some(io::ErrorKind::AddrInUse) => "the address is in use".to_owned(),
+        Some(io::ErrorKind::AddrNotAvailable) => "this machine does not have the address".to_owned(),
+        Some(io::ErrorKind::PermissionDenied) => "permission denied".to_owned(),
         _ => error.to_string(),
     };
     match before {

@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use weir_shared::model::ListenAddress;
 
 /// Connections the kernel keeps waiting for one worker. Linux caps it at `net.core.somaxconn`.
@@ -27,7 +27,7 @@ const MODE: u32 = 0o660;
 pub(super) enum Neighbour {
     /// There is none that is known: if there is one, the address is taken.
     Unknown,
-    /// It is another listener's, which moves away.
+    /// It is a listener's that moves away in the same change, or this one's own.
     Leaving,
 }
 
@@ -47,6 +47,8 @@ pub(crate) struct Sockets {
     pub(super) each: Vec<WorkerSocket>,
     /// The file of a unix socket.
     pub(super) file: Option<SocketFile>,
+    /// Where that file goes, in the place of a neighbour's, as soon as anybody may connect.
+    pub(super) replaces: Option<PathBuf>,
 }
 
 /// The file of a unix socket, removed when this is dropped.
@@ -66,22 +68,45 @@ impl Drop for SocketFile {
     }
 }
 
-/// Binds `address` once for each of `workers`. Port 0 takes a free port, the same for all.
+/// Binds `address` once for each of `workers`, and lets clients in. Port 0 takes a free port, the same for all.
 ///
 /// # Errors
 /// The address is taken, or may not be bound.
 pub(crate) fn bind(address: &ListenAddress, workers: usize) -> io::Result<Sockets> {
-    bind_beside(address, workers, Neighbour::Unknown)
+    let mut sockets = reserve(address, workers, Neighbour::Unknown)?;
+    sockets.listen()?;
+    Ok(sockets)
 }
 
-pub(super) fn bind_beside(
-    address: &ListenAddress,
-    workers: usize,
-    neighbour: Neighbour,
-) -> io::Result<Sockets> {
+/// Binds `address` without letting anybody in yet.
+///
+/// # Errors
+/// The address is taken, or may not be bound.
+pub(super) fn reserve(address: &ListenAddress, workers: usize, neighbour: Neighbour) -> io::Result<Sockets> {
     match address {
         ListenAddress::Socket(address) => tcp(*address, workers, neighbour),
-        ListenAddress::Unix(path) => unix(path, workers),
+        ListenAddress::Unix(path) => unix(path, workers, neighbour),
+    }
+}
+
+impl Sockets {
+    /// Lets clients in.
+    ///
+    /// # Errors
+    /// Somebody else was faster, or a file cannot be put in its place.
+    pub(super) fn listen(&mut self) -> io::Result<()> {
+        for socket in &self.each {
+            match socket {
+                WorkerSocket::Tcp(socket) => SockRef::from(socket).listen(BACKLOG)?,
+                WorkerSocket::Unix(socket) => SockRef::from(socket).listen(BACKLOG)?,
+            }
+        }
+        if let (Some(file), Some(path)) = (&mut self.file, self.replaces.take()) {
+            // At no time is there none: who comes finds the one or the other.
+            std::fs::rename(&file.path, &path)?;
+            file.path = path;
+        }
+        Ok(())
     }
 }
 
@@ -91,20 +116,20 @@ fn tcp(address: SocketAddr, workers: usize, neighbour: Neighbour) -> io::Result<
         // clients; a socket without it cannot.
         open(address)?.bind(&address.into())?;
     }
-    let first = listen(address)?;
+    let first = shared(address)?;
     let address = first.local_addr()?;
     let mut each = vec![WorkerSocket::Tcp(first)];
     for _ in 1..workers {
-        each.push(WorkerSocket::Tcp(listen(address)?));
+        each.push(WorkerSocket::Tcp(shared(address)?));
     }
-    Ok(Sockets { address: ListenAddress::Socket(address), each, file: None })
+    Ok(Sockets { address: ListenAddress::Socket(address), each, file: None, replaces: None })
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// A socket that has `address` together with others of ours.
+fn shared(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = open(address)?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
@@ -119,21 +144,25 @@ fn open(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn unix(path: &Path, workers: usize) -> io::Result<Sockets> {
-    make_way(path)?;
+fn unix(path: &Path, workers: usize, neighbour: Neighbour) -> io::Result<Sockets> {
+    // A neighbour's file is in use until this one takes its place.
+    let (place, replaces) = match neighbour {
+        Neighbour::Unknown => (path.to_owned(), None),
+        Neighbour::Leaving => (format!("{}.new", path.display()).into(), Some(path.to_owned())),
+    };
+    make_way(&place)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.bind(&SockAddr::unix(path)?)?;
-    let file = SocketFile { path: path.to_owned(), identity: identity(path)? };
+    socket.bind(&SockAddr::unix(&place)?)?;
+    let file = SocketFile { identity: identity(&place)?, path: place };
     // Nobody can connect before it listens.
-    std::fs::set_permissions(path, Permissions::from_mode(MODE))?;
-    socket.listen(BACKLOG)?;
+    std::fs::set_permissions(&file.path, Permissions::from_mode(MODE))?;
     socket.set_nonblocking(true)?;
     let mut each = Vec::with_capacity(workers);
     for _ in 1..workers {
         each.push(WorkerSocket::Unix(socket.try_clone()?.into()));
     }
     each.push(WorkerSocket::Unix(socket.into()));
-    Ok(Sockets { address: ListenAddress::Unix(path.to_owned()), each, file: Some(file) })
+    Ok(Sockets { address: ListenAddress::Unix(path.to_owned()), each, file: Some(file), replaces })
 }
 
 /// Removes the socket of a process that died. Anything else at `path` is left alone.
@@ -182,7 +211,7 @@ mod tests {
         assert_eq!(sockets.each.len(), 3);
         let taken = bind(&sockets.address, 1).unwrap_err();
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
-        let beside = bind_beside(&sockets.address, 1, Neighbour::Leaving).unwrap();
+        let beside = reserve(&sockets.address, 1, Neighbour::Leaving).unwrap();
         assert_eq!(beside.address, sockets.address);
         drop((sockets.each, beside.each));
         bind(&sockets.address, 1).unwrap();
@@ -204,6 +233,22 @@ mod tests {
         std::fs::write(&path, "mine").unwrap();
         assert_eq!(bind(&address, 1).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert!(path.exists());
+    }
+
+    #[test]
+    fn a_neighbours_file_is_replaced_when_clients_are_let_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.sock");
+        let address = ListenAddress::Unix(path.clone());
+        let before = bind(&address, 1).unwrap();
+        let mut after = reserve(&address, 1, Neighbour::Leaving).unwrap();
+        assert_eq!(identity(&path).unwrap(), before.file.as_ref().unwrap().identity);
+        after.listen().unwrap();
+        assert_eq!(identity(&path).unwrap(), after.file.as_ref().unwrap().identity);
+        drop(before);
+        UnixStream::connect(&path).unwrap();
+        drop(after);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -55,6 +55,30 @@ impl ListenAddress {
             )),
         }
     }
+
+    /// Whether a client can reach both by the same address: they are equal, or one of them is a wildcard that takes in the
+    /// other.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unix(one), Self::Unix(other)) => one == other,
+            (Self::Socket(one), Self::Socket(other)) => {
+                one.port() == other.port()
+                    && one.port() != 0
+                    && (takes_in(one, other) || takes_in(other, one))
+            }
+            (Self::Unix(_), Self::Socket(_)) | (Self::Socket(_), Self::Unix(_)) => false,
+        }
+    }
+}
+
+/// Whether `wide`, of the same port, is reached by the address of `narrow`. The wildcard of IPv6 serves IPv4 too.
+fn takes_in(wide: &SocketAddr, narrow: &SocketAddr) -> bool {
+    match (wide.ip().to_canonical(), narrow.ip().to_canonical()) {
+        (IpAddr::V6(wide), _) if wide.is_unspecified() => true,
+        (IpAddr::V4(wide), IpAddr::V4(narrow)) => wide.is_unspecified() || wide == narrow,
+        (IpAddr::V6(_), IpAddr::V6(_)) => wide == narrow,
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
 }
 
 /// As much of a text as a message repeats.
@@ -124,6 +148,29 @@ mod tests {
             assert!(told.contains(hint), "{text:?}: {told}");
         }
         assert!(ListenAddress::parse(&format!("unix:/{}", "a".repeat(107))).is_err());
+    }
+
+    #[test]
+    fn addresses_overlap_where_a_client_reaches_both() {
+        for (one, other, overlap) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("0.0.0.0:80", "127.0.0.2:80", true),
+            ("0.0.0.0:80", "127.0.0.2:81", false),
+            ("0.0.0.0:0", "0.0.0.0:0", false),
+            ("[::]:80", "0.0.0.0:80", true),
+            ("[::]:80", "127.0.0.1:80", true),
+            ("[::]:80", "[::1]:80", true),
+            ("[::1]:80", "0.0.0.0:80", false),
+            ("[::1]:80", "127.0.0.1:80", false),
+            ("[::ffff:127.0.0.1]:80", "127.0.0.1:80", true),
+            ("unix:/a", "unix:/a", true),
+            ("unix:/a", "unix:/b", false),
+            ("unix:/a", "[::]:80", false),
+        ] {
+            let [one, other] = [one, other].map(|text| ListenAddress::parse(text).unwrap());
+            assert_eq!((one.overlaps(&other), other.overlaps(&one)), (overlap, overlap), "{one} {other}");
+        }
     }
 
     proptest! {

@@ -1,6 +1,6 @@
-//! Binding, moving and giving up under load.
+//! Binding and giving up under load.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,45 +46,6 @@ fn a_listener_that_comes_and_goes_a_hundred_times_costs_the_others_nothing() {
 }
 
 #[test]
-fn a_moved_listener_keeps_its_connections() {
-    let origin = Origin::named("origin");
-    let weir = Weir::start();
-    weir.api().set_default(&config::plain(&[origin.address()]));
-    let old = add_with(&weir, "mover", json!({}));
-    let mut client = Wire::connect(old);
-    assert_eq!(client.get("/").status, 200);
-    let moved = weir.api().patch("/v1/listeners/mover", &json!({"address": "[::1]:0"})).expect(200).json();
-    let new: SocketAddr = moved["status"]["address"].as_str().unwrap().parse().unwrap();
-    assert!(new.is_ipv6(), "{moved}");
-    assert_eq!(Wire::connect(new).get("/").status, 200);
-    assert!(TcpStream::connect(old).is_err(), "the old address is given up");
-    let answer = client.get("/");
-    assert!(answer.status == 200 && !answer.announces_close() && client.is_idle(), "{answer:?}");
-}
-
-#[test]
-fn two_listeners_exchange_their_addresses_in_one_change() {
-    let origin = Origin::named("origin");
-    let weir = Weir::start();
-    weir.api().set_default(&config::plain(&[origin.address()]));
-    let (one, other) =
-        (add_with(&weir, "one", json!({})), add_with(&weir, "other", json!({"max_uri_bytes": 256})));
-    let document = |one: SocketAddr, other: SocketAddr| {
-        json!({"listeners": [
-            {"id": "one", "address": one.to_string()},
-            {"id": "other", "address": other.to_string(), "max_uri_bytes": 256},
-        ]})
-    };
-    weir.api().put("/v1/config?prune=false", &document(other, one)).assert(200);
-    for id in ["one", "other"] {
-        assert_eq!(listener(&weir, id)["status"]["bound"], true);
-    }
-    let target = format!("/{}", "a".repeat(300));
-    assert_eq!(Wire::connect(one).get(&target).status, 414, "this is the other's now");
-    assert_eq!(Wire::connect(other).get(&target).status, 200);
-}
-
-#[test]
 fn an_address_in_use_is_told_and_heals_when_it_is_free() {
     let origin = Origin::named("origin");
     let weir = Weir::start();
@@ -106,26 +67,6 @@ fn an_address_in_use_is_told_and_heals_when_it_is_free() {
     assert_eq!(weir.api().get("/readyz").expect(200).json()["status"], "pass");
     let told = weir.api().get("/v1/health").expect(200).json();
     assert_eq!(told["listeners_unbound"], json!([]));
-}
-
-#[test]
-fn an_address_that_cannot_be_had_leaves_the_old_one_in_place() {
-    let origin = Origin::named("origin");
-    let weir = Weir::start();
-    weir.api().set_default(&config::plain(&[origin.address()]));
-    let old = add_with(&weir, "stays", json!({}));
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let patch = json!({"address": taken.local_addr().unwrap().to_string()});
-    let answer = weir.api().patch("/v1/listeners/stays", &patch).expect(200).json();
-    assert_eq!(
-        (&answer["status"]["bound"], &answer["status"]["address"]),
-        (&json!(false), &json!(old.to_string()))
-    );
-    assert_eq!(Wire::connect(old).get("/").status, 200);
-    let answer =
-        weir.api().patch("/v1/listeners/stays", &json!({"address": old.to_string()})).expect(200).json();
-    assert_eq!((&answer["status"]["bound"], &answer["status"]["error"]), (&json!(true), &json!(null)));
-    assert_eq!(Wire::connect(old).get("/").status, 200);
 }
 
 #[test]

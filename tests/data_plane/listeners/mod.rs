@@ -1,6 +1,7 @@
 //! Listeners by the API: bound and given up while traffic flows, each with settings of its own.
 
 mod live;
+mod moves;
 mod proxy_protocol;
 mod settings;
 mod tcp;
