@@ -9,6 +9,8 @@
 //! A request's body is read by whoever polls it, straight from the socket, and its response is polled and written here: no
 //! second task, no channel, no buffer but the one that bytes arrive in.
 
+#[cfg(test)]
+mod allocations;
 mod body;
 mod closing;
 #[cfg(test)]
