@@ -126,7 +126,7 @@ fn refill<R: Reader>(
     for field in fields {
         let text = field.name(head);
         match &mut next {
-            Some((name, place)) if name.as_str().as_bytes().eq_ignore_ascii_case(text) => {
+            Some((name, place)) if is_spelling_of(text, name.as_str().as_bytes()) => {
                 let value = field.value(head).ok_or(R::MALFORMED)?;
                 if reader.take_in(name, &value)? == Fate::Dropped {
                     return Ok(false);
@@ -143,6 +143,34 @@ fn refill<R: Reader>(
         }
     }
     Ok(next.is_none())
+}
+
+/// Whether `text` is `name`, which is in lower case, in whichever case. Eight bytes at once: names are too short for what the
+/// library does, which looks at each byte.
+fn is_spelling_of(text: &[u8], name: &[u8]) -> bool {
+    let (Some((texts, text_end)), Some((names, name_end))) = (eights(text), eights(name)) else {
+        return text.eq_ignore_ascii_case(name);
+    };
+    let is_alike =
+        |text: &[u8; 8], name: &[u8; 8]| lower(u64::from_ne_bytes(*text)) == u64::from_ne_bytes(*name);
+    text.len() == name.len()
+        && is_alike(text_end, name_end)
+        && texts.iter().zip(names).all(|(text, name)| is_alike(text, name))
+}
+
+/// `bytes` in eights, the last of which may overlap the one before; `None`: there are fewer.
+fn eights(bytes: &[u8]) -> Option<(&[[u8; 8]], &[u8; 8])> {
+    Some((bytes.as_chunks().0, bytes.last_chunk()?))
+}
+
+/// Eight characters of ASCII in lower case, other bytes as they are.
+fn lower(eight: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let low = eight & (0x7f * EACH);
+    // The highest bit of each byte: whether it is at least `A`, and whether it is beyond `Z`.
+    let (at_least_a, beyond_z) = (low + (0x80 - 0x41) * EACH, low + (0x80 - 0x5b) * EACH);
+    let is_upper = (at_least_a ^ beyond_z) & !eight & (0x80 * EACH);
+    eight | (is_upper >> 2)
 }
 
 /// Maps of messages that are over, for those to come.
@@ -187,6 +215,28 @@ mod tests {
             }
             maps.give_back(map);
             assert!(maps.take().values().all(HeaderValue::is_empty));
+        }
+    }
+
+    #[test]
+    fn the_case_of_a_name_does_not_matter_and_all_else_does() {
+        for length in [1, 7, 8, 9, 17] {
+            let name = vec![b'-'; length];
+            for (place, there) in
+                (0..length).flat_map(|place| b"-az09_`{~\x80\xe1".map(|there| (place, there)))
+            {
+                let (mut text, mut name) = (name.clone(), name.clone());
+                name[place] = there;
+                for here in 0..=255_u8 {
+                    text[place] = here;
+                    assert_eq!(
+                        is_spelling_of(&text, &name),
+                        here.to_ascii_lowercase() == there,
+                        "{here} {there}"
+                    );
+                }
+            }
+            assert!(!is_spelling_of(&name, &name[1..]) && !is_spelling_of(&name[1..], &name));
         }
     }
 
