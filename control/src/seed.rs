@@ -98,7 +98,7 @@ impl Seed {
             let value = parse(path, &bytes(path)?)?;
             let whole = document::read(value, flags).map_err(SeedFault::Invalid)?;
             let mut warnings = whole.ignored.clone();
-            warnings.extend(try_out(&whole).map_err(SeedFault::Invalid)?);
+            warnings.extend(try_out(&whole, flags).map_err(SeedFault::Invalid)?);
             Ok((whole, warnings))
         };
         let path = path.to_owned();
@@ -146,6 +146,7 @@ pub(crate) async fn plant(seed: Result<Seed, SeedError>, catalog: &Catalog) -> R
         request_id: String::new(),
         message: Some(format!("first start with {path}")),
         beside: catalog::Beside::default(),
+        held: None,
     };
     let applied = catalog.apply(request).await?;
     tracing::info!(%path, upstreams = applied.config.upstreams.size(), "the configuration is that of the file");
@@ -184,13 +185,14 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Value, SeedFault> {
 }
 
 /// Does with `whole` all that is done with a change, short of making it.
-fn try_out(whole: &Whole) -> Result<Vec<Warning>, Vec<FieldError>> {
+fn try_out(whole: &Whole, flags: Option<&ListenerFlags>) -> Result<Vec<Warning>, Vec<FieldError>> {
     let nothing = Arc::new(Config::empty(Epoch("000000".into())));
-    let planned = plan::plan(&nothing, &change(whole.clone()), &Precondition::default(), Now::default());
-    let planned = planned.map_err(|error| match error {
-        CatalogError::Invalid(errors) => errors,
-        other => vec![Pointer::root().error(FieldErrorCode::InvalidValue, other.to_string())],
-    })?;
+    let (change, anything) = (change(whole.clone()), Precondition::default());
+    let planned =
+        plan::plan(&nothing, &change, &anything, flags, Now::default()).map_err(|error| match error {
+            CatalogError::Invalid(errors) => errors,
+            other => vec![Pointer::root().error(FieldErrorCode::InvalidValue, other.to_string())],
+        })?;
     let compiled = Compiler { workers: 1, ..Compiler::default() }.compile(
         Arc::clone(&planned.next),
         None,

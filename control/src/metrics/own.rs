@@ -23,7 +23,7 @@ pub(super) fn write(sources: &Sources<'_>, text: &mut Writer) {
     text.family("weir_build_info", Kind::Gauge, "The running version; always 1.")
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     text.single("weir_config_revision", Kind::Gauge, "Configuration in force.", sources.table.revision());
-    text.single("weir_listeners", Kind::Gauge, "Configured listeners.", sources.table.listeners().len());
+    text.single("weir_listeners", Kind::Gauge, "Configured listeners.", sources.table.listeners().count());
     text.single("weir_upstreams", Kind::Gauge, "Configured upstreams.", sources.table.upstreams().len());
     text.single("weir_servers", Kind::Gauge, "Configured servers.", servers);
     text.single("weir_drains_active", Kind::Gauge, "Servers being drained.", sources.drains);

@@ -248,9 +248,9 @@ pub fn listeners_together<'a>(
             errors.push(at.at("upstream").error(FieldErrorCode::UnknownReference, detail));
         }
         let Ok(address) = ListenAddress::parse(&listener.address) else { continue };
-        // Each that asks for a free port gets another one.
-        let is_any = matches!(address, ListenAddress::Socket(socket) if socket.port() == 0);
-        if !is_any && let Some(other) = addresses.insert(address, &listener.id) {
+        if !address.is_any_port()
+            && let Some(other) = addresses.insert(address, &listener.id)
+        {
             let detail = format!("the listener \"{other}\" has this address already");
             errors.push(at.at("address").error(FieldErrorCode::Duplicate, detail));
         }

@@ -134,6 +134,15 @@ impl Config {
         routes.filter(|route| route.refers_to(id)).map(|route| route.id.clone()).collect()
     }
 
+    /// The upstreams that requests or connections may go to: where routes that are enabled send a share, and TCP listeners
+    /// everything. One may be named more than once, or not be there.
+    pub fn in_use(&self) -> impl Iterator<Item = &str> {
+        let routes = self.routes.values().map(|record| &record.spec).filter(|route| route.enabled);
+        let targets = routes.flat_map(|route| &route.action.upstreams).filter(|target| target.weight > 0);
+        let connected = self.listeners.values().filter_map(|record| record.spec.upstream.as_deref());
+        targets.map(|target| target.upstream.as_str()).chain(connected)
+    }
+
     /// The ids of the listeners whose connections go to the upstream named `id`.
     #[must_use]
     pub fn listeners_to(&self, id: &str) -> Vec<String> {

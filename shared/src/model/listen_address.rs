@@ -21,6 +21,12 @@ pub enum ListenAddress {
 }
 
 impl ListenAddress {
+    /// Whether it asks for any free port: each that does gets another one.
+    #[must_use]
+    pub fn is_any_port(&self) -> bool {
+        matches!(self, Self::Socket(socket) if socket.port() == 0)
+    }
+
     /// Reads an address: `0.0.0.0:443`, `[::]:80`, `localhost:80` or `unix:/run/weir.sock`.
     ///
     /// # Errors

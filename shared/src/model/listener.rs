@@ -195,6 +195,15 @@ impl ListenerFlags {
         }
     }
 
+    /// Checks that `listener` leaves `default` its address: a machine's port is the machine's.
+    pub fn check_beside(&self, listener: &Listener, at: &Pointer, errors: &mut Vec<FieldError>) {
+        let own = ListenAddress::parse(&self.address).ok().filter(|own| !own.is_any_port());
+        if !listener.is_default() && own.is_some() && own == ListenAddress::parse(&listener.address).ok() {
+            let detail = "the listener \"default\" has this address already: --listen says so";
+            errors.push(at.at("address").error(FieldErrorCode::Duplicate, detail));
+        }
+    }
+
     /// Names of the fields that the command line sets.
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
@@ -325,5 +334,15 @@ mod tests {
         assert_eq!(flags.names(), ["address", "idle_timeout"]);
         let other = Listener { id: "other".into(), address: "127.0.0.1:2".into(), ..stored };
         assert_eq!(flags.over(&other), other);
+        let beside = |flags: &ListenerFlags, address: &str| {
+            let mut errors = Vec::new();
+            let listener = Listener { id: "a".into(), address: address.into(), ..Listener::default() };
+            flags.check_beside(&listener, &Pointer::root(), &mut errors);
+            errors.into_iter().map(|error| error.pointer).collect::<Vec<_>>()
+        };
+        assert_eq!(beside(&flags, "127.0.0.1:1"), ["#/address"]);
+        assert!(beside(&flags, "127.0.0.1:2").is_empty());
+        let any = ListenerFlags { address: "127.0.0.1:0".into(), ..ListenerFlags::default() };
+        assert!(beside(&any, "127.0.0.1:0").is_empty(), "each gets a port of its own");
     }
 }

@@ -126,9 +126,10 @@ impl Table {
         self.listeners.get(id)
     }
 
-    /// All listeners, by id.
-    pub fn listeners(&self) -> impl ExactSizeIterator<Item = &Arc<Listener>> {
-        self.listeners.values()
+    /// All listeners, `default` first: whoever binds them in this order leaves it the address that the machine gives it.
+    pub fn listeners(&self) -> impl Iterator<Item = &Arc<Listener>> {
+        let others = self.listeners.values().filter(|listener| !listener.spec.is_default());
+        self.listener(crate::model::Listener::DEFAULT_ID).into_iter().chain(others)
     }
 
     /// The upstream named `id`.

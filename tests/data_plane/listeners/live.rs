@@ -131,3 +131,20 @@ fn a_restart_restores_listeners() {
     let target = format!("/{}", "a".repeat(310));
     assert_eq!(weir.client().get(&target).status, 414);
 }
+
+/// Started with another address, which a listener has: a machine's port is the machine's.
+#[test]
+fn the_default_listener_is_bound_before_one_that_has_its_address() {
+    let folder = TempDir::new().unwrap();
+    let start = || Launch::default().data_dir(folder.path());
+    let weir = start().start();
+    // Of a name that comes before "default".
+    let address = add_with(&weir, "a", json!({}));
+    weir.api().patch("/v1/listeners/a", &json!({"address": address.to_string()})).assert(200);
+    weir.kill();
+    let weir = start().listen(address).start();
+    assert_eq!(listener(&weir, "default")["status"]["bound"], true);
+    assert_eq!(listener(&weir, "a")["status"]["bound"], false);
+    weir.api().get("/readyz").assert(200);
+    weir.api().post("/v1/listeners", &json!({"id": "b", "address": address.to_string()})).assert(422);
+}

@@ -128,6 +128,27 @@ async fn the_default_listener_is_the_processs_own() {
 }
 
 #[tokio::test]
+async fn the_address_of_the_default_listener_is_given_to_no_other() {
+    let api = with_one().await;
+    let own = json!({"id": "two", "address": "0.0.0.0:8080"});
+    for (method, path, body, place) in [
+        ("POST", LISTENERS, own.clone(), "#/address"),
+        ("PUT", "/v1/listeners/two", json!({"address": "0.0.0.0:8080"}), "#/address"),
+        ("PATCH", ONE, json!({"address": "0.0.0.0:8080"}), "#/address"),
+        ("PUT", "/v1/config", json!({"upstreams": [], "listeners": [own]}), "#/listeners/0/address"),
+    ] {
+        let refused = api.json(method, path, &body).await;
+        let errors = refused.json()["errors"].clone();
+        assert_eq!(refused.status, 422, "{method} {path}: {errors}");
+        assert_eq!(
+            (errors.as_array().unwrap().len(), &errors[0]["pointer"], &errors[0]["code"]),
+            (1, &json!(place), &json!("duplicate")),
+            "{method} {path}: {errors}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_with_a_listener_is_in_use() {
     let api = Harness::new().await.with_web().await;
     let tcp = json!({"id": "tcp", "address": "0.0.0.0:1", "protocol": "tcp", "upstream": "web"});

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use weir_shared::{
-    error::{FieldErrorCode, Pointer},
+    error::{FieldError, FieldErrorCode, Pointer},
     model::{Listener, ListenerRecord, check},
 };
 
@@ -102,6 +102,7 @@ fn set(
         scene.config.listeners.values().map(|record| &record.spec).filter(|spec| spec.id != wanted.id);
     let all = others.chain([wanted]).map(|spec| (Pointer::root(), spec));
     check::listeners_together(all, |id| scene.config.upstreams.contains_key(id), &mut errors);
+    beside_default(scene, present, wanted, &Pointer::root(), &mut errors);
     none_or_invalid(errors)?;
     let mut draft = scene.draft();
     draft.set_listener(wanted.clone());
@@ -110,6 +111,22 @@ fn set(
     }
     let effect = if present.is_some() { Effect::Changed } else { Effect::Created };
     Ok(about(&wanted.id, planned(draft, effect, "", Vec::new())))
+}
+
+/// Checks that `wanted` does not take the address of `default`. One that has it from before this was refused, or since Weir
+/// was started with another address, may stay as it is.
+pub(super) fn beside_default(
+    scene: &Scene<'_>,
+    present: Option<&ListenerRecord>,
+    wanted: &Listener,
+    at: &Pointer,
+    errors: &mut Vec<FieldError>,
+) {
+    if let Some(flags) = scene.flags
+        && present.is_none_or(|present| present.spec.address != wanted.address)
+    {
+        flags.check_beside(wanted, at, errors);
+    }
 }
 
 fn about(id: &str, mut plan: Plan) -> Plan {
@@ -121,7 +138,7 @@ fn not_found(id: &str) -> CatalogError {
     CatalogError::NotFound(format!("listener \"{id}\""))
 }
 
-fn immutable_id(id: &str) -> weir_shared::error::FieldError {
+fn immutable_id(id: &str) -> FieldError {
     let detail = format!("the id is \"{id}\", as in the path, and never changes");
     Pointer::root().at("id").error(FieldErrorCode::Immutable, detail)
 }

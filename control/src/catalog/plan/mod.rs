@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use weir_shared::{
     error::FieldError,
-    model::{Config, RouteRecord, UpstreamRecord},
+    model::{Config, ListenerFlags, RouteRecord, UpstreamRecord},
     time::Now,
 };
 
@@ -44,7 +44,7 @@ pub struct Plan {
     pub outcome: Outcome,
 }
 
-/// Plans `change` on `config`.
+/// Plans `change` on `config`. `flags` are what the command line says of the listener `default`, if that is known.
 ///
 /// # Errors
 /// Why the change is refused, with every fault.
@@ -52,9 +52,10 @@ pub fn plan(
     config: &Arc<Config>,
     change: &Change,
     precondition: &Precondition,
+    flags: Option<&ListenerFlags>,
     now: Now,
 ) -> Result<Plan, CatalogError> {
-    let scene = Scene { config, precondition, now };
+    let scene = Scene { config, precondition, flags, now };
     match change {
         Change::CreateUpstream { upstream, naming, binding } => {
             upstreams::create(&scene, upstream, *naming, *binding)
@@ -94,6 +95,7 @@ pub fn plan(
 struct Scene<'a> {
     config: &'a Arc<Config>,
     precondition: &'a Precondition,
+    flags: Option<&'a ListenerFlags>,
     now: Now,
 }
 

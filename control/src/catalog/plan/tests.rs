@@ -76,7 +76,7 @@ async fn follow(changes: &[Change]) -> Arc<Config> {
     let mut config = Arc::new(Config::empty(Epoch("abc123".into())));
     let mut table = compiler.compile(Arc::clone(&config), None, now(0)).unwrap();
     for (at, change) in (1..).zip(changes) {
-        let Ok(plan) = plan(&config, change, &Precondition::default(), now(at)) else { continue };
+        let Ok(plan) = plan(&config, change, &Precondition::default(), None, now(at)) else { continue };
         if plan.outcome.effect == Effect::Unchanged {
             assert!(Arc::ptr_eq(&plan.next, &config) && plan.ops.is_empty());
             continue;
@@ -121,7 +121,7 @@ async fn one_server_among_many_costs_two_operations() {
             shape: Shape::One,
         },
     ] {
-        let plan = plan(&config, &change, &Precondition::default(), now(9)).unwrap();
+        let plan = plan(&config, &change, &Precondition::default(), None, now(9)).unwrap();
         assert_eq!(plan.ops.len(), 2, "{change:?}");
         let (before, after) = (&config.upstreams["a"], &plan.next.upstreams["a"]);
         let kept =

@@ -137,6 +137,9 @@ fn wanted_listeners(
     let named = wanted.iter().flatten().enumerate();
     let all = staying.chain(named.map(|(index, spec)| (root.at("listeners").at(index), spec)));
     check::listeners_together(all, known, errors);
+    for (index, spec) in wanted.iter().flatten().enumerate() {
+        listeners::beside_default(scene, present(&spec.id), spec, &root.at("listeners").at(index), errors);
+    }
     wanted
 }
 
