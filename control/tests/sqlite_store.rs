@@ -6,8 +6,14 @@
     reason = "a failed helper fails its test"
 )]
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use tempfile::TempDir;
-use weir_control::store::{Commit, CommitMeta, Kind, Op, Sqlite, Store, StoreError};
+use tokio::task::JoinSet;
+use weir_control::store::{Commit, CommitMeta, Kind, Op, Page, Sqlite, Store, StoreError};
 use weir_shared::{
     id::{Epoch, Revision},
     time::Timestamp,
@@ -15,14 +21,14 @@ use weir_shared::{
 
 /// A store and its folder.
 struct Subject {
-    store: Sqlite,
+    store: Arc<Sqlite>,
     folder: TempDir,
 }
 
 impl Subject {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Sqlite::open(&folder.path().join("state.db")).unwrap();
+        let store = Arc::new(Sqlite::open(&folder.path().join("state.db")).unwrap());
         store.initialise(Epoch("abc123".into())).await.unwrap();
         Self { store, folder }
     }
@@ -66,7 +72,7 @@ async fn tables_of_the_first_release_are_brought_up_to_date() {
     assert_eq!((snapshot.revision, snapshot.committed_at), (Revision(2), Some(Timestamp(1_795_383_600_123))));
     assert_eq!(snapshot.objects.len(), 2);
     assert_eq!(store.load_at(Revision(1)).await, Ok(None));
-    let subject = Subject { store, folder };
+    let subject = Subject { store: Arc::new(store), folder };
     subject.commit(2, vec![put("a", "3")]).await;
     let before = subject.store.load_at(Revision(2)).await.unwrap().unwrap();
     assert_eq!(before.objects[0].json, "1");
@@ -103,4 +109,31 @@ async fn a_newer_schema_is_left_alone() {
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let outcome = Sqlite::open(&path).map(drop);
     assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_commit_does_not_wait_for_whoever_reads_the_history() {
+    const READERS: usize = 40;
+    let subject = Subject::new().await;
+    let many: Vec<Op> = (0..10_000).map(|n| put(&format!("u{n}"), &"x".repeat(100))).collect();
+    subject.commit(0, many).await;
+    subject.commit(1, vec![put("u0", "1")]).await;
+    let read = Arc::new(AtomicUsize::new(0));
+    let mut readers = JoinSet::new();
+    for _ in 0..READERS {
+        let (store, read) = (Arc::clone(&subject.store), Arc::clone(&read));
+        readers.spawn(async move {
+            let snapshot = store.load_at(Revision(1)).await.unwrap().unwrap();
+            read.fetch_add(1, Ordering::Relaxed);
+            snapshot.objects.len()
+        });
+    }
+    // All of the readers ask first.
+    tokio::task::yield_now().await;
+    subject.commit(2, vec![put("u0", "2")]).await;
+    let before = read.load(Ordering::Relaxed);
+    assert!(before < READERS, "the commit came after all readers");
+    assert!(readers.join_all().await.into_iter().all(|count| count == 10_000));
+    let last = subject.store.revisions(Page { below: u64::MAX, limit: 1 }).await.unwrap();
+    assert_eq!(last[0].revision, Revision(3), "who reads after a commit sees it");
 }

@@ -1,5 +1,9 @@
-//! The embedded store: one SQLite file, one connection for everything that is asked, one thread that owns it. Another thread
-//! takes the log over into the file (`checkpoint.rs`).
+//! The embedded store: one SQLite file, one connection that commits, one that reads what may be long, each with a thread that
+//! owns it (`worker.rs`). Another thread takes the log over into the file (`checkpoint.rs`).
+//!
+//! No commit waits for whoever reads the history: with a write-ahead log readers and the writer do not wait for each other.
+//! Nor does whoever reads a commit's answer and then the history miss the commit: a reader sees what was committed before it
+//! begins.
 //!
 //! Write-ahead log with `synchronous=FULL`, because with `NORMAL` a power cut may take back commits already answered.
 //! SQLite blocks, so that all of it happens on a thread of its own; callers wait for a message.
@@ -11,29 +15,28 @@ mod history;
 mod objects;
 mod records;
 mod schema;
+mod worker;
 
 use std::{
     fs::OpenOptions,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    thread::JoinHandle,
     time::Duration,
 };
 
 use rusqlite::{
     Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, config::DbConfig, ffi, params,
 };
-use tokio::sync::{mpsc, oneshot};
 use weir_shared::id::{Epoch, Revision};
 
-use self::checkpoint::{Checkpointer, LAST_RESORT_PAGES};
+use self::{
+    checkpoint::{Checkpointer, LAST_RESORT_PAGES},
+    worker::Worker,
+};
 use super::{
     Commit, CommitError, Page, Pending, Record, RecordKind, RecordOp, RevisionEntry, Snapshot, Store,
     StoreError,
 };
-
-/// Jobs that may wait for the thread. More callers than this wait for room.
-const MAX_WAITING: usize = 64;
 
 /// How long another process that reads the file (a backup, a person with a shell) may hold it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,13 +44,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A store in one SQLite file.
 #[derive(Debug)]
 pub struct Sqlite {
-    jobs: Option<mpsc::Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    /// For what may be long. Dropped before the other, which closes the file last.
+    reader: Worker,
+    /// For commits, and what is quick.
+    writer: Worker,
     path: PathBuf,
 }
-
-/// A call, as done on the thread.
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 impl Sqlite {
     /// Opens the file at `path`, making it when it is not there, and checks that it is whole. Blocks for a moment.
@@ -59,13 +61,9 @@ impl Sqlite {
         check(&connection)?;
         schema::upgrade(&mut connection)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(store_error)?;
-        let (jobs, waiting) = mpsc::channel(MAX_WAITING);
-        let checkpointer = Checkpointer::start(path);
-        let thread = std::thread::Builder::new()
-            .name("weir-store".to_owned())
-            .spawn(move || work(connection, waiting, checkpointer))
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread), path: path.to_owned() })
+        let writer = Worker::start("weir-store", connection, Checkpointer::start(path))?;
+        let reader = Worker::start("weir-history", open_to_read(path).map_err(store_error)?, None)?;
+        Ok(Self { reader, writer, path: path.to_owned() })
     }
 
     /// The file.
@@ -74,24 +72,20 @@ impl Sqlite {
         &self.path
     }
 
-    /// Has `call` made on the thread. Answers `None` when the thread is gone, or its answer lost.
-    async fn ask<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(&mut Connection) -> T + Send + 'static,
-    ) -> Option<T> {
-        let (reply, answer) = oneshot::channel();
-        // An answer nobody waits for any more is dropped.
-        let job: Job = Box::new(move |connection| drop(reply.send(call(connection))));
-        self.jobs.as_ref()?.send(job).await.ok()?;
-        answer.await.ok()
-    }
-
+    /// Has something read that may be long.
     fn read<T: Send + 'static>(
         &self,
         call: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Pending<'_, T, StoreError> {
-        let gone = || Err(StoreError::Unavailable("the store's thread has ended".to_owned()));
-        Box::pin(async move { self.ask(call).await.unwrap_or_else(gone) })
+        Box::pin(async move { self.reader.ask(call).await.unwrap_or_else(|| Err(gone())) })
+    }
+
+    /// Has something read by the connection that commits, which knows what came of that.
+    fn read_here<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Pending<'_, T, StoreError> {
+        Box::pin(async move { self.writer.ask(call).await.unwrap_or_else(|| Err(gone())) })
     }
 
     fn write<T: Send + 'static>(
@@ -100,19 +94,7 @@ impl Sqlite {
     ) -> Pending<'_, T, CommitError> {
         // A lost answer may belong to a commit that was made.
         let lost = || Err(CommitError::Unknown("the store's thread has ended".to_owned()));
-        Box::pin(async move { self.ask(call).await.unwrap_or_else(lost) })
-    }
-}
-
-impl Drop for Sqlite {
-    /// Waits for the thread, so that a commit under way is finished and the file is closed.
-    fn drop(&mut self) {
-        drop(self.jobs.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the store's thread had panicked");
-        }
+        Box::pin(async move { self.writer.make(call).await.unwrap_or_else(lost) })
     }
 }
 
@@ -122,16 +104,23 @@ impl Store for Sqlite {
     }
 
     fn initialise(&self, epoch: Epoch) -> Pending<'_, (), StoreError> {
-        self.read(move |connection| initialise(connection, &epoch))
+        Box::pin(async move {
+            self.writer
+                .make(move |connection| initialise(connection, &epoch))
+                .await
+                .unwrap_or_else(|| Err(gone()))
+        })
     }
 
     fn renew(&self, epoch: Epoch) -> Pending<'_, (), StoreError> {
-        self.read(move |connection| renew(connection, &epoch))
+        Box::pin(async move {
+            self.writer.make(move |connection| renew(connection, &epoch)).await.unwrap_or_else(|| Err(gone()))
+        })
     }
 
     fn load(&self) -> Pending<'_, Snapshot, StoreError> {
-        let gone = |snapshot: Option<_>| snapshot.ok_or(StoreError::NotInitialised);
-        self.read(move |connection| objects::load(connection, None).and_then(gone))
+        let missing = |snapshot: Option<_>| snapshot.ok_or(StoreError::NotInitialised);
+        self.read_here(move |connection| objects::load(connection, None).and_then(missing))
     }
 
     fn load_at(&self, revision: Revision) -> Pending<'_, Option<Snapshot>, StoreError> {
@@ -162,27 +151,11 @@ impl Store for Sqlite {
 
     fn find_record(&self, kind: RecordKind, id: &str) -> Pending<'_, Option<Record>, StoreError> {
         let id = id.to_owned();
-        self.read(move |connection| {
+        self.read_here(move |connection| {
             demand_initialised(connection)?;
             records::find(connection, kind, &id).map_err(store_error)
         })
     }
-}
-
-/// Serves jobs until every handle is gone.
-fn work(mut connection: Connection, mut jobs: mpsc::Receiver<Job>, checkpointer: Option<Checkpointer>) {
-    while let Some(job) = jobs.blocking_recv() {
-        let changes = connection.total_changes();
-        job(&mut connection);
-        if let Some(checkpointer) = &checkpointer
-            && connection.total_changes() != changes
-        {
-            checkpointer.note();
-        }
-    }
-    // Whoever closes the file last writes the log into it.
-    drop(checkpointer);
-    drop(connection);
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
@@ -198,6 +171,19 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", LAST_RESORT_PAGES)?;
     Ok(connection)
+}
+
+/// A connection that only reads, to a file that another one has open.
+fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn gone() -> StoreError {
+    StoreError::Unavailable("the store's thread has ended".to_owned())
 }
 
 fn check(connection: &Connection) -> Result<(), StoreError> {
