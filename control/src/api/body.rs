@@ -1,6 +1,6 @@
 //! Request bodies: whole, bounded in size and time, of a media type that is read, and JSON or YAML.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -8,7 +8,6 @@ use http::{HeaderMap, Request, header, request::Parts};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
     task::spawn_blocking,
     time::{Instant, timeout_at},
 };
@@ -17,6 +16,7 @@ use weir_shared::model::check::MAX_CONFIG_BYTES;
 use super::{
     accept::Format,
     guard, json,
+    place::{MAX_SMALL_BYTES, MEBIBYTE, Place},
     problem::{Code, Problem},
 };
 use crate::{strict, yaml};
@@ -30,19 +30,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What each further mebibyte adds to that.
 const MEBIBYTE_TIMEOUT: Duration = Duration::from_secs(1);
-const MEBIBYTE: usize = 1024 * 1024;
-
-/// Largest body that is read between other requests, and largest merge patch. Reading this takes some milliseconds.
-const MAX_SMALL_BYTES: usize = 256 * 1024;
-
-/// Places for bodies that are larger. They are read apart, so that the API answers others meanwhile, and few at once: a
-/// document in memory takes many times the room of its text. Who finds none waits with the rest of the body still at the
-/// sender.
-static LARGE: Semaphore = Semaphore::const_new(2);
-
-/// From this size on a body needs the only place of its kind as well. A whole configuration keeps it until it is answered.
-const MAX_LARGE_BYTES: usize = 8 * MEBIBYTE;
-static HUGE: Semaphore = Semaphore::const_new(1);
 
 /// A body that has arrived.
 #[derive(Clone, Debug)]
@@ -50,33 +37,6 @@ pub(super) struct Whole {
     pub(super) bytes: Bytes,
     /// `None` for a small one.
     place: Option<Place>,
-}
-
-/// Held as long as a large body is in memory, or what was made of it. Found among a request's extensions where the body was
-/// read before.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
-    _large: Arc<SemaphorePermit<'static>>,
-    huge: Option<Arc<SemaphorePermit<'static>>>,
-}
-
-impl Place {
-    /// The place that a body of `length` needs, which has `before`.
-    async fn of(length: usize, before: Option<Self>) -> Option<Self> {
-        let take = |places: &'static Semaphore| async move {
-            // Fails only once the semaphore is closed, which these never are.
-            places.acquire().await.ok().map(Arc::new)
-        };
-        let mut place = match before {
-            Some(place) => place,
-            None if length > MAX_SMALL_BYTES => Self { _large: take(&LARGE).await?, huge: None },
-            None => return None,
-        };
-        if length > MAX_LARGE_BYTES && place.huge.is_none() {
-            place.huge = take(&HUGE).await;
-        }
-        Some(place)
-    }
 }
 
 impl Whole {
@@ -223,9 +183,12 @@ pub(super) async fn whole(parts: &Parts, body: Body, most: usize) -> Result<Whol
 
 async fn collect(mut body: Body, most: usize, mut place: Option<Place>) -> Result<Whole, Problem> {
     let mut bytes = BytesMut::new();
-    let late = |_| Problem::new(Code::RequestTimeout, "The body took longer than 30 seconds.");
     let mut deadline = Instant::now() + BODY_TIMEOUT;
-    while let Some(frame) = timeout_at(deadline, body.frame()).await.map_err(late)? {
+    // What it had, for those who are late: more for every mebibyte.
+    let mut given = BODY_TIMEOUT;
+    loop {
+        let Ok(frame) = timeout_at(deadline, body.frame()).await else { return Err(late(given)) };
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| {
             Problem::new(Code::MalformedRequest, format!("The body ended early: {error}."))
         })?;
@@ -238,12 +201,17 @@ async fn collect(mut body: Body, most: usize, mut place: Option<Place>) -> Resul
         place = Place::of(length, place).await;
         // Nobody is late who is made to wait.
         deadline += waits_from.elapsed();
-        if length / MEBIBYTE > bytes.len() / MEBIBYTE {
-            deadline += MEBIBYTE_TIMEOUT;
-        }
+        let mebibytes = u32::try_from(length / MEBIBYTE - bytes.len() / MEBIBYTE).unwrap_or(0);
+        deadline += MEBIBYTE_TIMEOUT * mebibytes;
+        given += MEBIBYTE_TIMEOUT * mebibytes;
         bytes.extend_from_slice(&data);
     }
     Ok(Whole { bytes: bytes.freeze(), place })
+}
+
+fn late(given: Duration) -> Problem {
+    let detail = format!("The body took longer than {} seconds.", given.as_secs());
+    Problem::new(Code::RequestTimeout, detail)
 }
 
 fn too_large(most: usize) -> Problem {
@@ -283,11 +251,13 @@ fn media_type(headers: &HeaderMap, expect: Expect) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use std::{
-        pin::pin,
-        task::{Context, Waker},
+        convert::Infallible,
+        pin::{Pin, pin},
+        task::{Context, Poll, Waker},
     };
 
     use axum::response::IntoResponse;
+    use hyper::body::Frame;
 
     use super::*;
 
@@ -313,14 +283,26 @@ mod tests {
         third.await;
     }
 
-    #[tokio::test]
-    async fn one_huge_body_is_in_memory_at_once() {
-        let huge = || Place::of(MAX_LARGE_BYTES + 1, None);
-        let first = huge().await.expect("a place");
-        let mut second = pin!(huge());
-        assert!(second.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        drop(first);
-        second.await;
+    #[tokio::test(start_paused = true)]
+    async fn who_is_late_is_told_how_long_there_was() {
+        let stalled = Body::new(Stalls(Some(Bytes::from(vec![b' '; 2 * MEBIBYTE]))));
+        let late = whole(&parts(), stalled, MAX_BODY_BYTES).await.expect_err("it never ends");
+        assert!(format!("{late:?}").contains("longer than 32 seconds"), "{late:?}");
+    }
+
+    /// A body that begins and does not go on.
+    struct Stalls(Option<Bytes>);
+
+    impl hyper::body::Body for Stalls {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.0.take().map_or(Poll::Pending, |bytes| Poll::Ready(Some(Ok(Frame::data(bytes)))))
+        }
     }
 
     #[tokio::test]

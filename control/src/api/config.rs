@@ -20,6 +20,7 @@ use super::{
     answer::Answer,
     body, examples, export, listeners,
     params::Params,
+    place::Place,
     problem::Problem,
     refusal::MAX_NAMED,
     reply::{self, Call},
@@ -185,10 +186,11 @@ pub(super) async fn replace(
         Some(true) | None => Unnamed::Delete,
     };
     let confirmed = params.revision("confirm");
-    let call = Call::of(&api, &request, params)?;
+    let mut call = Call::of(&api, &request, params)?;
     let flags = api.flags.clone();
     let read = move |value| Ok(document::read(value, Some(&flags))?);
-    let (whole, _place) = body::read_document(request, read).await?;
+    let (whole, place) = body::read_document(request, read).await?;
+    call.hold(place);
     let ignored = whole.ignored.clone();
     call.apply_whole(Change::PutConfig { whole, unnamed, confirmed }, move |applied| {
         answer(applied, &ignored)
@@ -221,8 +223,9 @@ pub(super) async fn roll_back(
     let mut params = Params::of(request.uri())?;
     let confirmed = params.revision("confirm");
     let mut call = Call::of(&api, &request, params)?;
-    let ((to, message), _place) = body::read_document(request, rollback).await?;
+    let ((to, message), _) = body::read_document(request, rollback).await?;
     call.explain(message);
+    call.hold(Place::of_rollback().await);
     let config = match api.catalog.config_at(to).await {
         Err(CatalogError::Unreadable(detail)) => {
             let detail = format!("this release cannot read revision {to}: {detail}");

@@ -29,6 +29,7 @@ mod listeners;
 mod paging;
 mod params;
 mod permissions;
+mod place;
 mod prefer;
 mod probes;
 pub mod problem;

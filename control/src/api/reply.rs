@@ -23,6 +23,7 @@ use super::{
     envelope::RequestId,
     listeners,
     params::Params,
+    place::Place,
     prefer::Preferences,
     problem::{Code, Problem},
     retry::{self, Once},
@@ -121,6 +122,8 @@ pub(super) struct Call {
     request_id: String,
     /// The request's idempotency key, if it has one.
     once: Option<Arc<Once>>,
+    /// Of a large document.
+    place: Option<Place>,
 }
 
 impl Call {
@@ -149,7 +152,13 @@ impl Call {
             trail: request.extensions().get().cloned(),
             request_id: id.map(|id| id.0.to_string()).unwrap_or_default(),
             once: request.extensions().get().cloned(),
+            place: None,
         })
+    }
+
+    /// Holds `place` as long as anybody works at the change or its answer, whether or not the caller still waits.
+    pub(super) fn hold(&mut self, place: Option<Place>) {
+        self.place = place;
     }
 
     /// Takes `message`, if there is one, for the reason of the change.
@@ -179,8 +188,13 @@ impl Call {
         F: Fn(&Applied) -> Result<Answer, Problem> + Clone + Send + Sync + 'static,
     {
         let applied = self.make(change, render.clone()).await?;
-        let shown = applied.clone();
-        let answer = aside(move || render(&shown)).await??;
+        let (shown, place) = (applied.clone(), self.place.clone());
+        let work = move || {
+            let answer = render(&shown);
+            drop(place);
+            answer
+        };
+        let answer = aside(work).await??;
         self.respond(answer, &applied)
     }
 
@@ -204,6 +218,7 @@ impl Call {
             request_id: self.request_id.clone(),
             message: self.message.clone(),
             beside,
+            held: self.place.clone().map(|place| Arc::new(place) as _),
         };
         let refused = |error| listeners::as_in_force(error, &self.api.flags);
         let applied = self.api.catalog.apply(request).await.map_err(refused)?;

@@ -22,10 +22,17 @@ impl Catalog {
             return Ok(present);
         }
         made(revision, &present)?;
+        // One at a time, which the store's one reader makes of them anyway: the texts of a revision take much room. Its turn
+        // ends with the work, not with the caller. Fails only once it is closed, which it never is.
+        let turn = Arc::clone(&self.past).acquire_owned().await.ok();
         let snapshot = self.store()?.load_at(revision).await.map_err(unreadable)?;
         let snapshot = snapshot.ok_or(CatalogError::RevisionGone(revision))?;
         // Many small texts: some hundred milliseconds for the largest configuration.
-        let decoding = spawn_blocking(move || codec::decode(snapshot).map(|config| share(config, &present)));
+        let decoding = spawn_blocking(move || {
+            let decoded = codec::decode(snapshot).map(|config| share(config, &present));
+            drop(turn);
+            decoded
+        });
         let decoded = decoding.await.map_err(|error| CatalogError::Unreadable(error.to_string()))?;
         decoded.map(Arc::new).map_err(unreadable)
     }

@@ -18,16 +18,18 @@ pub mod precondition;
 mod prepared;
 mod report;
 pub mod submitted;
+#[cfg(test)]
+mod tests;
 mod timing;
 pub mod warning;
 mod writer;
 
-use std::{fmt, sync::Arc};
+use std::{any::Any, fmt, sync::Arc};
 
 pub use report::StoreReport;
 pub use timing::{ApplyTimes, Step};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     task::spawn_blocking,
 };
 use weir_shared::{
@@ -53,6 +55,10 @@ use crate::{
 
 /// Changes that may wait for the writer. More callers than this wait for room; the API lets in no more than that.
 const MAX_WAITING: usize = 64;
+
+/// How often a whole configuration is worked out apart from the writer when others are faster. After that the writer does it,
+/// and the others wait.
+const MAX_PREPARATIONS: usize = 3;
 
 /// Whether a change is made or only tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +86,12 @@ pub struct Request {
     pub message: Option<String>,
     /// What to store beside the change, in the same transaction.
     pub beside: Beside,
+    /// Kept as long as anybody works at the change, the caller or not: the place of a large document.
+    pub held: Held,
 }
+
+/// What is only held; what it is, is the caller's.
+pub type Held = Option<Arc<dyn Any + Send + Sync>>;
 
 /// Makes the records that are stored in the same transaction as a change, from what will have come of it. They are not
 /// asked about a change that is only tried or changes nothing.
@@ -126,8 +137,33 @@ struct Job {
     request: Request,
     /// The same worked out, if that was done beforehand.
     prepared: Option<Box<Prepared>>,
-    reply: oneshot::Sender<Result<Applied, CatalogError>>,
+    /// Held until the answer where the change is of everything.
+    turn: Option<Turn>,
+    reply: oneshot::Sender<Answer>,
 }
+
+/// What the writer answers.
+#[derive(Debug)]
+enum Answer {
+    /// The change was made, or not.
+    Settled(Box<Result<Applied, CatalogError>>),
+    /// Something else was changed since it was worked out, and nothing was done.
+    Stale(Box<Request>, Box<Prepared>),
+}
+
+impl Answer {
+    /// What came of a change that was not worked out beforehand.
+    fn settled(self) -> Result<Applied, CatalogError> {
+        match self {
+            Self::Settled(applied) => *applied,
+            Self::Stale(..) => Err(CatalogError::Contention),
+        }
+    }
+}
+
+/// The right to work out a change of everything: what is made of one takes hundreds of megabytes, so that one is in the
+/// making at a time.
+type Turn = Arc<OwnedSemaphorePermit>;
 
 /// Reads and changes the configuration. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -143,6 +179,10 @@ pub struct Catalog {
     events: Bus,
     compiler: Compiler,
     clock: Clock,
+    /// The one [`Turn`].
+    turns: Arc<Semaphore>,
+    /// Held by whoever brings an earlier revision back into memory.
+    past: Arc<Semaphore>,
 }
 
 impl Catalog {
@@ -219,30 +259,57 @@ impl Catalog {
     /// Why the change was not made.
     ///
     /// # Cancel safety
-    /// A change that was handed to the writer is made even when the answer is dropped.
+    /// Nothing is left half done when the answer is dropped. A change that was handed to the writer is made all the same, but
+    /// for one of everything that others have overtaken by then.
     pub async fn apply(&self, request: Request) -> Result<Applied, CatalogError> {
-        let (request, prepared) = match request.change {
-            Change::PutConfig { .. } | Change::RollBack { .. } => {
-                let (request, prepared) = self.prepare(request).await?;
-                if prepared.table.is_none() || request.mode == Mode::DryRun {
-                    return Ok(prepared.untouched());
-                }
-                (request, Some(prepared))
+        if !matches!(request.change, Change::PutConfig { .. } | Change::RollBack { .. }) {
+            return self.hand_over(request, None, None).await?.settled();
+        }
+        // Fails only once it is closed, which it never is.
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map(Arc::new).ok();
+        let mut request = request;
+        for _ in 0..MAX_PREPARATIONS {
+            let (whole, prepared) = self.prepare(request, turn.clone()).await?;
+            if prepared.table.is_none() || whole.mode == Mode::DryRun {
+                return Ok(prepared.untouched());
             }
-            _ => (request, None),
-        };
+            match self.hand_over(whole, Some(prepared), turn.clone()).await? {
+                Answer::Settled(applied) => return *applied,
+                Answer::Stale(again, outdated) => {
+                    request = *again;
+                    // That is work as well, and neither the writer's nor that of the threads that answer others.
+                    drop(spawn_blocking(move || drop(outdated)));
+                }
+            }
+        }
+        self.hand_over(request, None, turn).await?.settled()
+    }
+
+    /// Has the writer make `request`.
+    async fn hand_over(
+        &self,
+        request: Request,
+        prepared: Option<Box<Prepared>>,
+        turn: Option<Turn>,
+    ) -> Result<Answer, CatalogError> {
         let (reply, answer) = oneshot::channel();
         let stopping = || CatalogError::Unavailable("Weir is stopping".to_owned());
-        self.jobs.send(Job { request, prepared, reply }).await.map_err(|_| stopping())?;
+        self.jobs.send(Job { request, prepared, turn, reply }).await.map_err(|_| stopping())?;
         let lost = |_| CatalogError::Unknown("the writer stopped before it answered".to_owned());
-        answer.await.unwrap_or_else(|error| Err(lost(error)))
+        answer.await.map_err(lost)
     }
-    /// Works `request` out, apart from whatever else is done.
-    async fn prepare(&self, request: Request) -> Result<(Request, Box<Prepared>), CatalogError> {
+
+    /// Works `request` out, apart from whatever else is done. The turn is the work's: a caller who goes away does not end it.
+    async fn prepare(
+        &self,
+        request: Request,
+        turn: Option<Turn>,
+    ) -> Result<(Request, Box<Prepared>), CatalogError> {
         let (compiler, base, now) = (self.compiler.clone(), self.reader.snapshot(), self.clock.now());
         let work = spawn_blocking(move || {
-            let prepared = Prepared::new(&compiler, &request, &request.change, base, now, || ())?;
-            Ok((request, Box::new(prepared)))
+            let prepared = Prepared::new(&compiler, &request, &request.change, base, now, || ());
+            drop(turn);
+            Ok((request, Box::new(prepared?)))
         });
         work.await.unwrap_or_else(|error| Err(CatalogError::Unavailable(error.to_string())))
     }

@@ -2,7 +2,7 @@
 //!
 //! A whole configuration takes time to plan, compile and compare, in which the writer could make a hundred small changes. All
 //! of that is a function of the table in force and the change. So it is done before the writer is asked; the writer commits
-//! it if that table is still in force, and works it out anew if not.
+//! it if that table is still in force, and gives it back if not, to be done again.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ impl Prepared {
         now: Now,
         planned: impl FnOnce(),
     ) -> Result<Self, CatalogError> {
-        let plan = plan::plan(base.config(), change, &request.precondition, now)?;
+        let plan = plan::plan(base.config(), change, &request.precondition, Some(&compiler.flags), now)?;
         // A trial shows what would be lost, for the caller to know what it confirms.
         if request.mode == Mode::Commit && !plan.outcome.losses.is_empty() {
             return Err(CatalogError::LargeChange { revision: base.revision(), losses: plan.outcome.losses });

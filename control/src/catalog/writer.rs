@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     time::timeout,
 };
 use weir_shared::{
@@ -16,7 +16,7 @@ use weir_shared::{
 };
 
 use super::{
-    Applied, ApplyTimes, Catalog, Job, MAX_WAITING, Mode, Request, StoreReport, plan::Plan,
+    Answer, Applied, ApplyTimes, Catalog, Job, MAX_WAITING, Mode, Request, StoreReport, plan::Plan,
     prepared::Prepared,
 };
 use crate::{
@@ -38,7 +38,7 @@ const FREE_AGAIN: Duration = Duration::from_secs(1);
 /// Carries changes from plan to table, one after the other.
 #[derive(Debug)]
 pub struct Writer {
-    jobs: mpsc::Receiver<Job>,
+    pub(super) jobs: mpsc::Receiver<Job>,
     /// `None`: the store takes no writes.
     store: Option<Arc<dyn Store>>,
     report: StoreReport,
@@ -79,6 +79,8 @@ impl Writer {
             events: events.clone(),
             compiler: compiler.clone(),
             clock,
+            turns: Arc::new(Semaphore::new(1)),
+            past: Arc::new(Semaphore::new(1)),
         };
         let writer =
             Self { jobs, store, report, drains, compiler, table, reader, clock, times, published, events };
@@ -103,10 +105,19 @@ impl Writer {
             } else {
                 self.jobs.recv().await
             };
-            let Some(Job { request, prepared, reply }) = job else { return };
-            let answer = self.apply(&request, prepared).await;
-            // With the request goes all that marks it as under way, before anybody learns the answer.
-            drop(request);
+            let Some(Job { request, prepared, turn, reply }) = job else { return };
+            let answer = match prepared {
+                Some(outdated) if !Arc::ptr_eq(&outdated.base, &self.reader.snapshot()) => {
+                    Answer::Stale(Box::new(request), outdated)
+                }
+                prepared => {
+                    let applied = self.apply(&request, prepared).await;
+                    // With the request goes all that marks it as under way, before anybody learns the answer.
+                    drop(request);
+                    Answer::Settled(Box::new(applied))
+                }
+            };
+            drop(turn);
             // Whoever asked may have gone away; the change stands.
             drop(reply.send(answer));
         }
@@ -135,16 +146,15 @@ impl Writer {
         let begun = self.moment();
         let mut planned = begun;
         let present = self.reader.snapshot();
-        let Prepared { plan: Plan { next, ops, outcome }, table, changes, now, .. } =
-            match prepared.filter(|prepared| Arc::ptr_eq(&prepared.base, &present)) {
-                Some(prepared) => *prepared,
-                None => {
-                    let change = self.drains.concrete(&request.change, present.config())?;
-                    let note = || planned = self.moment();
-                    let now = self.clock.now();
-                    Prepared::new(&self.compiler, request, &change, Arc::clone(&present), now, note)?
-                }
-            };
+        let Prepared { plan: Plan { next, ops, outcome }, table, changes, now, .. } = match prepared {
+            Some(prepared) => *prepared,
+            None => {
+                let change = self.drains.concrete(&request.change, present.config())?;
+                let note = || planned = self.moment();
+                let now = self.clock.now();
+                Prepared::new(&self.compiler, request, &change, Arc::clone(&present), now, note)?
+            }
+        };
         let before = Arc::clone(present.config());
         let step = self.drains.step(&request.change, &outcome, (&before, &next), now);
         let applied = Applied { before, config: next, outcome, changes, drain: step.begun() };

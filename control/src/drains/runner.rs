@@ -153,6 +153,7 @@ impl Runner {
             request_id: String::new(),
             message: None,
             beside: Beside::default(),
+            held: None,
         };
         self.catalog.apply(request).await.map(drop)
     }

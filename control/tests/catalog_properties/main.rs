@@ -108,6 +108,7 @@ impl Subject {
             request_id: String::new(),
             message: None,
             beside: Beside::default(),
+            held: None,
         };
         self.catalog.apply(request).await
     }
