@@ -73,10 +73,9 @@ impl Drains {
         let present = pages.present.get(&id).map(|entry| &entry.drain);
         let at_address = || {
             let wanted = address::canonical(key);
-            pages
-                .past
-                .values()
-                .find(|it| it.upstream == upstream && address::canonical(&it.address) == wanted)
+            let named =
+                |it: &&Arc<Drain>| it.upstream == upstream && address::canonical(&it.address) == wanted;
+            pages.past.values().filter(named).max_by_key(|it| it.started_at)
         };
         present.or_else(|| pages.past.get(&id)).or_else(at_address).cloned()
     }

@@ -125,7 +125,7 @@ impl Drains {
         let mut begun = None;
         match change {
             Change::StartDrain(start) => {
-                let entry = begin(start, outcome, before, now);
+                let entry = self.begin(start, outcome, before, now);
                 begun = Some(Arc::clone(&entry.drain));
                 edits.push(Edit::Put(entry));
             }
@@ -174,6 +174,29 @@ impl Drains {
         let record = config.upstreams.get(upstream)?;
         self.of(upstream, &record.find(key)?.server.id)
     }
+
+    /// The drain that `start` begins. Where the server is still in `drain` for one that has ended, it was before what it was
+    /// before that one: cancelling is about both.
+    fn begin(&self, start: &StartDrain, outcome: &Outcome, before: &Config, now: Now) -> Entry {
+        let id = outcome.servers.first().map(String::as_str).unwrap_or_default();
+        let upstream = before.upstreams.get(start.upstream.as_str());
+        let timeout = start.timeout.or_else(|| upstream.map(|record| record.spec.drain_timeout));
+        let timeout = timeout.unwrap_or_default().duration();
+        let server = upstream.and_then(|record| record.server(id));
+        let present = server.map(|record| record.server.admin_state).unwrap_or_default();
+        let ended = self.of(&start.upstream, id).filter(|_| present == AdminState::Drain);
+        let drain = Drain {
+            upstream: start.upstream.clone(),
+            server: id.to_owned(),
+            address: server.map(|record| record.server.address.clone()).unwrap_or_default(),
+            started_at: now.wall,
+            deadline: now.wall.plus(timeout),
+            then: start.then,
+            admin_state_before: ended.map_or(present, |ended| ended.admin_state_before),
+            end: None,
+        };
+        Entry { drain: Arc::new(drain), until: now.moment.plus(timeout) }
+    }
 }
 
 /// Leaves `drain` in the past. One that had ended before, with its server kept, ended as it did.
@@ -181,23 +204,4 @@ fn leave(drain: &Arc<Drain>, outcome: DrainOutcome, now: Now) -> Edit {
     let ended = drain.end.unwrap_or(End { outcome, at: now.wall, is_past: true });
     let past = Drain { end: Some(End { is_past: true, ..ended }), ..Drain::clone(drain) };
     Edit::Leave(Arc::new(past), outcome.into())
-}
-
-fn begin(start: &StartDrain, outcome: &Outcome, before: &Config, now: Now) -> Entry {
-    let id = outcome.servers.first().map(String::as_str).unwrap_or_default();
-    let upstream = before.upstreams.get(start.upstream.as_str());
-    let timeout = start.timeout.or_else(|| upstream.map(|record| record.spec.drain_timeout));
-    let timeout = timeout.unwrap_or_default().duration();
-    let server = upstream.and_then(|record| record.server(id));
-    let drain = Drain {
-        upstream: start.upstream.clone(),
-        server: id.to_owned(),
-        address: server.map(|record| record.server.address.clone()).unwrap_or_default(),
-        started_at: now.wall,
-        deadline: now.wall.plus(timeout),
-        then: start.then,
-        admin_state_before: server.map(|record| record.server.admin_state).unwrap_or_default(),
-        end: None,
-    };
-    Entry { drain: Arc::new(drain), until: now.moment.plus(timeout) }
 }

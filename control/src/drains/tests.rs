@@ -129,6 +129,41 @@ fn a_second_drain_is_refused_while_the_first_is_under_way() {
 }
 
 #[test]
+fn a_drain_after_one_that_ended_goes_back_to_what_was_before_both() {
+    let (drains, drain) = drained(Then::Keep);
+    let present = config(&[("a", "drain")]);
+    let end = Change::EndDrain { drain, outcome: DrainOutcome::Drained };
+    drains.made(drains.step(&end, &outcome("a"), (&present, &present), at(20)));
+    drains.made(drains.step(&start("a", None, Then::Maint), &outcome("a"), (&present, &present), at(21)));
+    assert_eq!(drains.of("web", "a").unwrap().admin_state_before, AdminState::Ready);
+    let cancel = Change::CancelDrain { upstream: "web".into(), key: "a".into() };
+    let back = drains.concrete(&cancel, &present).unwrap().into_owned();
+    assert!(matches!(back, Change::PatchServer { patch, .. } if patch == json!({"admin_state": "ready"})));
+    let by_hand = Drains::default();
+    let step = by_hand.step(&start("a", None, Then::Keep), &outcome("a"), (&present, &present), at(10));
+    assert_eq!(step.begun().unwrap().admin_state_before, AdminState::Drain, "as the operator had it");
+}
+
+#[test]
+fn of_the_drains_at_an_address_the_last_is_told() {
+    let drains = Drains::default();
+    // Both were at one address, the one after the other, and the names are not in that order.
+    for (name, since) in [("b", 10), ("a", 5), ("c", 7)] {
+        let servers = |state: &str| {
+            let server = json!({"id": name, "address": "10.0.0.1:80", "admin_state": state});
+            document(&json!({"upstreams": [{"id": "web", "servers": [server]}]}))
+        };
+        let (ready, draining) = (servers("ready"), servers("drain"));
+        let begin = start(name, None, Then::Remove);
+        drains.made(drains.step(&begin, &outcome(name), (&ready, &draining), at(since)));
+        let drain = drains.of("web", name).unwrap();
+        let end = Change::EndDrain { drain, outcome: DrainOutcome::Drained };
+        drains.made(drains.step(&end, &outcome(name), (&draining, &config(&[])), at(since + 1)));
+    }
+    assert_eq!(drains.last("web", "10.0.0.1:80").unwrap().server, "b");
+}
+
+#[test]
 fn whatever_makes_the_server_something_else_ends_its_drain() {
     for next in [
         config(&[("a", "ready")]),

@@ -59,6 +59,21 @@ fn waiting_for_a_server_that_is_to_go() {
     }
 }
 
+/// The server before, which had its address, is remembered as drained too, under a name that comes first.
+#[test]
+fn waiting_by_address_is_for_the_server_that_has_it_now() {
+    let origin = Origin::named("origin");
+    let weir = Weir::start();
+    let address = origin.address().to_string();
+    weir.api().set_default(&config::plain(&[]));
+    for name in ["a", "b"] {
+        let server = serde_json::json!({"id": name, "address": address});
+        weir.api().post("/v1/upstreams/default/servers", &server).assert(201);
+        let ended = Ctl::on(&weir, &format!("drain default {address} --wait --then remove")).run().expect(0);
+        assert!(ended.out.contains("drained and removed"), "{ended:?}");
+    }
+}
+
 /// A deadline that passes with requests under way is no drained server.
 #[test]
 fn a_deadline_is_not_done() {

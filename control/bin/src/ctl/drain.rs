@@ -118,11 +118,13 @@ async fn wait(session: &Session, args: &DrainArgs, first: Answer) -> Result<Exit
 
 /// Looks how the drain stands; `last` is the last document that told of it.
 async fn look(session: &Session, args: &DrainArgs, last: &mut Answer) -> Result<Standing, CtlError> {
-    let path = server_path(&args.server.upstream, &args.server.server);
+    // By the id that the drain is of: its server may be gone, and another one with its address have come.
+    let before = last.json()?;
+    let path = server_path(&args.server.upstream, &text::at(&before, "server"));
     let Some(answer) = absent(session.client.send(&Call::get(format!("{path}/drain"))).await)? else {
         return Ok(Standing::Failed("nothing is known of the drain any more".to_owned()));
     };
-    let (before, document) = (last.json()?, answer.json()?);
+    let document = answer.json()?;
     if text::at(&before, "started_at") != text::at(&document, "started_at") {
         return Ok(Standing::Failed("it was ended by somebody else, and another was begun".to_owned()));
     }
