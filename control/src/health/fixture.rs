@@ -44,13 +44,18 @@ impl Fixture {
     /// Replaces the upstreams, as one change. What stays equal stays the same record.
     pub(crate) fn publish(&mut self, upstreams: Value) {
         let first = upstreams[0]["id"].as_str().map(str::to_owned);
-        let mut document: Document = serde_json::from_value(json!({ "upstreams": upstreams })).unwrap();
+        let catch_all = weir_shared::model::Route::catch_all(first.as_deref());
+        self.publish_whole(json!({ "upstreams": upstreams, "routes": [catch_all] }));
+    }
+
+    /// Replaces everything, as one change.
+    pub(crate) fn publish_whole(&mut self, document: Value) {
+        let mut document: Document = serde_json::from_value(document).unwrap();
         for server in document.upstreams.iter_mut().flat_map(|upstream| &mut upstream.servers) {
             if server.id.is_empty() {
                 server.id = weir_shared::id::slug(&server.address, |_| false);
             }
         }
-        document.routes = vec![weir_shared::model::Route::catch_all(first.as_deref())];
         let table = self.reader.snapshot();
         let before = table.config();
         let revision = Revision(before.revision.0 + 1);

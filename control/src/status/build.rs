@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use weir_shared::{
     id::UpstreamId,
-    model::address::Address,
+    model::{Config, address::Address},
     state::{Evidence, HealthRecord, HistogramCounts, Reason, Recheck, ServerTotals},
     table::{Server, ServerStatus, Upstream, UpstreamStatus},
     time::Now,
@@ -23,10 +23,10 @@ use crate::{
     health::probe::Probe,
 };
 
-/// What is shown of `upstream`.
+/// What is shown of `upstream`, one of `config`'s.
 pub(super) fn upstream(
     upstream: &Upstream,
-    routes: Vec<String>,
+    config: &Config,
     servers: Option<Vec<ServerHealth>>,
     windows: &mut HashMap<UpstreamId, Window>,
     now: Now,
@@ -40,7 +40,8 @@ pub(super) fn upstream(
         state: status.state,
         panic: status.panic,
         since,
-        routes,
+        routes: config.routes_to(upstream.id.as_str()),
+        listeners: config.listeners_to(upstream.id.as_str()),
         eligible: status.eligible,
         total: status.total,
         in_flight: upstream.servers.iter().map(|server| u64::from(server.state.in_flight.count())).sum(),

@@ -93,8 +93,7 @@ impl Status {
             .iter()
             .map(|server| build::server(upstream, server, &self.drains, now))
             .collect();
-        let routes = table.config().routes_to(id);
-        Some(build::upstream(upstream, routes, Some(servers), &mut self.windows(), now))
+        Some(build::upstream(upstream, table.config(), Some(servers), &mut self.windows(), now))
     }
 
     /// The health of the server of `upstream` whose id, or else whose address, is `key`.

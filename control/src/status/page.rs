@@ -88,8 +88,7 @@ impl Listing<'_> {
                 self.left -= 1;
             }
             let servers = servers.filter(|_| self.query.format == HealthFormat::Full);
-            let routes = self.table.config().routes_to(id);
-            page.push(build::upstream(upstream, routes, servers, windows, self.now));
+            page.push(build::upstream(upstream, self.table.config(), servers, windows, self.now));
             if self.next.is_some() {
                 break;
             }
@@ -141,16 +140,8 @@ fn overall(table: &Table, now: Moment) -> OverallStatus {
         UpstreamCondition::Degraded | UpstreamCondition::Panic => OverallStatus::Degraded,
         UpstreamCondition::Down | UpstreamCondition::Empty => OverallStatus::Down,
     };
-    let config = table.config();
-    let routed = config.routes.values().flat_map(|record| &record.spec.action.upstreams);
-    let connected = config.listeners.values().filter_map(|record| record.spec.upstream.as_deref());
-    routed
-        .map(|target| target.upstream.as_str())
-        .chain(connected)
-        .filter_map(|id| table.upstream(id))
-        .map(|upstream| of(upstream))
-        .max()
-        .unwrap_or(OverallStatus::Ok)
+    let in_use = table.config().in_use();
+    in_use.filter_map(|id| table.upstream(id)).map(|upstream| of(upstream)).max().unwrap_or(OverallStatus::Ok)
 }
 
 fn totals(table: &Table, windows: &mut HashMap<UpstreamId, Window>, now: Now) -> Totals {

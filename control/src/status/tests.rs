@@ -115,6 +115,7 @@ async fn the_shape_is_the_documented_one() {
         "id",
         "in_flight",
         "latency_ms",
+        "listeners",
         "panic",
         "queue",
         "rate_limits",

@@ -32,7 +32,7 @@ pub struct HealthPage {
     pub revision: Revision,
     /// Whose view it is.
     pub scope: Scope,
-    /// The worst of the upstreams that routes send to.
+    /// The worst of the upstreams that enabled routes or TCP listeners send to.
     pub status: OverallStatus,
     /// How many servers are in which state, over the whole configuration whatever was asked for.
     pub totals: Totals,
@@ -141,9 +141,12 @@ pub struct UpstreamHealth {
     pub panic: bool,
     /// Since when it is in this state.
     pub since: Timestamp,
-    /// The routes that send to it.
+    /// The routes that send to it, or would if they were enabled.
     #[schema(example = json!(["default"]))]
     pub routes: Vec<String>,
+    /// The TCP listeners whose connections go to it.
+    #[schema(example = json!([]))]
+    pub listeners: Vec<String>,
     /// Servers that are wanted, healthy and not ejected.
     pub eligible: usize,
     /// Servers.

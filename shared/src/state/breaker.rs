@@ -203,6 +203,13 @@ impl Breaker {
         (inner.state, inner.since)
     }
 
+    /// Whether it is open and its time is over at `now`: the next request is let through to try.
+    #[must_use]
+    pub fn is_due(&self, now: Moment) -> bool {
+        let inner = self.lock();
+        inner.state == BreakerState::Open && now >= inner.until
+    }
+
     /// How often it has turned.
     #[must_use]
     pub fn turns(&self) -> u64 {

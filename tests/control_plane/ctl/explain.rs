@@ -20,7 +20,7 @@ fn a_server_that_is_down_is_explained() {
     let server = config::slug(gone);
     let told = eventually("it is down", || {
         let told = Ctl::on(&weir, &format!("explain default {server}")).run().expect(0).out;
-        (told.contains(": unhealthy since") && !told.contains("(panic)")).then_some(told)
+        (told.contains(": unhealthy\n") && !told.contains("(panic)")).then_some(told)
     });
     assert!(told.starts_with(&format!("default/{server} ({gone}) gets no requests")), "{told}");
     assert!(told.contains("refused") && told.contains("FACTOR") && told.contains("Last checks:"), "{told}");

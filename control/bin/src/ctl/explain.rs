@@ -30,7 +30,7 @@ fn page(document: &Value, paint: Paint) -> String {
     let state = paint.paint(Tone::of_state(&at("state")), &at("state"));
     let since = text::time(&at("cause.since"));
     let mut page = format!(
-        "{}/{} ({}) {verdict}: {state} since {since}\n{}\n",
+        "{}/{} ({}) {verdict}: {state}\n{} (since {since})\n",
         at("upstream"),
         at("server"),
         at("address"),
@@ -83,7 +83,7 @@ mod tests {
         });
         assert_eq!(
             page(&document, Paint::Bare),
-            "web/a-1 (a:1) gets no requests: unhealthy since 2026-11-22T21:40:00Z\nActive checks fail.\nStart it.\n\n\
+            "web/a-1 (a:1) gets no requests: unhealthy\nActive checks fail. (since 2026-11-22T21:40:00Z)\nStart it.\n\n\
              Effective weight 0, 0.0 % of the upstream's requests:\n\
              FACTOR  OK     TIMES  WHY\nhealth  false  0      Active checks fail.\n\n\
              Last checks:\n\

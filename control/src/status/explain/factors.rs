@@ -50,13 +50,13 @@ pub(super) fn factor(name: FactorName, says: Says, text: String) -> Factor {
 
 fn route(scene: &Scene<'_>) -> Factor {
     let id = &scene.upstream.id;
-    let text = match scene.is_routed {
-        true => format!("A route sends to the upstream \"{id}\"."),
-        false => {
-            format!("No route sends to the upstream \"{id}\", so that none of its servers gets requests.")
-        }
+    let text = match scene.is_in_use {
+        true => format!("A route or a listener sends to the upstream \"{id}\"."),
+        false => format!(
+            "No enabled route and no TCP listener sends to the upstream \"{id}\", so that none of its servers gets requests."
+        ),
     };
-    factor(FactorName::Route, scene.is_routed.into(), text)
+    factor(FactorName::Route, scene.is_in_use.into(), text)
 }
 
 fn admin_state(scene: &Scene<'_>) -> Factor {

@@ -15,7 +15,10 @@ pub(super) fn of(scene: &Scene<'_>, factors: &[Factor]) -> Vec<String> {
 fn hint(scene: &Scene<'_>, factor: FactorName) -> String {
     let at = format!("/v1/upstreams/{}/servers/{}", scene.upstream.id, scene.server.id);
     match factor {
-        FactorName::Route => format!("Have a route send to the upstream \"{}\".", scene.upstream.id),
+        FactorName::Route => format!(
+            "Have an enabled route send a share to the upstream \"{}\", or a TCP listener its connections.",
+            scene.upstream.id
+        ),
         FactorName::AdminState => {
             let what = match scene.server.admin_state {
                 AdminState::Drain => "is drained",

@@ -14,7 +14,7 @@ use weir_shared::{
     id::Revision,
     state::{CheckRecord, Ejection, Evidence, Reason},
     table::{Eligible, Server, ServerStatus, Tier, Upstream},
-    time::Now,
+    time::{Now, Timestamp},
 };
 
 use self::view::{Cause, CheckEntry, CheckResult, EjectionEntry, Explanation, Factor, FactorName};
@@ -28,7 +28,7 @@ struct Scene<'a> {
     index: u32,
     eligible: &'a Eligible,
     status: ServerStatus,
-    is_routed: bool,
+    is_in_use: bool,
     now: Now,
 }
 
@@ -65,7 +65,7 @@ impl Status {
             index,
             eligible: &eligible,
             status: ServerStatus::of(server, now.moment),
-            is_routed: !table.config().routes_to(upstream.id.as_str()).is_empty(),
+            is_in_use: table.config().in_use().any(|id| id == upstream.id.as_str()),
             now,
         };
         let shown = self.health_of(upstream, server, now);
@@ -115,6 +115,7 @@ fn hundredths(value: f64) -> f64 {
 /// The first factor that keeps the server out; for one that is in, what its health rests on.
 fn cause(scene: &Scene<'_>, factors: &[Factor], reason: Option<Reason>) -> Cause {
     let decisive = factors.iter().find(|factor| factor.multiplier == 0.0);
+    let since = decisive.map_or(scene.status.since, |factor| since(scene, factor.name));
     let (factor, text) = match decisive {
         Some(factor) => (factor.name, factor.text.clone()),
         None if scene.eligible.panic => (
@@ -125,7 +126,25 @@ fn cause(scene: &Scene<'_>, factors: &[Factor], reason: Option<Reason>) -> Cause
         ),
         None => (FactorName::Health, "Nothing keeps it from getting requests.".to_owned()),
     };
-    Cause { factor, reason, text, since: scene.status.since }
+    Cause { factor, reason, text, since }
+}
+
+/// Since when `factor` is as it is, where that is noted; otherwise since when the server is in its state.
+fn since(scene: &Scene<'_>, factor: FactorName) -> Timestamp {
+    match factor {
+        FactorName::AdminState | FactorName::Weight => scene.server.state.admin_since(),
+        FactorName::Health => scene.status.health.since,
+        FactorName::Ejection => scene.status.outlier.since,
+        FactorName::CircuitBreaker => scene.upstream.state.breaker.state().1,
+        FactorName::Route
+        | FactorName::Priority
+        | FactorName::Subset
+        | FactorName::Zone
+        | FactorName::SlowStart
+        | FactorName::Limits
+        | FactorName::AdaptiveLimit
+        | FactorName::Pause => scene.status.since,
+    }
 }
 
 fn check_entry(check: CheckRecord) -> CheckEntry {

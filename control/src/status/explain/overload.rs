@@ -23,6 +23,12 @@ fn circuit_breaker(scene: &Scene<'_>) -> Option<Factor> {
             Says::Yes,
             format!("The circuit breaker is half open since {since}: a few requests go through to try."),
         ),
+        BreakerState::Open if breaker.is_due(scene.now.moment) => (
+            Says::Yes,
+            format!(
+                "The circuit breaker was open since {since}, and its time is over: the next request tries."
+            ),
+        ),
         BreakerState::Open => {
             let refused = breaker.refused();
             (

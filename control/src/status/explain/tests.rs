@@ -217,8 +217,55 @@ async fn too_much_work_is_a_factor_with_its_numbers() {
     fixture.state(B).pause.ask(Duration::from_secs(5), fixture.clock.now());
     assert!(said("pause").0, "there is no other");
     let (breaker, policy) = (&upstream.state.breaker, upstream.breaker.unwrap());
+    tokio::time::advance(Duration::from_millis(10)).await;
     let pass = breaker.admit(policy, fixture.clock.now()).unwrap();
     breaker.report(pass, weir_shared::state::Outcome::Failure, policy, fixture.clock.now());
     assert!(!said("circuit_breaker").0);
-    assert_eq!(explain(&fixture, A)["cause"]["factor"], "circuit_breaker");
+    let cause = explain(&fixture, A)["cause"].clone();
+    assert_eq!(cause["factor"], "circuit_breaker");
+    assert_eq!(
+        cause["since"],
+        json!(breaker.state().1),
+        "since the breaker is open, not since the checks pass"
+    );
+    tokio::time::advance(upstream.breaker.unwrap().open_time).await;
+    let (ok, text) = said("circuit_breaker");
+    assert!(ok && text.contains("the next request tries"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_enabled_and_has_a_share_sends_to_an_upstream() {
+    let mut fixture = Fixture::new(web(json!([A])));
+    check(&fixture, A, None);
+    let upstream = json!({"id": "web", "servers": fixture.upstream("web").record.to_model().servers});
+    let unused = json!({"id": "unused"});
+    for (route, listener, expected) in [
+        (json!({"enabled": true}), Value::Null, true),
+        (json!({"enabled": false}), Value::Null, false),
+        (
+            json!({"action": {"upstreams": [{"upstream": "web", "weight": 0}, {"upstream": "unused"}]}}),
+            Value::Null,
+            false,
+        ),
+        (
+            json!({"enabled": false}),
+            json!({"id": "tcp", "address": "[::1]:81", "protocol": "tcp", "upstream": "web"}),
+            true,
+        ),
+    ] {
+        let mut api = json!({"id": "api", "match": {"path": {"value": "/a"}}, "action": {"upstreams": [{"upstream": "web"}]}});
+        for (name, value) in route.as_object().unwrap() {
+            api[name] = value.clone();
+        }
+        let listeners: Vec<&Value> =
+            Some(&listener).filter(|listener| !listener.is_null()).into_iter().collect();
+        fixture.publish_whole(
+            json!({"upstreams": [upstream, unused], "routes": [{"id": "default"}, api], "listeners": listeners}),
+        );
+        let found = explain(&fixture, A);
+        assert_eq!(found["gets_requests"], expected, "{route} {listener}: {found:#}");
+        assert_eq!(found["factors"][0]["ok"], expected);
+    }
+    let table = fixture.reader.snapshot();
+    assert_eq!(table.config().listeners_to("web"), ["tcp"]);
 }

@@ -78,7 +78,7 @@ pub struct Cause {
         example = "Active checks fail: tcp connect to 10.0.0.7:8080: connection refused (os error 111)."
     )]
     pub text: String,
-    /// Since when the state is what it is.
+    /// Since when that is so; where it is not noted, since when the server is in its state.
     pub since: Timestamp,
 }
 
@@ -86,7 +86,7 @@ pub struct Cause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FactorName {
-    /// Some route sends to the upstream.
+    /// Some enabled route, or a TCP listener, sends to the upstream.
     Route,
     /// What the operator wants of the server.
     AdminState,
