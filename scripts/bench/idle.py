@@ -1,4 +1,4 @@
-"""What an idle client connection costs a proxy in resident memory."""
+"""What a client connection costs a proxy in resident memory that says nothing more: after an answer, or in the middle of a head."""
 
 import socket
 import time
@@ -8,6 +8,9 @@ from measure import rss_kib
 from processes import BenchError
 
 REQUEST = b"GET /1k HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+# What clients have sent when they fall silent.
+STATES = {"idle": REQUEST, "half-sent": REQUEST + REQUEST[:40]}
 
 # Long enough for a proxy to hand back what it only needed while it was working.
 SETTLE_SECONDS = 1
@@ -29,17 +32,17 @@ class IdleSample:
         return {**asdict(self), "kib_per_connection": self.kib_each}
 
 
-def measure(process, port, connections):
-    """Opens `connections` one by one, has one request answered on each, and leaves them open.
+def measure(process, port, connections, state):
+    """Opens `connections` one by one, has one request answered on each, and leaves them open; half-sent: in the middle of another.
 
     The process should be fresh: memory that earlier traffic left with the allocator would hide the growth.
     """
     clients = []
     try:
-        clients.append(_open(port))
+        clients.append(_open(port, STATES[state]))
         time.sleep(SETTLE_SECONDS)
         before = rss_kib(process.pid)
-        clients.extend(_open(port) for _ in range(connections))
+        clients.extend(_open(port, STATES[state]) for _ in range(connections))
         time.sleep(SETTLE_SECONDS)
         after = rss_kib(process.pid)
         _expect_open(clients)
@@ -49,10 +52,10 @@ def measure(process, port, connections):
     return IdleSample(connections, before, after)
 
 
-def _open(port):
+def _open(port, request):
     try:
         client = socket.create_connection(("127.0.0.1", port), timeout=5)
-        client.sendall(REQUEST)
+        client.sendall(request)
         answer = b""
         while not _complete(answer):
             part = client.recv(64 * 1024)

@@ -62,9 +62,10 @@ def print_workload(title, rows, failures, reference=REFERENCE):
         print(f"  {name:16} not measured: {reason}")
 
 
-def print_idle(samples, failures):
+def print_idle(state, samples, failures):
     connections = next((sample.connections for sample in samples.values()), 0)
-    print(f"\nidle: {connections} keep-alive connections, one request each, then silence")
+    then = {"idle": "then silence", "half-sent": "then half of another, then silence"}[state]
+    print(f"\n{state}: {connections} keep-alive connections, one request each, {then}")
     print(f"  {'':16} {'KiB each':>10} {'RSS before':>12} {'RSS after':>12}")
     for name, sample in samples.items():
         before, after = f"{sample.before_kib / 1024:.1f} MiB", f"{sample.after_kib / 1024:.1f} MiB"

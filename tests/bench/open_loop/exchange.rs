@@ -1,6 +1,6 @@
 //! One request and its answer, on a connection that is kept for the next.
 
-use std::{cell::RefCell, error::Error, io, net::SocketAddr};
+use std::{cell::RefCell, io, net::SocketAddr};
 
 use bytes::BytesMut;
 use tokio::{
@@ -10,24 +10,14 @@ use tokio::{
 
 /// What came of a request.
 pub(crate) enum Outcome {
-    Answer { status: u16, body: Vec<u8> },
+    Answer { status: u16 },
     Lost(&'static str),
 }
 
-impl Outcome {
-    /// The body of a good answer.
-    pub(crate) fn body(self) -> Result<String, Box<dyn Error>> {
-        match self {
-            Self::Answer { status: 200, body } => Ok(String::from_utf8(body)?),
-            Self::Answer { status, .. } => Err(format!("answered {status}").into()),
-            Self::Lost(what) => Err(what.into()),
-        }
-    }
-}
-
-/// Connections to one address that are free.
+/// Connections to one address that are free, and what is asked for on them.
 pub(crate) struct Connections {
     address: SocketAddr,
+    request: Vec<u8>,
     free: RefCell<Vec<TcpStream>>,
 }
 
@@ -40,12 +30,12 @@ struct Head {
 }
 
 impl Connections {
-    pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, free: RefCell::default() }
+    pub(crate) fn new(address: SocketAddr, path: &str) -> Self {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: balancing.test\r\n\r\n").into_bytes();
+        Self { address, request, free: RefCell::default() }
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Outcome {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: balancing.test\r\n\r\n");
+    pub(crate) async fn get(&self) -> Outcome {
         loop {
             let kept = self.free.borrow_mut().pop();
             let is_kept = kept.is_some();
@@ -54,12 +44,12 @@ impl Connections {
                 None => connect(self.address).await,
             };
             let Ok(mut stream) = stream else { return Outcome::Lost("no connection") };
-            match exchange(&mut stream, request.as_bytes()).await {
-                Ok((head, body)) => {
+            match exchange(&mut stream, &self.request).await {
+                Ok(head) => {
                     if !head.closes {
                         self.free.borrow_mut().push(stream);
                     }
-                    return Outcome::Answer { status: head.status, body };
+                    return Outcome::Answer { status: head.status };
                 }
                 // The proxy has closed a connection for its age: no fault, and every client tries again.
                 Err(error) if is_kept && error.kind() == io::ErrorKind::NotConnected => {}
@@ -76,7 +66,7 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Sends `request` and reads its answer. `NotConnected` when the connection ended before the first byte of one.
-async fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<(Head, Vec<u8>)> {
+async fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<Head> {
     stream.write_all(request).await.map_err(|_| io::ErrorKind::NotConnected)?;
     let mut input = BytesMut::with_capacity(1024);
     loop {
@@ -84,10 +74,10 @@ async fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<(Head, V
             let body = input.get(head.bytes..).unwrap_or_default();
             if head.length.is_some_and(|length| body.len() >= length) {
                 head.closes |= head.length != Some(body.len());
-                return Ok((head, body.to_vec()));
+                return Ok(head);
             }
             if head.length.is_none() && body.ends_with(b"0\r\n\r\n") {
-                return Ok((head, body.to_vec()));
+                return Ok(head);
             }
         }
         let was_empty = input.is_empty();

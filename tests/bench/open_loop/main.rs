@@ -1,7 +1,7 @@
 //! A client that does not wait: requests at the moments of a Poisson process, however long answers take.
 //!
-//! `balancing-client PROXY_PORT SERVERS_PORT RATE WARM_UP_SECONDS SECONDS SEED` sends RATE requests a second, each on a
-//! connection that is free or a new one, and prints what became of them as JSON. Times run from the moment a request was
+//! `bench-open-loop PORT PATH RATE WARM_UP_SECONDS SECONDS SEED` sends RATE requests a second, each on a connection that
+//! is free or a new one, and prints what became of them as JSON. Times run from the moment a request was
 //! due: a client that is held up itself would otherwise hide just the slow answers. What is due in the warm-up is not counted.
 #![allow(clippy::disallowed_methods, reason = "a program that measures real time")]
 
@@ -26,14 +26,14 @@ use tokio::{
 };
 use weir_tests::random::Random;
 
-const USAGE: &str = "usage: balancing-client PROXY_PORT SERVERS_PORT RATE WARM_UP_SECONDS SECONDS SEED";
+const USAGE: &str = "usage: bench-open-loop PORT PATH RATE WARM_UP_SECONDS SECONDS SEED";
 
 /// Who waits longer for ten milliseconds of work has gone.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 struct Plan {
     proxy: SocketAddr,
-    servers: SocketAddr,
+    path: String,
     rate: f64,
     warm_up: Duration,
     length: Duration,
@@ -46,6 +46,8 @@ struct Tally {
     /// All sent, the warm-up's included.
     sent: u64,
     times: Vec<f64>,
+    /// How late requests were sent: what the client itself adds to their times at least.
+    late: Vec<f64>,
     /// Answers other than 2xx by status, and requests without an answer by what happened.
     lost: BTreeMap<String, u64>,
 }
@@ -53,7 +55,7 @@ struct Tally {
 fn main() -> Result<(), Box<dyn Error>> {
     let plan = plan()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = LocalSet::new().block_on(&runtime, run(&plan))?;
+    let report = LocalSet::new().block_on(&runtime, run(plan))?;
     #[expect(clippy::print_stdout, reason = "the result of the program")]
     {
         println!("{report}");
@@ -64,12 +66,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn plan() -> Result<Plan, Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let mut next = || arguments.next().ok_or(USAGE);
-    let local = |port: &str| -> Result<SocketAddr, Box<dyn Error>> {
-        Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?)))
-    };
     Ok(Plan {
-        proxy: local(&next()?)?,
-        servers: local(&next()?)?,
+        proxy: SocketAddr::from((Ipv4Addr::LOCALHOST, next()?.parse()?)),
+        path: next()?,
         rate: next()?.parse()?,
         warm_up: Duration::from_secs(next()?.parse()?),
         length: Duration::from_secs(next()?.parse()?),
@@ -77,33 +76,37 @@ fn plan() -> Result<Plan, Box<dyn Error>> {
     })
 }
 
-async fn run(plan: &Plan) -> Result<Value, Box<dyn Error>> {
-    let control = Connections::new(plan.servers);
-    control.get("/begin").await.body()?;
+async fn run(plan: Plan) -> Result<Value, Box<dyn Error>> {
     let began = Instant::now();
     let (sender, mut due) = mpsc::unbounded_channel();
-    let schedule = schedule(plan, began);
+    let schedule = schedule(&plan, began);
     thread::Builder::new().name("schedule".to_owned()).spawn(move || keep(&schedule, &sender))?;
-    let connections = Rc::new(Connections::new(plan.proxy));
+    let connections = Rc::new(Connections::new(plan.proxy, &plan.path));
     let tally = Rc::new(RefCell::new(Tally::default()));
     let counted_from = began + plan.warm_up;
     let mut requests = JoinSet::new();
     while let Some(at) = due.recv().await {
         let (connections, tally) = (Rc::clone(&connections), Rc::clone(&tally));
+        let late = at.elapsed();
         requests.spawn_local(async move {
-            let outcome = timeout(PATIENCE, connections.get("/work")).await;
+            let outcome = timeout(PATIENCE, connections.get()).await;
             let took = at.elapsed();
-            tally.borrow_mut().sent += 1;
+            let mut tally = tally.borrow_mut();
+            tally.sent += 1;
             if at >= counted_from {
-                tally.borrow_mut().count(outcome.unwrap_or(Outcome::Lost("no answer")), took);
+                tally.late.push(millis(late));
+                tally.count(outcome.unwrap_or(Outcome::Lost("no answer")), took);
             }
         });
         while requests.try_join_next().is_some() {}
     }
     while requests.join_next().await.is_some() {}
-    let counts: Value = serde_json::from_str(&control.get("/counts").await.body()?)?;
-    let report = tally.borrow_mut().report(&counts);
+    let report = tally.borrow_mut().report();
     Ok(report)
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }
 
 /// The moments of the requests.
@@ -134,36 +137,37 @@ fn keep(schedule: &[Instant], sender: &UnboundedSender<Instant>) {
 impl Tally {
     fn count(&mut self, outcome: Outcome, took: Duration) {
         match outcome {
-            Outcome::Answer { status: 200..=299, .. } => self.times.push(took.as_secs_f64() * 1000.0),
+            Outcome::Answer { status: 200..=299, .. } => self.times.push(millis(took)),
             Outcome::Answer { status, .. } => *self.lost.entry(status.to_string()).or_default() += 1,
             Outcome::Lost(what) => *self.lost.entry(what.to_owned()).or_default() += 1,
         }
     }
 
-    fn report(&mut self, attempts: &Value) -> Value {
+    fn report(&mut self) -> Value {
         self.times.sort_unstable_by(f64::total_cmp);
+        self.late.sort_unstable_by(f64::total_cmp);
         let lost: u64 = self.lost.values().sum();
         json!({
             "sent": self.sent,
             "answered": self.times.len(),
             "lost": lost,
             "lost_by": self.lost,
-            "p50_ms": self.quantile(0.5),
-            "p90_ms": self.quantile(0.9),
-            "p99_ms": self.quantile(0.99),
-            "p999_ms": self.quantile(0.999),
+            "p50_ms": quantile(&self.times, 0.5),
+            "p90_ms": quantile(&self.times, 0.9),
+            "p99_ms": quantile(&self.times, 0.99),
+            "p999_ms": quantile(&self.times, 0.999),
             "max_ms": self.times.last(),
-            "attempts": attempts,
+            "late_p99_ms": quantile(&self.late, 0.99),
         })
     }
+}
 
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a rank"
-    )]
-    fn quantile(&self, of: f64) -> Option<f64> {
-        self.times.get((self.times.len() as f64 * of) as usize).copied()
-    }
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rank"
+)]
+fn quantile(sorted: &[f64], of: f64) -> Option<f64> {
+    sorted.get((sorted.len() as f64 * of) as usize).copied()
 }
