@@ -18,6 +18,9 @@ HEALTH_CHECK = {"enabled": False}
 
 CHANGES = 20
 
+# Those that keep connections to thousands of servers.
+PEERS = ("nginx", "haproxy")
+
 
 @dataclass
 class ChangeSample:

@@ -187,8 +187,25 @@ def _get_status(port, path):
         connection.close()
 
 
+# For thousands of servers: two of them drawn for each request, as Weir does, and room for a connection to each.
+MANY = {
+    "nginx.conf": [("keepalive 128;", "random two least_conn;\n        keepalive {count};")],
+    "haproxy.cfg": [("balance roundrobin", "balance random(2)"), ("server one ", "server s{port} ")],
+}
+
+
+def _many(config, text, ports):
+    """`text` with the line of the first server repeated for each of `ports`."""
+    for before, after in MANY[config]:
+        text = text.replace(before, after.replace("{count}", str(len(ports))))
+    first = next(line for line in text.splitlines() if "@SERVER1@" in line)
+    second = next(line for line in text.splitlines() if "@SERVER2@" in line)
+    lines = (first.replace("@SERVER1@", str(port)).replace("{port}", str(port)) for port in ports)
+    return text.replace(second + "\n", "").replace(first, "\n".join(lines))
+
+
 def _fill(config, setup):
-    one, two = setup.servers
+    one, two = setup.servers[:2]
     listen, servers = WORDS.get(config, {}).get(setup.kind, ("", ""))
     words = {
         "STREAM": f"load_module {STREAM_MODULE};" if STREAM_MODULE.exists() else "",
@@ -200,6 +217,8 @@ def _fill(config, setup):
         "CONNECTIONS": min(16384, setup.descriptors // 2 - 200),
     }
     text = (CONFIGS / config).read_text().replace("@LISTEN@", listen).replace("@SERVERS@", servers)
+    if len(setup.servers) > 2:
+        text = _many(config, text, setup.servers)
     return re.sub(r"@([A-Z0-9]+)@", lambda word: str(words[word.group(1)]), text)
 
 
