@@ -1,14 +1,8 @@
 //! Who is picked when nothing is in the way.
 
-use std::{collections::HashMap, time::Duration};
-
 use crate::subject::*;
 use serde_json::json;
-use weir_proxy::balance::{self, Request, Tried};
-use weir_shared::{
-    state::{Decay, WorkerId},
-    time::Moment,
-};
+use weir_shared::time::Moment;
 
 #[test]
 fn an_idle_group_is_used_by_weight_whatever_the_algorithm() {
@@ -59,29 +53,6 @@ fn time_counts_with_what_is_before_in_the_queue() {
         assert_eq!(subject.pick(), "s0", "{algorithm}");
         subject.work(0, 5);
         assert_eq!(subject.pick(), "s1", "{algorithm}");
-    }
-}
-
-/// One request after another, to servers whose times differ by nothing but chance: on average 10 ms, now once a millisecond
-/// and now every tenth of a second. A server whose first answers are slow is judged by them until they fade, so that what
-/// comes in the first decay times does not count.
-#[test]
-fn servers_alike_but_for_chance_share_evenly() {
-    for gap in [Duration::from_millis(1), Duration::from_millis(100)] {
-        let subject = Subject::new(json!({"algorithm": "least_time"}), &[1; 4]);
-        let mut shares = HashMap::new();
-        let mut now = NOW.moment;
-        for turn in 0..60_000 {
-            now = now.plus(gap);
-            let request = Request { worker: WorkerId(0), now, key: None, random: || subject.bits() };
-            let picked = balance::pick(subject.upstream(), &Tried::default(), &request).unwrap();
-            *shares.entry(picked.id.as_str()).or_insert(0.0) +=
-                if turn < 30_000 { 0.0 } else { 1.0 / 30_000.0 };
-            let unit = ((subject.bits() >> 11) + 1) as f64 / (1_u64 << 53) as f64;
-            let took = Duration::from_secs_f64(-0.01 * unit.ln());
-            picked.state.latency.record(took, 0, now, Decay::after(Duration::from_secs(10)));
-        }
-        assert!(shares.values().all(|share: &f64| (share - 0.25).abs() < 0.1), "{gap:?}: {shares:?}");
     }
 }
 

@@ -9,6 +9,7 @@
 mod algorithms;
 mod keys;
 mod limits;
+mod over_time;
 mod placement;
 mod shadow;
 mod subject;

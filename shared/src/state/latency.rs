@@ -94,17 +94,26 @@ impl Latency {
             self.answers.store(answers + 1, Ordering::Relaxed);
         }
         // The first ones count alike; later the time between them decides.
-        let share = (1.0 - kept(updated, now, decay)).min(MOST_SHARE).max(1.0 / share_of(answers));
-        let blend = |before: f32| before + (sample - before) * share;
-        store(&self.average, blend(load(&self.average)));
+        let kept = kept(updated, now, decay);
+        let share = (1.0 - kept).min(MOST_SHARE).max(1.0 / share_of(answers));
+        store(&self.average, blended(load(&self.average), sample, share, kept));
         let peak = load(&self.peak);
-        store(&self.peak, if sample > peak { sample } else { blend(peak) });
-        let class = self.near.get(class(in_flight));
-        if let Some(class) = class {
-            let before = load(class);
-            // By answers and not by time: a class that comes up rarely is not forgotten meanwhile.
-            store(class, if before == 0.0 { sample } else { before + (sample - before) / 8.0 });
+        store(&self.peak, if sample > peak { sample } else { blended(peak, sample, share, kept) });
+        self.blend_near(sample, class(in_flight), kept);
+    }
+
+    /// The same for the averages by class. Answers count there and not time: a class that comes up rarely is not forgotten
+    /// meanwhile.
+    fn blend_near(&self, sample: f32, class: usize, kept: f32) {
+        let Some(own) = self.near.get(class) else { return };
+        let before = load(own);
+        if sample < before && kept < 1.0 - MOST_SHARE {
+            // Nothing was heard of the other classes either, and what they have fallen to would be undone by this answer.
+            for near in self.near.iter().filter(|near| load(near) > sample) {
+                store(near, sample.max(load(near) * kept));
+            }
         }
+        store(own, if before == 0.0 { sample } else { blended(before, sample, MOST_SHARE, kept) });
     }
 
     /// Takes in an answer that was an error. It may make the server look slower but never faster: refusing is quick, and a
@@ -159,6 +168,15 @@ impl Latency {
         let is_known = self.answers.load(Ordering::Relaxed) >= FEWEST;
         is_known.then(|| load(value) * kept(self.updated.load(Ordering::Relaxed), now, decay))
     }
+}
+
+/// The average after an answer of which a share counts, when a share of it is `kept` by the time since the answer before. A slow
+/// answer moves the average as it was written, so that a server that is still slow looks so again at once. A fast one moves
+/// what the average has fallen to since, which is what let the server have the request: to start anew from what was written
+/// would undo the fall, and a server that was slow once would be so for as long as it takes a great many such requests.
+fn blended(before: f32, sample: f32, share: f32, kept: f32) -> f32 {
+    let left = if sample < before { kept.min(1.0 - share) } else { 1.0 - share };
+    (before * left + sample * share).max(sample.min(before))
 }
 
 /// The share of an average that is left after the time since `updated`.
@@ -254,6 +272,27 @@ mod tests {
         let before = latency.average(at(3), DECAY).unwrap();
         latency.record(Duration::from_millis(100), 0, at(100), DECAY);
         close(latency.average(at(100), DECAY), before + (100_000.0 - before) / 8.0);
+    }
+
+    /// Forty seconds of silence, and answers are fast again: the first of them does not undo what time has forgiven,
+    /// for requests that meet others either.
+    #[test]
+    fn a_fast_answer_after_a_silence_goes_on_from_what_the_average_had_fallen_to() {
+        let latency = known(1000);
+        (1..8).for_each(|met| latency.record(Duration::from_millis(1000), met, at(1), DECAY));
+        latency.record(Duration::from_millis(10), 0, at(41), DECAY);
+        let fallen = 1_000_000.0 * (-4.0_f32).exp() + 10_000.0 / 8.0;
+        close(latency.average(at(41), DECAY), fallen);
+        close(latency.peak(at(41), DECAY), fallen);
+        close(latency.near(0, at(41), DECAY), fallen);
+        close(latency.near(3, at(41), DECAY), 1_000_000.0 * (-4.0_f32).exp());
+        latency.record(Duration::from_millis(10), 0, at(81), DECAY);
+        close(latency.average(at(81), DECAY), 10_000.0);
+        latency.record(Duration::from_millis(1000), 0, at(121), DECAY);
+        close(latency.average(at(121), DECAY), 10_000.0 + 990_000.0 / 8.0);
+        let still_slow = known(1000);
+        still_slow.record(Duration::from_millis(900), 0, at(41), DECAY);
+        close(still_slow.average(at(41), DECAY), 900_000.0);
     }
 
     #[test]
