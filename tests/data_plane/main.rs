@@ -33,6 +33,7 @@ mod semantics;
 mod server_faults;
 mod shadow;
 mod shutdown;
+mod slow_uploads;
 mod startup;
 mod timeouts;
 mod upgrades;

@@ -24,6 +24,9 @@ pub(crate) struct Lease {
     worker: Rc<Worker>,
     pool: Rc<ServerPool>,
     began: Moment,
+    /// Since when the server has had the whole request, or could have had it but for the time to connect; `None`: the client
+    /// has still to send some of it, whose time is not the server's.
+    asked: Cell<Option<Moment>>,
     /// Requests the server was working on when this one came.
     met: u32,
     /// Whether the server's latency waits for the answer.
@@ -55,9 +58,9 @@ impl Lease {
         if let Some(state) = &bounded {
             state.in_flight.of(worker.id).add(1);
         }
-        let is_owed = Cell::new(is_owed);
+        let (is_owed, asked) = (Cell::new(is_owed), Cell::new(Some(began)));
         let worker = Rc::clone(worker);
-        let lease = Self { worker, pool, began, met, is_owed, bounded, limited, ghost: None };
+        let lease = Self { worker, pool, began, asked, met, is_owed, bounded, limited, ghost: None };
         lease.counters().requests.add(1);
         lease.counters().connections_active.add(1);
         Some(lease)
@@ -74,11 +77,12 @@ impl Lease {
     }
 
     /// Takes in that the head of a response had arrived `now`, with `status`, or one that the status of a call amounts to.
+    /// A server that answers before it has been sent everything tells nothing of its speed.
     pub(super) fn answered(&self, upstream: &Upstream, status: u16, now: Moment) {
-        let took = now.since(self.began);
-        self.counters().latency.record(took);
         self.counters().count_response(status);
         self.settle();
+        let Some(took) = self.asked.get().map(|asked| now.since(asked)) else { return };
+        self.counters().latency.record(took);
         let Some(policy) = upstream.latency else { return };
         let latency = &self.pool.state.latency;
         if upstream.is_error_status(status) {
@@ -88,6 +92,25 @@ impl Lease {
             if upstream.shadow.is_some() {
                 self.pool.state.shadow().answered(took, self.met);
             }
+        }
+    }
+
+    /// Notes that the request could not be sent at once: what it takes is as much the client's doing as the server's.
+    pub(super) fn uploads(&self) {
+        self.asked.set(None);
+        self.settle();
+    }
+
+    /// Notes that everything has been sent, and that the server's time begins if it has not yet.
+    pub(super) fn sent(&self, upstream: &Upstream) {
+        if self.asked.get().is_some() {
+            return;
+        }
+        let now = self.worker.clock.moment();
+        self.asked.set(Some(now));
+        if upstream.latency.is_some() {
+            self.is_owed.set(true);
+            self.pool.state.latency.asked(now);
         }
     }
 
@@ -114,8 +137,9 @@ impl Lease {
 
     /// Takes in how long the server took, for the limit it is found to bear; not that of an error, which takes no work.
     pub(super) fn took(&self, upstream: &Upstream, now: Moment) {
+        let Some(asked) = self.asked.get() else { return };
         if let Some(policy) = upstream.limits.as_ref().and_then(|limits| limits.adaptive) {
-            self.pool.state.adaptive.record(now.since(self.began), self.met, policy, now);
+            self.pool.state.adaptive.record(now.since(asked), self.met, policy, now);
         }
     }
 

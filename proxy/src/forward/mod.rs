@@ -178,15 +178,20 @@ impl Call {
                     Poll::Ready(Err(UploadError::Client(error))) => return Poll::Ready(Err(error)),
                     Poll::Ready(Ok(()) | Err(UploadError::Server)) => {
                         is_uploading = false;
+                        if self.upload.is_done() {
+                            self.lease.sent(upstream);
+                        }
                         match request.response_timeout(upstream) {
                             Some(timeout) => deadline.set(worker.after(timeout)),
                             None => deadline.clear(),
                         }
                     }
-                    Poll::Pending if self.upload.took_progress() => {
-                        deadline.set(worker.after(upstream.stream_idle_timeout));
+                    Poll::Pending => {
+                        self.lease.uploads();
+                        if self.upload.took_progress() {
+                            deadline.set(worker.after(upstream.stream_idle_timeout));
+                        }
                     }
-                    Poll::Pending => {}
                 }
             }
             if let Poll::Ready(answer) = self.poll_head(cx, request) {
