@@ -33,8 +33,22 @@ pub(super) fn pick<'u>(
         }
         first = first.or(Some(server));
     }
-    // All that were looked at are full, or gone: the key's own, or else the same one each time.
-    first.or_else(|| candidates.draw(key.bits()))
+    // All that were looked at are full, or gone, or not of this balancer's subset.
+    first.or_else(|| most_preferred(candidates, key, tried))
+}
+
+/// The server of the tier that `key` prefers without a table: a look at all of them, which are few as a rule when it comes to
+/// this.
+fn most_preferred<'u>(candidates: &Candidates<'u, '_>, key: Key, tried: &Tried) -> Option<&'u Server> {
+    let Candidates { policy, eligible, tier, .. } = *candidates;
+    let preference = |index: &u32| {
+        let server = policy.upstream.servers.get(*index as usize).map(AsRef::as_ref)?;
+        let is_free = !tried.contains(server) && candidates.is_open(server);
+        let weight = eligible.weight(*index, server);
+        is_free.then(|| (key.preference(&server.record.server.address, weight), server))
+    };
+    let better = |one: &(f64, &Server), other: &(f64, &Server)| one.0.total_cmp(&other.0);
+    tier.members.iter().filter_map(preference).max_by(better).map(|(_, server)| server)
 }
 
 /// Whether the server at `index` has warmed up far enough for `key`: it begins with some of its keys, always the same ones,

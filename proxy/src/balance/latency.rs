@@ -1,4 +1,4 @@
-//! The server that will probably answer first: its latency times the requests it has to answer for its weight.
+//! The server that will probably answer first: its latency times the requests it would have to answer, for its weight.
 //!
 //! A server that owes answers and has given none for longer than it usually takes is as slow as it is silent: averages learn
 //! of a server that hangs when it is over.
@@ -25,30 +25,31 @@ pub(super) fn pick<'u>(
         Algorithm::PeakEwma => server.state.latency.peak(now, decay),
         _ => server.state.latency.average(now, decay),
     });
-    let (weights, count) = sum(sample.members().map(|member| member.weight));
-    let weight = weights / count;
-    for member in sample.members_mut() {
-        // A server nobody has heard from is taken for an average one: it gets its share and no flood.
+    let loads = sample.loads(|server| policy.in_flight(server));
+    for (member, load) in sample.members_mut().zip(loads) {
+        // A server nobody has heard from is taken for a typical one: it gets its share and no flood.
         let usual = if member.cost.is_nan() { typical } else { member.cost };
         let wait = usual.max(member.server.state.latency.silence(now));
-        // The weight is a share of what there is to do, and makes nobody faster: idle servers are equals in it.
-        member.cost = (wait + NEGLIGIBLE) * (policy.in_flight(member.server) * weight / member.weight + 1.0);
+        member.cost = (wait + NEGLIGIBLE) * load;
     }
     sample.about_least(random)
 }
 
-/// Makes what `measured` tells of each server its cost, not a number where nothing is known, and answers the mean of what is;
-/// 1 of nothing.
-pub(super) fn typical(sample: &mut Sample<'_>, measured: impl Fn(&Server) -> Option<f32>) -> f32 {
-    let (total, count) = sum(sample.members_mut().filter_map(|member| {
-        let measured = measured(member.server);
-        member.cost = measured.unwrap_or(f32::NAN);
-        measured
-    }));
-    if count > 0.0 { total / count } else { 1.0 }
-}
-
-/// The sum, and of how many.
-fn sum(values: impl Iterator<Item = f32>) -> (f32, f32) {
-    values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0))
+/// Makes what `measured` tells of each server its cost, not a number where nothing is known. Answers what to take for that: the
+/// mean time of the requests that the known ones would answer in the same time, each having as many in flight (the harmonic
+/// mean). A slow one answers few of them, and so does not make a new server look slow. 1 when nothing is known.
+fn typical(sample: &mut Sample<'_>, measured: impl Fn(&Server) -> Option<f32>) -> f32 {
+    let mut all_known = true;
+    for member in sample.members_mut() {
+        member.cost = measured(member.server).unwrap_or(f32::NAN);
+        all_known &= !member.cost.is_nan();
+    }
+    if all_known {
+        // Not needed, and divisions cost something.
+        return 1.0;
+    }
+    let known = sample.members().map(|member| member.cost).filter(|cost| !cost.is_nan());
+    let (rate, count) =
+        known.fold((0.0, 0.0), |(rate, count), cost| (rate + 1.0 / cost.max(1.0), count + 1.0));
+    if count > 0.0 { count / rate } else { 1.0 }
 }

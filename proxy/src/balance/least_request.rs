@@ -4,17 +4,24 @@ use weir_shared::table::Server;
 
 use super::{Policy, Sample};
 
-/// The pick; `None` when there is no candidate. Source of `bias`: Envoy's `active_request_bias`.
+/// The pick; `None` when there is no candidate. Source of `bias`: Envoy's `active_request_bias`, by which a server is drawn with
+/// weight / (in flight + 1)^bias. With the default of 1 nothing is drawn: the least is better than any chance of it.
 pub(super) fn pick<'u>(mut sample: Sample<'u>, policy: &Policy<'u>, random: u64) -> Option<&'u Server> {
     #[expect(clippy::cast_possible_truncation, reason = "a setting from 0 to 10")]
     let bias = policy.comparison.active_request_bias as f32;
-    #[expect(clippy::float_cmp, reason = "exactly the default, which needs no power")]
-    let load = |server: &Server| match policy.in_flight(server) {
-        load if bias == 1.0 => load,
-        load => (load + 1.0).powf(bias),
-    };
-    for member in sample.members_mut() {
-        member.cost = load(member.server) / member.weight;
+    #[expect(clippy::float_cmp, reason = "exactly the default")]
+    if bias == 1.0 {
+        let loads = sample.loads(|server| policy.in_flight(server));
+        for (member, load) in sample.members_mut().zip(loads) {
+            member.cost = load;
+        }
+    } else {
+        // In units of the least, so that no power is too large.
+        let all = sample.members().map(|member| policy.in_flight(member.server));
+        let least = all.fold(f32::INFINITY, f32::min) + 1.0;
+        for member in sample.members_mut() {
+            member.weight /= ((policy.in_flight(member.server) + 1.0) / least).powf(bias);
+        }
     }
     sample.least(random)
 }

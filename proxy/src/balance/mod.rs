@@ -28,6 +28,9 @@ use weir_shared::{
 /// Most attempts of one request: the first and five retries.
 const MOST_TRIED: usize = 6;
 
+/// Servers of a part that are looked at for one of which most are what is looked for, as a rule.
+const LOOKS: usize = 64;
+
 /// The servers a request was sent to already, by address of their state.
 #[derive(Debug, Default)]
 pub struct Tried {
@@ -124,26 +127,31 @@ impl<'u> Candidates<'u, '_> {
         self.policy.has_room(server) && !self.policy.upstream.is_paused(server, self.now)
     }
 
-    /// The same for each tier, this one first.
-    fn tiers(&self) -> impl Iterator<Item = Self> {
-        let others = self.eligible.tiers.iter().filter(|tier| !std::ptr::eq(*tier, self.tier));
-        std::iter::once(*self).chain(others.map(|tier| Self { tier, ..*self }))
-    }
-
-    /// All, from a random one on.
-    fn around(self, random: u64) -> impl Iterator<Item = &'u Server> {
-        let count = self.len();
-        let start = usize::try_from(random >> 32).unwrap_or(0) % count.max(1);
-        (0..count).filter_map(move |offset| self.get((start + offset) % count))
+    /// All servers by parts, those of this tier first and those that get nothing last; of each part `looks` at most, from a
+    /// random one on.
+    fn around(self, random: u64, looks: usize) -> impl Iterator<Item = &'u Server> {
+        let others = self.eligible.tiers.iter().filter(move |tier| !std::ptr::eq(*tier, self.tier));
+        let tiers = std::iter::once(self.tier).chain(others).map(|tier| &tier.members);
+        let servers = &self.policy.upstream.servers;
+        tiers.chain(&self.eligible.reserves).flat_map(move |members| {
+            let count = members.len();
+            let start = usize::try_from(random >> 32).unwrap_or(0) % count.max(1);
+            let at = move |offset: usize| servers.get(*members.get((start + offset) % count)? as usize);
+            (0..count.min(looks)).filter_map(at).map(AsRef::as_ref)
+        })
     }
 }
 
-/// Any that can take one more request, one that wants to be left alone only if there is no other. Looks at all of them if it
-/// must: whoever finds none waits, and those who come after wait behind without looking.
+/// Any that can take one more request; one that wants to be left alone if some looks find no other, because all of them may
+/// want that. For one with room it looks at all if it must: whoever finds none waits, and those who come after wait behind
+/// without looking.
 fn any_open<'u>(candidates: &Candidates<'u, '_>, random: u64) -> Option<&'u Server> {
-    let around = || candidates.tiers().flat_map(|tier| tier.around(random));
-    let with_room = || around().find(|server| candidates.policy.has_room(server));
-    around().find(|server| candidates.is_open(server)).or_else(with_room)
+    let with_room =
+        || candidates.around(random, usize::MAX).find(|server| candidates.policy.has_room(server));
+    if candidates.policy.upstream.pause.is_none() {
+        return with_room();
+    }
+    candidates.around(random, LOOKS).find(|server| candidates.is_open(server)).or_else(with_room)
 }
 
 /// A server for the next attempt; `None` when none is eligible or none of those has room. A server tried already comes up
@@ -213,11 +221,10 @@ fn choose<'u>(
 /// A server not tried yet, one that is healthy if there is any: after a failure, distrust of the verdicts (panic) has to
 /// wait.
 fn another<'u>(candidates: &Candidates<'u, '_>, tried: &Tried, random: u64) -> Option<&'u Server> {
-    // A bounded look around: with most of a large group failing, any other server will do.
-    const LOOKS: usize = 64;
     let is_free = |server: &&Server| {
         !tried.contains(server) && !server.state.is_withdrawn() && candidates.is_open(server)
     };
-    let around = || candidates.tiers().flat_map(|tier| tier.around(random).take(LOOKS)).filter(is_free);
+    // A bounded look around: with most of a large group failing, any other server will do.
+    let around = || candidates.around(random, LOOKS).filter(is_free);
     around().find(|server| server.state.health.is_healthy()).or_else(|| around().next())
 }

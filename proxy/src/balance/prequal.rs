@@ -9,7 +9,7 @@
 
 use weir_shared::{table::Server, time::Moment};
 
-use super::{Policy, Sample, latency::typical, sample::MOST};
+use super::{Policy, Sample, sample::MOST};
 
 /// The pick; `None` when there is no candidate.
 pub(super) fn pick<'u>(
@@ -19,21 +19,20 @@ pub(super) fn pick<'u>(
     random: u64,
 ) -> Option<&'u Server> {
     let settings = policy.latency?;
-    let mut loads = [f32::INFINITY; MOST];
-    let mut len = 0;
-    for (slot, member) in loads.iter_mut().zip(sample.members()) {
-        *slot = policy.with_others(member.server, now) / member.weight;
-        len += 1;
+    let loads = sample.loads(|server| policy.with_others(server, now));
+    let coldest = rank(sample.members().count(), settings.hot_quantile);
+    let mut fastest = f32::INFINITY;
+    for member in sample.members_mut() {
+        let near = || member.server.state.latency.near(policy.count(member.server), now, settings.decay);
+        member.cost = policy.told(member.server, now).or_else(near).unwrap_or(f32::NAN);
+        fastest = fastest.min(member.cost);
     }
-    let coldest = rank(len, settings.hot_quantile);
-    let typical = typical(&mut sample, |server| {
-        let near = || server.state.latency.near(policy.count(server), now, settings.decay);
-        policy.told(server, now).or_else(near)
-    });
+    // A server nobody has heard from is as good as the best: as an average one it would not be picked before all others are hot.
+    let unknown = if fastest.is_finite() { fastest } else { 1.0 };
     // Whatever is cold comes before whatever is hot: costs of hot ones begin above all latencies.
     const HOT: f32 = 1e20;
     for (member, load) in sample.members_mut().zip(loads) {
-        let usual = if member.cost.is_nan() { typical } else { member.cost };
+        let usual = if member.cost.is_nan() { unknown } else { member.cost };
         member.cost = if below(&loads, load) > coldest {
             HOT * (1.0 + load)
         } else {

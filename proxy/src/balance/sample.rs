@@ -6,7 +6,7 @@
 //! Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (IEEE TPDS 12, 2001). With two servers,
 //! two draws pick the busier one a quarter of the time, hence all of a small group.
 
-use weir_shared::table::Server;
+use weir_shared::table::{Sampler, Server};
 
 use super::{Candidates, Tried};
 
@@ -25,15 +25,15 @@ pub(super) struct Sample<'u> {
     len: usize,
     /// From here on they warm up and were drawn by their part of the weight: one wins if it is as good as the best.
     guests: usize,
-    /// Whether the servers came up in proportion to their weights already.
-    is_drawn: bool,
+    /// Whether weights make no difference: all are equal, or the servers came up in proportion to them already.
+    is_even: bool,
 }
 
 /// One of the servers that are compared.
 #[derive(Clone, Copy)]
 pub(super) struct Member<'u> {
     pub(super) server: &'u Server,
-    /// The weight to divide the server's load by: that of a drawn one has had its say.
+    /// The weight that counts: that of a drawn one has had its say.
     pub(super) weight: f32,
     /// The less, the better.
     pub(super) cost: f32,
@@ -48,7 +48,8 @@ impl<'u> Sample<'u> {
         random: &impl Fn() -> u64,
     ) -> Self {
         let is_drawn = candidates.len() > MOST;
-        let mut sample = Self { members: [None; MOST], len: 0, guests: MOST, is_drawn };
+        let is_even = is_drawn || matches!(candidates.tier.sampler, Sampler::Uniform(_));
+        let mut sample = Self { members: [None; MOST], len: 0, guests: MOST, is_even };
         if !is_drawn {
             sample.add_all(candidates, tried, random);
             return sample;
@@ -102,6 +103,25 @@ impl<'u> Sample<'u> {
         self.members.iter_mut().map_while(Option::as_mut)
     }
 
+    /// How many requests each would have with one more, in proportion to its weight: divided by how many would be its own
+    /// share of all, rounded up. So servers that stay within their shares are equals, and weights say how often each of them is
+    /// picked, however few requests there are: the first request of a light server does not wait until a heavy one has as many
+    /// times more, nor does each request go to the light one that finds the heavy one at work.
+    pub(super) fn loads(&self, in_flight: impl Fn(&Server) -> f32) -> [f32; MOST] {
+        let mut loads = [f32::INFINITY; MOST];
+        for (load, member) in loads.iter_mut().zip(self.members()) {
+            *load = in_flight(member.server) + 1.0;
+        }
+        if !self.is_even {
+            let all: f32 = loads.iter().take(self.len).map(|load| load - 1.0).sum::<f32>() + 1.0;
+            let weight: f32 = self.members().map(|member| member.weight).sum();
+            for (load, member) in loads.iter_mut().zip(self.members()) {
+                *load /= (all * member.weight / weight).ceil();
+            }
+        }
+        loads
+    }
+
     /// A server with about the least cost, taken by weight: measured costs this near are equal but for chance, and to tell
     /// them apart would send all requests to one server for as long as chance has it.
     pub(super) fn about_least(&self, random: u64) -> Option<&'u Server> {
@@ -140,7 +160,7 @@ impl<'u> Sample<'u> {
 
     fn add(&mut self, server: &'u Server) {
         if let Some(slot) = self.members.get_mut(self.len) {
-            let weight = if self.is_drawn { 1.0 } else { f32::from(server.weight) };
+            let weight = if self.is_even { 1.0 } else { f32::from(server.weight) };
             *slot = Some(Member { server, weight, cost: 0.0 });
             self.len += 1;
         }

@@ -32,16 +32,31 @@ fn the_fewest_requests_for_the_weight_win() {
     subject.work(0, 1);
     subject.work(1, 3);
     assert_eq!(subject.pick(), "s1");
-    subject.work(1, 2);
-    assert_eq!(subject.pick(), "s0");
+    subject.work(1, 6);
+    assert_eq!(subject.pick(), "s0", "ten times as many of a weight four times as high");
 }
 
 #[test]
-fn a_bias_of_nothing_leaves_the_weight_alone() {
-    let settings = json!({"algorithm": "least_request", "comparison": {"active_request_bias": 0.0}});
-    let subject = Subject::new(settings, &[1, 4]);
-    subject.work(1, 100);
-    assert_eq!(subject.pick(), "s1");
+fn another_bias_is_a_draw_by_weight_and_what_is_in_flight() {
+    for (bias, light) in [(0.0, 0.2), (0.5, 1.0 / (1.0 + 4.0 / 2.0)), (2.0, 1.0 / (1.0 + 4.0 / 16.0))] {
+        let settings = json!({"algorithm": "least_request", "comparison": {"active_request_bias": bias}});
+        let subject = Subject::new(settings, &[1, 4]);
+        subject.work(1, 3);
+        let share = subject.share("s0");
+        assert!((share - light).abs() <= bound(light), "{bias}: {share} for {light}");
+    }
+}
+
+#[test]
+fn turns_of_weights_that_are_far_apart_are_right_for_the_light_ones_too() {
+    let weights = [65_535, 65_534, 65_533, 1, 1000];
+    let subject = Subject::new(json!({"algorithm": "round_robin"}), &weights);
+    let shares = subject.shares();
+    for (n, weight) in weights.iter().enumerate() {
+        let (share, ideal) =
+            (shares.get(&format!("s{n}")).copied().unwrap_or(0.0), f64::from(*weight) / 197_603.0);
+        assert!((share - ideal).abs() <= bound(ideal), "s{n}: {share} for {ideal}");
+    }
 }
 
 #[test]

@@ -52,3 +52,28 @@ fn bounded_loads_send_the_surplus_of_a_hot_key_elsewhere() {
         }
     }
 }
+
+/// A subset has two of forty servers, so that a table's order of preference seldom comes to either.
+#[test]
+fn a_key_of_a_subset_moves_only_with_its_server() {
+    for algorithm in ["ring_hash", "maglev"] {
+        for (size, weights) in [(2, vec![1; 40]), (3, (0..40).map(|n| 1 + n % 4 * 3).collect())] {
+            let subject = Subject::in_subset(json!({"algorithm": algorithm}), &weights, size);
+            let homes = || -> Vec<usize> {
+                let home = |n: usize| subject.pick_for(subject.key(&format!("user-{n}")), &Tried::default());
+                (0..2000).map(|n| number(home(n).id.as_str())).collect()
+            };
+            let before = homes();
+            subject.set_healthy([before[0]], Some(Reason::ConnectRefused));
+            let after = homes();
+            let moved = before.iter().zip(&after).filter(|(was, is)| was != is);
+            let new = *after.iter().find(|server| !before.contains(server)).unwrap();
+            assert!(
+                moved.clone().all(|(was, is)| *was == before[0] || *is == new),
+                "{algorithm}: from the one that failed, or to the one that stands in"
+            );
+            subject.set_healthy([before[0]], None);
+            assert_eq!(homes(), before, "{algorithm}");
+        }
+    }
+}

@@ -69,9 +69,15 @@ fn full_servers_leave_the_others_their_shares() {
         subject.work(3, 1);
         let shares = subject.shares();
         assert_eq!(shares.get("s3"), None, "{algorithm}");
-        // Its ninth goes to one of the others, weights aside.
-        for (id, share) in [("s0", 1.0 / 9.0), ("s1", 3.0 / 9.0), ("s2", 4.0 / 9.0)] {
-            assert!((shares[id] - share).abs() <= 1.0 / 9.0, "{algorithm} {id}: {shares:?}");
+        // Its ninth goes to whoever has the next turn, or to the first one with room from a random one on.
+        let ninths = match algorithm {
+            "round_robin" => [1.0, 3.0, 4.0].map(|ninths| ninths..=ninths + 1.0),
+            _ => [1.5, 3.25, 4.25].map(|ninths| ninths..=ninths),
+        };
+        for (id, share) in ["s0", "s1", "s2"].into_iter().zip(ninths) {
+            let (least, most) = (share.start() / 9.0, share.end() / 9.0);
+            let slack = bound(most);
+            assert!((least - slack..=most + slack).contains(&shares[id]), "{algorithm} {id}: {shares:?}");
         }
     }
 }

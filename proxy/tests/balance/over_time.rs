@@ -87,6 +87,10 @@ fn exponential(subject: &Subject, mean: f64) -> Duration {
     Duration::from_secs_f64(-mean * unit.ln())
 }
 
+fn ten_ms_on_average(subject: &Subject, _: usize) -> Duration {
+    exponential(subject, 0.01)
+}
+
 fn ten_ms(_: &Subject, _: usize) -> Duration {
     Duration::from_millis(10)
 }
@@ -123,5 +127,50 @@ fn servers_alike_but_for_chance_share_evenly() {
             }
         }
         assert!(shares.values().all(|share: &f64| (share - 0.25).abs() < 0.1), "{gap:?}: {shares:?}");
+    }
+}
+
+/// So many requests are under way all the time, of which each takes ten milliseconds (on average, where that is not itself what
+/// servers are judged by). Whole requests do not divide
+/// as weights do, so that a light server may have half of its share, and at one with a hundredth of the weight no more than that.
+#[test]
+fn weights_hold_however_few_requests_there_are() {
+    type Took = fn(&Subject, usize) -> Duration;
+    let cases: [(&str, Took); 3] =
+        [("least_request", ten_ms_on_average), ("least_time", ten_ms), ("peak_ewma", ten_ms)];
+    for (algorithm, took) in cases {
+        for (weights, most) in [(vec![99, 1], 8), (vec![3, 1], 8), (vec![1, 2, 5], 16), (vec![10; 4], 3)] {
+            for concurrency in 1..=most {
+                let mut run = Run::new(json!({"algorithm": algorithm}), &weights);
+                let (mut shares, count) = (vec![0.0; weights.len()], 10_000);
+                for _ in 1..concurrency {
+                    run.ask(took);
+                }
+                for _ in 0..count {
+                    shares[run.ask(took)] += 1.0 / f64::from(count);
+                    run.answer();
+                }
+                let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
+                for (share, weight) in shares.iter().zip(&weights) {
+                    let ideal = f64::from(*weight) / total;
+                    assert!(
+                        (ideal * 0.4..=ideal * 1.5).contains(share),
+                        "{algorithm} {weights:?} at {concurrency}: {shares:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Of four servers one is slow, and one nobody knows.
+#[test]
+fn a_new_server_beside_a_slow_one_has_its_share_at_once() {
+    for algorithm in BY_LATENCY {
+        let mut run = Run::new(json!({"algorithm": algorithm}), &[1; 4]);
+        (0..3).for_each(|n| run.subject.answers(n, if n == 2 { 1000 } else { 10 }));
+        let slow = |_: &Subject, server: usize| Duration::from_millis(if server == 2 { 1000 } else { 10 });
+        let shares = run.hundred_a_second(1, slow);
+        assert!(shares.get(&3).copied().unwrap_or(0.0) > 0.125, "{algorithm}: {shares:?}");
     }
 }

@@ -3,7 +3,7 @@
 use crate::subject::*;
 use serde_json::json;
 use weir_proxy::balance::Tried;
-use weir_shared::state::Reason;
+use weir_shared::{state::Reason, table::Site};
 
 #[test]
 fn a_level_that_is_short_hands_on_to_the_next() {
@@ -56,6 +56,34 @@ fn a_retry_goes_on_to_the_other_level_once_its_own_was_tried() {
         for _ in 0..50 {
             assert_eq!(subject.pick_for(None, &tried).id.as_str(), "s2", "{algorithm}");
         }
+    }
+}
+
+/// All that the first level has are well, so that the backup has no share; yet they are full, or a request has failed there.
+#[test]
+fn a_backup_without_a_share_takes_what_the_others_cannot() {
+    let levels = || [json!({"max_requests": 1}), json!({"max_requests": 1}), json!({"priority": 1})];
+    for algorithm in ALGORITHMS {
+        let subject = Subject::of(json!({"algorithm": algorithm}), levels());
+        let mut tried = Tried::default();
+        (0..2).for_each(|n| tried.add(subject.server(n)));
+        assert_eq!(subject.pick_for(None, &tried).id.as_str(), "s2", "{algorithm}: the others were tried");
+        (0..2).for_each(|n| subject.work(n, 1));
+        assert_eq!(subject.pick(), "s2", "{algorithm}: the others are full");
+        subject.server(1).state.in_flight.end();
+        assert_eq!(subject.pick(), "s1", "{algorithm}: a backup again");
+    }
+}
+
+#[test]
+fn a_zone_that_is_full_spills_into_the_others() {
+    let servers = (0..8).map(|n| json!({"zone": if n < 4 { "a" } else { "b" }, "max_requests": 1}));
+    let site = || Site { zone: Some("a".into()), number: None };
+    for algorithm in ALGORITHMS {
+        let subject = Subject::at(site(), json!({"algorithm": algorithm}), servers.clone());
+        assert!((0..100).all(|_| number(subject.pick()) < 4), "{algorithm}: nothing leaves the zone");
+        (0..4).for_each(|n| subject.work(n, 1));
+        assert!(number(subject.pick()) >= 4, "{algorithm}");
     }
 }
 

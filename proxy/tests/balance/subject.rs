@@ -8,7 +8,7 @@ use weir_shared::{
     id::{Epoch, Revision},
     model::{Document, Meta},
     state::{CheckOutcome, Decay, HealthThresholds, Reason, WorkerId},
-    table::{Compiler, Key, Server, Table, Upstream},
+    table::{BalancerNumber, Compiler, Key, Server, Site, Table, Upstream},
     time::{Moment, Now, Timestamp},
 };
 pub(crate) const NOW: Now = Now { moment: Moment(1_000_000), wall: Timestamp(0) };
@@ -34,8 +34,20 @@ impl Subject {
         )
     }
 
+    /// Servers with these weights, of which this balancer uses so many.
+    pub(crate) fn in_subset(mut settings: Value, weights: &[u16], size: u16) -> Self {
+        settings["subset"] = json!({"size": size});
+        let site = Site { zone: None, number: BalancerNumber::new(0, 1) };
+        Self::at(site, settings, weights.iter().map(|weight| json!({"weight": weight})))
+    }
+
     /// Servers `s0`, `s1`, … with these settings.
     pub(crate) fn of(settings: Value, servers: impl IntoIterator<Item = Value>) -> Self {
+        Self::at(Site::default(), settings, servers)
+    }
+
+    /// The same, for a balancer that is there.
+    pub(crate) fn at(site: Site, settings: Value, servers: impl IntoIterator<Item = Value>) -> Self {
         let named = |(n, mut server): (usize, Value)| {
             server["id"] = json!(format!("s{n}"));
             server["address"] = json!(format!("10.0.{}.{}:80", n / 250, n % 250));
@@ -46,8 +58,9 @@ impl Subject {
         upstream.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
         let document: Document = serde_json::from_value(json!({"upstreams": [upstream]})).unwrap();
         let config = document.into_config(Revision(1), Epoch("abc123".into()), Meta::default());
-        let table =
-            Compiler { workers: 1, ..Compiler::default() }.compile(Arc::new(config), None, NOW).unwrap();
+        let table = Compiler { workers: 1, site, ..Compiler::default() }
+            .compile(Arc::new(config), None, NOW)
+            .unwrap();
         let subject = Self { table, random: Cell::new(1), now: Cell::new(NOW) };
         for server in &subject.upstream().servers {
             server.state.health.assume_healthy(NOW);

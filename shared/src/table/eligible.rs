@@ -23,6 +23,9 @@ pub(super) const NEVER: Moment = Moment(u64::MAX);
 pub struct Eligible {
     /// The servers by what part of the requests they get, all of it together; empty when none may be picked.
     pub tiers: Box<[Tier]>,
+    /// Indexes of the servers that may be picked and get nothing, because others suffice, by part: for when those others are
+    /// full, or have failed a request.
+    pub reserves: Box<[Box<[u32]>]>,
     /// Whether verdicts are distrusted somewhere because too few servers are left.
     pub panic: bool,
     /// Servers that are wanted, healthy and not ejected, of any priority, whether this balancer uses them or not.
@@ -98,13 +101,17 @@ impl Eligible {
                 parts.iter().for_each(|found| draft.warm_up(&found.eligible));
             }
         }
-        let mut tiers = Vec::new();
+        let (mut tiers, mut reserves) = (Vec::new(), Vec::new());
         let mut number = 0;
         for (parts, load) in levels.into_iter().zip(loads) {
             let first = number;
             number += parts.len();
-            if load.share > 0.0 {
-                tiers.extend(draft.level(parts, load).into_iter().map(|(place, of)| (first + place, of)));
+            for (place, of) in draft.level(parts, load) {
+                if of.share > 0.0 {
+                    tiers.push((first + place, of));
+                } else {
+                    reserves.push(of.members.into_boxed_slice());
+                }
             }
         }
         let tier = |(part, of)| Tier::new(of, part, policy.pickers, servers.len());
@@ -112,7 +119,17 @@ impl Eligible {
         tier::divide(&mut tiers);
         let panic = tiers.iter().any(|tier| tier.panic);
         let Draft { since, percents, healthy, expires, .. } = draft;
-        Self { tiers, panic, healthy, moments: since.into(), percents: percents.into(), generation, expires }
+        let reserves = reserves.into();
+        Self {
+            tiers,
+            reserves,
+            panic,
+            healthy,
+            moments: since.into(),
+            percents: percents.into(),
+            generation,
+            expires,
+        }
     }
 
     /// The tier that a request goes to. `draw` gives 64 random bits, of which the upper half is used, and is only asked when
@@ -125,7 +142,7 @@ impl Eligible {
         }
     }
 
-    /// Indexes of all servers that may be picked.
+    /// Indexes of all servers that get requests.
     pub fn members(&self) -> impl Iterator<Item = u32> {
         self.tiers.iter().flat_map(|tier| tier.members.iter().copied())
     }
@@ -176,18 +193,16 @@ struct Found<'p> {
 
 impl Draft<'_> {
     /// Finds the servers of `part` that may be picked: as many as the balancer uses, further ones in place of those that may
-    /// not.
+    /// not. How many are left is counted of all of them, since other balancers need stand-ins too.
     fn look<'p>(&mut self, part: &'p Part) -> Found<'p> {
         let mut eligible = Vec::with_capacity(part.size);
-        let mut wanted = 0;
+        let mut healthy = 0;
         for index in &part.servers {
-            let is_used = eligible.len() < part.size;
-            wanted += usize::from(is_used);
             if !self.is_eligible(*index) {
                 continue;
             }
-            self.healthy += 1;
-            if is_used {
+            healthy += 1;
+            if eligible.len() < part.size {
                 let place = *index as usize;
                 let since =
                     self.before.get(place).copied().filter(|since| *since != NEVER).unwrap_or(self.now);
@@ -201,7 +216,8 @@ impl Draft<'_> {
             // In the order of the configuration, like everywhere else.
             eligible.sort_unstable();
         }
-        Found { part, level: Level { wanted, healthy: eligible.len() }, eligible }
+        self.healthy += healthy;
+        Found { part, level: Level { wanted: part.servers.len(), healthy }, eligible }
     }
 
     /// Whether the server at `index` is healthy and not ejected. An ejection that is over is ended.
@@ -229,7 +245,7 @@ impl Draft<'_> {
         let mut level: Vec<(usize, Side, Ingredients)> = Vec::with_capacity(parts.len());
         let zones = parts.first().map_or(1, |found| found.part.zones);
         for (place, Found { part, eligible, .. }) in parts.into_iter().enumerate() {
-            let members = if load.panic { part.first().to_vec() } else { eligible };
+            let members = if load.panic && load.share > 0.0 { all_used(part, eligible) } else { eligible };
             if !members.is_empty() {
                 let percents = members.iter().map(|index| percent(&self.percents, *index));
                 let of = Ingredients {
@@ -245,7 +261,7 @@ impl Draft<'_> {
             }
         }
         self.divide(&mut level, zones);
-        level.into_iter().map(|(place, _, of)| (place, of)).filter(|(_, of)| of.share > 0.0).collect()
+        level.into_iter().map(|(place, _, of)| (place, of)).collect()
     }
 
     /// Divides the share of a level between the local part and the remote one, if it has both.
@@ -285,6 +301,14 @@ impl Draft<'_> {
     fn weight(&self, index: u32) -> u32 {
         self.servers.get(index as usize).map_or(0, |server| weight(&self.percents, index, server))
     }
+}
+
+/// The servers that are used while all of `part` may be, and the `eligible` ones, which stand in for some of them.
+fn all_used(part: &Part, mut eligible: Vec<u32>) -> Vec<u32> {
+    eligible.extend(part.first());
+    eligible.sort_unstable();
+    eligible.dedup();
+    eligible
 }
 
 fn percent(percents: &[u8], index: u32) -> u8 {

@@ -271,3 +271,34 @@ fn a_server_that_fails_is_stood_in_for() {
     upstream["subset"] = json!({"size": 0});
     assert_eq!(members(&compile(upstream, site, None, at(1.0))).len(), 50);
 }
+
+/// A balancer's own two servers and one more fail: of twelve, nine are left, which is neither reason to distrust verdicts nor
+/// to leave the rest to backups. With too few left of all, those that are healthy are used as well.
+#[test]
+fn a_subset_that_fails_is_no_sign_of_a_panic() {
+    let mut servers = plain(12);
+    servers.extend(self::servers((0..4).map(|_| json!({"priority": 1}))).into_iter().map(|mut server| {
+        server["id"] = json!(format!("b{}", server["id"].as_str().unwrap()));
+        server["address"] = json!(server["address"].as_str().unwrap().replace("10.0", "10.9"));
+        server
+    }));
+    let upstream = json!({
+        "id": "web", "servers": servers, "health_check": {"enabled": false}, "subset": {"size": 2},
+    });
+    let site = Site { zone: None, number: BalancerNumber::new(0, 1) };
+    let table = compile(upstream, site, None, at(0.0));
+    let order: Vec<usize> = web(&table).placement.parts[0].servers.iter().map(|n| *n as usize).collect();
+    let fail = |which: &[usize]| {
+        which.iter().for_each(|server| set_healthy(&table, *server, Some(Reason::Reset), at(1.0)));
+        let eligible = web(&table).eligible(at(1.0).moment);
+        let members = |tier: &super::Tier| tier.members.iter().map(|n| *n as usize).collect::<Vec<_>>();
+        (eligible.panic, eligible.tiers.iter().map(members).collect::<Vec<_>>())
+    };
+    let mut stand_ins = order[3..5].to_vec();
+    stand_ins.sort_unstable();
+    assert_eq!(fail(&order[..3]), (false, vec![stand_ins]));
+    fail(&[12, 13, 14, 15]);
+    let mut used = [&order[..2], &order[10..]].concat();
+    used.sort_unstable();
+    assert_eq!(fail(&order[3..10]), (true, vec![used]));
+}

@@ -13,7 +13,8 @@ pub struct Tier {
     pub members: Box<[u32]>,
     /// Draws a position in `members` by weight.
     pub sampler: Sampler,
-    /// Positions in `members` in smoothly weighted turns; empty when all weights are equal or turns are not used.
+    /// Positions in `members` in smoothly weighted turns; empty when all weights are equal, or need too
+    /// many turns, or turns are not used.
     pub turns: Box<[u32]>,
     /// Sum of the members' weights, in hundredths while a server of the upstream warms up.
     pub weight: u64,

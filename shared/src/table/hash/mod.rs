@@ -18,7 +18,7 @@ use twox_hash::XxHash64;
 use super::{Placement, Server, placement::Part};
 use crate::model::{self, Algorithm};
 
-/// Looks at one key before it is given up: with so many in a row not to be had, any server will do.
+/// Looks at one key before it is given up: most of the table's servers are not to be had then, or not this balancer's.
 const MAX_LOOKS: usize = 64;
 
 /// Which server a key belongs to.
@@ -113,6 +113,18 @@ impl Key {
         let mut hasher = XxHash64::with_seed(seed);
         hasher.write_u64(self.0);
         hasher.finish()
+    }
+
+    /// How much the key prefers the server at `address` where it has to choose among a few of which no table was made: each is
+    /// preferred by as many keys as its `weight` says, and when one comes or goes only those keys move.
+    ///
+    /// Source: Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates" (IEEE/ACM ToN 6, 1998).
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "random bits, of which 53 are plenty")]
+    pub fn preference(self, address: &str, weight: u32) -> f64 {
+        let bits = XxHash64::oneshot(self.bits(), address.as_bytes());
+        let unit = ((bits >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+        f64::from(weight) / -unit.ln()
     }
 
     /// The bytes of the network `address` is in, of as many leading bits as `settings` say.
