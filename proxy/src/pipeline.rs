@@ -116,6 +116,9 @@ fn take_in<'p>(
     }
     let settings = exchange.client().listener.settings();
     let checked = framing::check(parts, body, &settings.spec)?;
+    if exchange.client().is_outdated(&settings, &exchange.table.0) {
+        return Err(ProxyError::Misdirected);
+    }
     check_direction(exchange, parts, checked.host.as_ref())?;
     Ok((checked, settings.spec.max_body_bytes, header::origin_form(&parts.uri)))
 }

@@ -82,6 +82,8 @@ pub(crate) struct Worker {
     draining: Cell<bool>,
     drain_began: Cell<Option<Moment>>,
     drained: Notify,
+    /// Whether what is under way is broken off.
+    over: Cell<bool>,
     connections: Cell<usize>,
     /// There may be room for one more connection: one of this worker has closed, or a sweep has come.
     room: Notify,
@@ -207,6 +209,7 @@ impl Worker {
             draining: Cell::new(false),
             drain_began: Cell::new(None),
             drained: Notify::new(),
+            over: Cell::new(false),
             connections: Cell::new(0),
             room: Notify::new(),
             chunk: Cell::default(),
@@ -307,6 +310,11 @@ impl Worker {
         self.room.notified().await;
     }
 
+    /// Whether what is under way is broken off.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.get()
+    }
+
     /// Waits for `future`, or answers `None` when draining begins first.
     pub(crate) async fn until_drained<F: Future>(&self, future: F) -> Option<F::Output> {
         if self.is_draining() {
@@ -377,8 +385,13 @@ impl Worker {
         }
         let active = self.listener().requests_active.value() + self.listener().tunnels_active.value();
         if self.control.is_ended() {
+            if self.over.replace(true) {
+                return Poll::Ready(());
+            }
             self.control.count_aborted(active);
-            return Poll::Ready(());
+            // One more turn, in which each connection is broken off so that nobody takes it for an end in order.
+            self.deadlines.wake_all();
+            return Poll::Pending;
         }
         // The first sweep of a drain leaves time for connections the kernel had already accepted.
         let began = self.drain_began.get().unwrap_or(now);

@@ -8,7 +8,10 @@ use std::fmt;
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use regex_syntax::{
     ParserBuilder,
-    hir::literal::{ExtractKind, Extractor},
+    hir::{
+        Hir, HirKind,
+        literal::{ExtractKind, Extractor},
+    },
 };
 
 /// Longest expression, in bytes.
@@ -75,11 +78,48 @@ fn whole(text: &str) -> String {
 /// What every text begins with that the expression `text` matches, as far as that is plain to see.
 #[must_use]
 pub fn literal_prefix(text: &str) -> String {
-    let mut parser = ParserBuilder::new().unicode(false).utf8(false).nest_limit(MAX_NESTING).build();
-    let Ok(parsed) = parser.parse(text) else { return String::new() };
+    let Some(parsed) = parse(text) else { return String::new() };
     let literals = Extractor::new().kind(ExtractKind::Prefix).extract(&parsed);
     let prefix = literals.longest_common_prefix().unwrap_or_default();
     String::from_utf8(prefix.to_vec()).unwrap_or_default()
+}
+
+/// The pieces of plain text in the expression `text`, each as long as can be. Bytes that are no UTF-8 are replaced.
+#[must_use]
+pub fn literals(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(parsed) = parse(text) {
+        collect_literals(&parsed, &mut found);
+    }
+    found
+}
+
+fn collect_literals(part: &Hir, found: &mut Vec<String>) {
+    match part.kind() {
+        HirKind::Literal(literal) => found.push(String::from_utf8_lossy(&literal.0).into_owned()),
+        HirKind::Repetition(repeated) => collect_literals(&repeated.sub, found),
+        HirKind::Capture(group) => collect_literals(&group.sub, found),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            for part in parts {
+                collect_literals(part, found);
+            }
+        }
+        HirKind::Empty | HirKind::Class(_) | HirKind::Look(_) => {}
+    }
+}
+
+/// Whether it is plain to see that nothing that the expression `text` matches begins with `byte`.
+#[must_use]
+pub fn never_begins_with(text: &str, byte: u8) -> bool {
+    let Some(parsed) = parse(text) else { return false };
+    let prefixes = Extractor::new().kind(ExtractKind::Prefix).extract(&parsed);
+    prefixes.literals().is_some_and(|prefixes| {
+        prefixes.iter().all(|prefix| prefix.as_bytes().first().is_some_and(|first| *first != byte))
+    })
+}
+
+fn parse(text: &str) -> Option<Hir> {
+    ParserBuilder::new().unicode(false).utf8(false).nest_limit(MAX_NESTING).build().parse(text).ok()
 }
 
 /// The names and numbers by which `replacement` calls groups that the expression `regex` does not have.
@@ -185,6 +225,34 @@ mod tests {
             (r"/a\.b/\d", "/a.b/"),
         ] {
             assert_eq!(literal_prefix(text), prefix, "{text}");
+        }
+    }
+
+    #[test]
+    fn plain_pieces_are_known() {
+        for (text, pieces) in [
+            ("/a/[0-9]+/b", &["/a/", "/b"][..]),
+            (r"/\{x\}(/y|z)?", &["/{x}", "/y", "z"]),
+            ("(?i)/a", &["/"]),
+            (".*", &[]),
+        ] {
+            assert_eq!(literals(text), pieces, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_beginning_that_cannot_be_is_known() {
+        for (text, is_never) in [
+            ("a/.*", true),
+            ("(a|b)/", true),
+            ("/a|b", false),
+            (".*/a", false),
+            ("/?a", false),
+            ("^/a", false),
+            ("[^a]a", false),
+            ("", false),
+        ] {
+            assert_eq!(never_begins_with(text, b'/'), is_never, "{text}");
         }
     }
 

@@ -251,6 +251,12 @@ impl Wire {
         self.buffer.is_empty() && matches!(self.fill(), Ok(0))
     }
 
+    /// Whether the connection fails, without another byte, instead of ending in order.
+    pub fn is_reset(&mut self) -> bool {
+        let read = self.stream.read(&mut [0; 1]);
+        self.buffer.is_empty() && read.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
+    }
+
     /// Whether the connection stands and nothing waits in it, seen without waiting.
     pub fn is_idle(&self) -> bool {
         self.stream.set_nonblocking(true).unwrap();

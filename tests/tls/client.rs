@@ -30,7 +30,7 @@ struct Got {
 }
 
 /// A listener `edge` with `tls`, and one server. Answers where it listens.
-fn listen(weir: &Weir, server: &Origin, tls: &Value) -> SocketAddr {
+pub(crate) fn listen(weir: &Weir, server: &Origin, tls: &Value) -> SocketAddr {
     let servers = [server.address().to_string()];
     weir.api().set_default(&json!({"servers": servers, "health_check": {"enabled": false}}));
     let body = json!({"address": "127.0.0.1:0", "protocol": "https", "tls": tls});
@@ -42,7 +42,7 @@ fn listen(weir: &Weir, server: &Origin, tls: &Value) -> SocketAddr {
     })
 }
 
-fn connect(
+pub(crate) fn connect(
     address: SocketAddr,
     config: &Arc<ClientConfig>,
     name: &str,

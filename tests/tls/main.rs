@@ -10,6 +10,7 @@
 
 mod agreement;
 mod client;
+mod outdated;
 mod pki;
 mod secrets;
 mod server;

@@ -11,8 +11,12 @@ use std::{
 };
 
 use http::{HeaderMap, StatusCode, Version};
+use weir_shared::{
+    model::ListenerProtocol,
+    table::{Listener, Table},
+};
 
-use super::{Ends, tls::Secured};
+use super::{Ends, tls::Secured, tunnel::StreamEnd};
 use crate::{
     deadline::Deadline,
     forward::{Switched, write_field},
@@ -67,6 +71,10 @@ pub(crate) struct Client {
     secured: OnceCell<Secured>,
     /// What servers are told of the client, where that is the same for all its requests.
     introduction: OnceCell<Box<[u8]>>,
+    /// Whether it could not be made any more as it is.
+    is_outdated: Cell<bool>,
+    /// How the stream that is about to become a connection is to end (HTTP/2).
+    opening: Cell<Option<Rc<StreamEnd>>>,
 }
 
 impl Client {
@@ -88,6 +96,8 @@ impl Client {
             interim: RefCell::default(),
             secured: OnceCell::new(),
             introduction: OnceCell::new(),
+            is_outdated: Cell::new(false),
+            opening: Cell::new(None),
         }
     }
 
@@ -98,7 +108,26 @@ impl Client {
 
     /// Whether the connection is to be closed after the request under way.
     pub(crate) fn is_draining(&self) -> bool {
-        self.worker.is_draining() || self.listener.is_draining()
+        self.worker.is_draining() || self.listener.is_draining() || self.is_outdated.get()
+    }
+
+    /// Whether what is under way is broken off.
+    pub(super) fn is_over(&self) -> bool {
+        self.worker.is_over() || self.listener.is_over()
+    }
+
+    /// Whether a connection like this could not be made any more, as the listener's `settings` and `table` are: it speaks
+    /// another protocol, or the client has not proved who it is. Such a connection is to be closed.
+    pub(crate) fn is_outdated(&self, settings: &Listener, table: &Table) -> bool {
+        let may_be_used = match (self.secured(), &settings.tls) {
+            (None, _) => settings.spec.protocol == ListenerProtocol::Http,
+            (Some(secured), Some(asked)) => secured.suffices(asked, table, &settings.id),
+            (Some(_), None) => false,
+        };
+        if !may_be_used {
+            self.is_outdated.set(true);
+        }
+        !may_be_used
     }
 
     /// Whether the connection is to be closed if nothing is under way.
@@ -230,6 +259,16 @@ impl Client {
     /// Joins the connection with `switched` when the answer that says so is sent.
     pub(crate) fn switch(&self, switched: Box<Switched>) {
         self.switched.set(Some(switched));
+    }
+
+    /// A stream is about to become a connection, which ends as `end` says.
+    pub(crate) fn open(&self, end: Rc<StreamEnd>) {
+        self.opening.set(Some(end));
+    }
+
+    /// How the stream that is about to become a connection is to end.
+    pub(super) fn take_opening(&self) -> Option<Rc<StreamEnd>> {
+        self.opening.take()
     }
 
     /// The server's connection that this one is to be joined with.

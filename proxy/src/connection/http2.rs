@@ -10,7 +10,10 @@ use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::{Client, ClientBody, client::Phase, http2_io::Http2Io};
-use crate::{deadline::Deadline, exchange::ExchangeGuard, pipeline, stream::ClientStream, worker::Worker};
+use crate::{
+    deadline::Deadline, exchange::ExchangeGuard, header::join_cookies, pipeline, stream::ClientStream,
+    worker::Worker,
+};
 
 /// Streams a client may have open at once (NGINX 128, HAProxy 100).
 const MAX_STREAMS: u32 = 128;
@@ -32,26 +35,15 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 /// Serves requests until the connection ends. `input` was read already.
 pub(super) async fn serve(client: Rc<Client>, stream: ClientStream, input: BytesMut) {
     let max_header_bytes = client.listener.settings().spec.max_header_bytes;
-    let executor = LocalExecutor { worker: Rc::clone(&client.worker), next: Rc::default() };
-    let mut builder = http2::Builder::new(executor.clone());
-    builder
-        .timer(TokioTimer::new())
-        .enable_connect_protocol()
-        .keep_alive_interval(SIGN_OF_LIFE)
-        .keep_alive_timeout(SIGN_OF_LIFE)
-        .max_concurrent_streams(MAX_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(max_header_bytes)
-        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-        .max_local_error_reset_streams(MAX_ERROR_RESETS);
+    let executor = LocalExecutor { client: Rc::clone(&client), next: Rc::default() };
+    let builder = builder(executor.clone(), max_header_bytes);
     let service = service_fn(|request: http::Request<Incoming>| {
         let stalled = Rc::new(client.worker.deadline());
         executor.next.set(Some(Rc::clone(&stalled)));
         let guard = ExchangeGuard::begin_stream(&client, stalled);
         async move {
-            let (head, body) = request.into_parts();
+            let (mut head, body) = request.into_parts();
+            join_cookies(&mut head.headers);
             Ok::<_, Infallible>(pipeline::handle(guard, &head, ClientBody::Http2(body)).await)
         }
     });
@@ -95,6 +87,24 @@ pub(super) async fn serve(client: Rc<Client>, stream: ClientStream, input: Bytes
     .await;
 }
 
+/// The library with our settings.
+fn builder(executor: LocalExecutor, max_header_bytes: u32) -> http2::Builder<LocalExecutor> {
+    let mut builder = http2::Builder::new(executor);
+    builder
+        .timer(TokioTimer::new())
+        .enable_connect_protocol()
+        .keep_alive_interval(SIGN_OF_LIFE)
+        .keep_alive_timeout(SIGN_OF_LIFE)
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(max_header_bytes)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_ERROR_RESETS);
+    builder
+}
+
 /// Whether the library has ended the connection for what the client did in excess.
 fn is_flood(error: &hyper::Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
@@ -118,20 +128,24 @@ impl Drop for Faults {
 /// ours, so the deadline has to be watched from outside the stream.
 #[derive(Clone)]
 struct LocalExecutor {
-    worker: Rc<Worker>,
+    client: Rc<Client>,
     /// The deadline of the exchange begun last: hyper hands over a stream's task right after it has called the service.
     next: Rc<Cell<Option<Rc<Deadline>>>>,
 }
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
     fn execute(&self, stream: F) {
-        let (worker, deadline) = (Rc::clone(&self.worker), self.next.take());
+        let (worker, deadline) = (Rc::clone(&self.client.worker), self.next.take());
+        // The same for a stream that has become a connection: its task comes right after its answer.
+        let end = self.client.take_opening();
         // Ends with its stream, or with the worker's local set.
         tokio::task::spawn_local(async move {
             let worker = Faults(worker);
             let mut stream = pin!(stream);
             poll_fn(|cx| {
-                if stream.as_mut().poll(cx).is_ready() {
+                // Dropped before it has ended, a stream is reset.
+                let is_broken = end.as_ref().is_some_and(|end| end.is_broken());
+                if is_broken || stream.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
                 let Some(deadline) = &deadline else { return Poll::Pending };

@@ -26,7 +26,7 @@ pub(crate) use client::Client;
 pub(crate) use client_body::ClientBody;
 pub(crate) use http1::Scratch;
 pub(crate) use tls::Secured;
-pub(crate) use tunnel::OpenTunnel;
+pub(crate) use tunnel::{OpenTunnel, StreamEnd};
 use weir_shared::model::{AlpnProtocol, ListenerProtocol};
 
 use crate::{
@@ -59,8 +59,26 @@ pub(crate) fn spawn(
     tokio::task::spawn_local(async move {
         let (worker, handle) = (Rc::clone(&open.worker), Rc::clone(&open.handle));
         let mut serving = pin!(serve(worker, Rc::clone(&handle), stream, peer));
-        poll_fn(|cx| if handle.is_over() { Poll::Ready(()) } else { serving.as_mut().poll(cx) }).await;
+        // Asked afterwards: whoever can has then told its client that this is no end in order.
+        poll_fn(|cx| {
+            let served = serving.as_mut().poll(cx);
+            if handle.is_over() || open.worker.is_over() { Poll::Ready(()) } else { served }
+        })
+        .await;
     });
+}
+
+/// Waits for `future`, or answers `None` when what is under way is broken off first.
+async fn unless_over<F: Future>(worker: &Worker, handle: &Handle, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        if handle.is_over() || worker.is_over() {
+            Poll::Ready(None)
+        } else {
+            future.as_mut().poll(cx).map(Some)
+        }
+    })
+    .await
 }
 
 async fn serve(worker: Rc<Worker>, handle: Rc<Handle>, mut stream: ClientStream, peer: Option<SocketAddr>) {

@@ -10,7 +10,7 @@ use weir_shared::{
     table::{Key, Server, Upstream},
 };
 
-use super::Ends;
+use super::{Ends, unless_over};
 use crate::{
     admission::{self, Lack},
     balance::{self, Tried},
@@ -28,7 +28,10 @@ pub(super) async fn serve(worker: &Rc<Worker>, handle: &Rc<Handle>, client: Clie
     let id = handle.settings().spec.upstream.clone().unwrap_or_default();
     let table = worker.table();
     let connected = match table.0.upstream(&id) {
-        Some(upstream) => connect(worker, upstream, ends).await.map(|tunnel| (Arc::clone(upstream), tunnel)),
+        Some(upstream) => match unless_over(worker, handle, connect(worker, upstream, ends)).await {
+            Some(connected) => connected.map(|tunnel| (Arc::clone(upstream), tunnel)),
+            None => Err(ProxyError::NoEligibleServer),
+        },
         None => Err(ProxyError::NoUpstream),
     };
     // A connection may last for days: it must not keep the table of its beginning.
@@ -155,7 +158,7 @@ async fn pass(
         idle: handle.settings().spec.idle_timeout.duration(),
         deadline: &deadline,
         count: &count,
-        stop: &|| lease.is_cut(),
+        stop: &|| lease.is_cut() || handle.is_over() || worker.is_over(),
     };
     let ended = tunnel::relay(worker, &mut client, &mut stream, Early::default(), &watch).await;
     match ended {
@@ -173,7 +176,7 @@ async fn pass(
             }
         }
         Ended::Stopped => {
-            lease.counters().cut.add(1);
+            lease.counters().cut.add(u64::from(lease.is_cut()));
             client.reset_on_drop();
             stream.reset_on_drop();
         }

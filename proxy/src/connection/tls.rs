@@ -1,14 +1,16 @@
 //! TLS towards clients: the handshake, what came of it, and what is known of the client from then on.
 
-use std::{future::poll_fn, io, pin::pin, sync::Arc, task::Poll};
+use std::{cell::RefCell, future::poll_fn, io, pin::pin, sync::Arc, task::Poll};
 
 use rustls::{Error, HandshakeKind};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use weir_shared::{
+    id::ListenerId,
     model::AlpnProtocol,
     state::{HandshakeFailure, TlsCounters},
-    tls::IncomingTls,
+    table::Table,
+    tls::{IncomingTls, Proof},
 };
 
 use super::Client;
@@ -19,6 +21,9 @@ pub(crate) struct Secured {
     settings: Arc<IncomingTls>,
     /// The host the client named, in lower case.
     sni: Option<Box<str>>,
+    /// The settings under which the connection was last found to be one that may be used.
+    agreed: RefCell<Arc<IncomingTls>>,
+    proof: Proof,
     /// Who the client is, if it was asked.
     identity: Option<Identity>,
     /// Whether HTTP/2 was agreed on.
@@ -34,6 +39,24 @@ impl Secured {
     /// Who the client is, if it was asked.
     pub(crate) fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
+    }
+
+    /// Whether the connection may be used where `asked` is what the listener asks for.
+    pub(crate) fn suffices(&self, asked: &Arc<IncomingTls>, table: &Table, id: &ListenerId) -> bool {
+        Arc::ptr_eq(&self.agreed.borrow(), asked) || self.agree(asked, table, id)
+    }
+
+    /// The settings have changed since the last request.
+    #[cold]
+    fn agree(&self, asked: &Arc<IncomingTls>, table: &Table, id: &ListenerId) -> bool {
+        // A connection may have been made by the table's settings before the listener has heard of them.
+        let in_force =
+            table.listener(id.as_str()).and_then(|listener| listener.tls.as_ref()).unwrap_or(asked);
+        let may_go_on = in_force.still_takes(&self.settings, self.proof);
+        if may_go_on {
+            self.agreed.replace(Arc::clone(asked));
+        }
+        may_go_on
     }
 
     /// Whether requests for `authority` belong on this connection: it is the host the client named, or the certificate is for
@@ -86,6 +109,8 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     let chain = session.peer_certificates().unwrap_or_default();
     let secured = Secured {
         settings: Arc::clone(settings),
+        agreed: RefCell::new(Arc::clone(settings)),
+        proof: if chain.is_empty() { Proof::None } else { Proof::Certificate },
         sni: session.server_name().map(Into::into),
         identity: settings.asks_clients().then(|| Identity::of(chain)),
         protocol: if is_http2 { AlpnProtocol::H2 } else { AlpnProtocol::Http11 },

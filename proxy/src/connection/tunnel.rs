@@ -1,9 +1,26 @@
 //! Counts a tunnel of a client while it is open, however it ends.
 
-use std::rc::Rc;
+use std::{cell::Cell, rc::Rc};
 
 use super::Client;
 use crate::{tunnel::Ended, worker::Worker};
+
+/// How a stream that became a connection ends when its tunnel has: told to whoever writes it.
+#[derive(Debug, Default)]
+pub(crate) struct StreamEnd {
+    is_broken: Cell<bool>,
+}
+
+impl StreamEnd {
+    /// It is reset: what the client got may not be all there was.
+    pub(crate) fn break_off(&self) {
+        self.is_broken.set(true);
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken.get()
+    }
+}
 
 /// A tunnel of a client, from the answer that opens it until it has ended.
 pub(crate) struct OpenTunnel(Rc<Client>);
@@ -23,6 +40,11 @@ impl OpenTunnel {
     /// Whose client it is.
     pub(crate) fn worker(&self) -> &Rc<Worker> {
         &self.0.worker
+    }
+
+    /// Whether it is to be broken off.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.is_over()
     }
 
     /// Notes how it ended.

@@ -6,7 +6,7 @@
 
 use std::{io::Write, time::Duration};
 
-use http::{HeaderMap, HeaderValue, Method, Version, header as header_name};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use weir_shared::table::{RetryPolicy, Route, Server, Upstream};
 
 use super::request_body::Framing;
@@ -49,17 +49,15 @@ impl RequestHead<'_> {
         let host = self.route.host.as_ref().or(self.host).unwrap_or(&server.authority);
         write_field(out, b"host", host.as_bytes());
         let edits = &self.route.request_fields;
+        let client = self.exchange.client();
         for (name, value) in self.headers {
             if header::is_rewritten(name) || self.options.names(name) || edits.drops(name) {
                 continue;
             }
-            if forwarded::is_ours(name) || (self.version == Version::HTTP_2 && *name == header_name::COOKIE) {
+            if forwarded::is_ours(name) && !forwarded::is_believed(name, client) {
                 continue;
             }
             write_field(out, name.as_str().as_bytes(), value.as_bytes());
-        }
-        if self.version == Version::HTTP_2 && !edits.drops(&header_name::COOKIE) {
-            self.write_cookies(out);
         }
         for (name, value) in &edits.write {
             write_field(out, name.as_str().as_bytes(), value.as_bytes());
@@ -96,21 +94,6 @@ impl RequestHead<'_> {
     /// How long a server of `upstream` may take to answer; `None` = any time.
     pub(crate) fn response_timeout(&self, upstream: &Upstream) -> Option<Duration> {
         self.route.response_timeout.unwrap_or(upstream.response_timeout)
-    }
-}
-
-impl RequestHead<'_> {
-    /// HTTP/2 clients split cookies over fields; towards HTTP/1.1 they have to be one again (RFC 9113 §8.2.3).
-    fn write_cookies(&self, out: &mut Vec<u8>) {
-        let mut crumbs = self.headers.get_all(header_name::COOKIE).iter();
-        let Some(first) = crumbs.next() else { return };
-        out.extend_from_slice(b"cookie: ");
-        out.extend_from_slice(first.as_bytes());
-        for crumb in crumbs {
-            out.extend_from_slice(b"; ");
-            out.extend_from_slice(crumb.as_bytes());
-        }
-        out.extend_from_slice(b"\r\n");
     }
 }
 

@@ -20,8 +20,9 @@ pub(crate) struct Switched {
 }
 
 impl Switched {
-    /// Carries bytes between `client`, of which `read` was read already, and the server, until `tunnel` has ended.
-    pub(crate) async fn carry<C>(self, tunnel: OpenTunnel, mut client: C, read: Bytes)
+    /// Carries bytes between `client`, of which `read` was read already, and the server, until `tunnel` has ended. If that is
+    /// not in order, `reset` lets the client's side fail instead of ending as well.
+    pub(crate) async fn carry<C>(self, tunnel: OpenTunnel, mut client: C, read: Bytes, reset: impl FnOnce(&C))
     where
         C: AsyncRead + AsyncWrite + Unpin,
     {
@@ -33,18 +34,21 @@ impl Switched {
             Way::Down => lease.counters().bytes_received.add(bytes as u64),
         };
         let deadline = tunnel.worker().deadline();
-        let watch = Watch { idle, deadline: &deadline, count: &count, stop: &|| lease.is_cut() };
+        let watch =
+            Watch { idle, deadline: &deadline, count: &count, stop: &|| lease.is_cut() || tunnel.is_over() };
         let ended = tunnel::relay(tunnel.worker(), &mut client, &mut server, early, &watch).await;
         match ended {
             // Who is left learns that this is no end in order.
             Ended::Failed(Way::Up, Side::Source) | Ended::Failed(Way::Down, Side::Sink) => {
                 server.reset_on_drop()
             }
+            Ended::Failed(..) => reset(&client),
             Ended::Stopped => {
-                lease.counters().cut.add(1);
+                lease.counters().cut.add(u64::from(lease.is_cut()));
                 server.reset_on_drop();
+                reset(&client);
             }
-            Ended::Failed(..) | Ended::Whole | Ended::Idle => {}
+            Ended::Whole | Ended::Idle => {}
         }
         tunnel.ended(ended);
     }

@@ -5,14 +5,17 @@
 //! that servers read in their place, are dropped and written anew.
 //! Hot path: no allocation.
 
-use std::{io::Write, net::IpAddr};
+use std::{
+    io::Write,
+    net::{IpAddr, SocketAddr},
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use weir_shared::model::ForwardedMode;
 
 use super::client_cert;
 use crate::{
-    connection::Secured,
+    connection::{Client, Secured},
     exchange::Exchange,
     forward::{RequestHead, write_field},
 };
@@ -24,35 +27,54 @@ const PORT: &str = "x-forwarded-port";
 const FORWARDED: &str = "forwarded";
 const REQUEST_ID: &str = "x-request-id";
 
-/// Other fields that servers take for the client's address or the like. Passed on from trusted clients only.
-const ALIASES: [&str; 3] = ["x-forwarded-server", "x-real-ip", "x-client-ip"];
-
-/// Whether a request field is one of those written here.
+/// Whether a request field is one of those written here, or is read by servers in their place.
 pub(crate) fn is_ours(name: &HeaderName) -> bool {
     let name = name.as_str();
     if name.contains('_') {
         // Servers behind CGI-like interfaces cannot tell `x_forwarded_for` from `x-forwarded-for`.
-        return is_ours_as_written(&name.replace('_', "-"));
+        let name = name.replace('_', "-");
+        return is_written(&name) || is_read_instead(&name);
     }
-    is_ours_as_written(name)
+    is_written(name) || is_read_instead(name)
 }
 
-fn is_ours_as_written(name: &str) -> bool {
+/// Whether a field that is ours is passed on all the same, because `client` is trusted and nothing is written in its place.
+pub(crate) fn is_believed(name: &HeaderName, client: &Client) -> bool {
+    client.is_trusted && is_read_instead(name.as_str())
+}
+
+fn is_written(name: &str) -> bool {
     match name.as_bytes().first() {
-        Some(b'x') => {
-            matches!(name, FOR | PROTO | HOST | PORT | REQUEST_ID)
-                || ALIASES.contains(&name)
-                || client_cert::is_ours(name)
-        }
+        Some(b'x') => matches!(name, FOR | PROTO | HOST | PORT | REQUEST_ID) || client_cert::is_ours(name),
         Some(b'f') => name == FORWARDED,
         Some(b'c') => client_cert::is_ours(name),
         _ => false,
     }
 }
 
+/// Whether servers take the field for the client's address, scheme or the like.
+fn is_read_instead(name: &str) -> bool {
+    match name.as_bytes().first() {
+        Some(b'x') => matches!(
+            name,
+            "x-forwarded-server"
+                | "x-forwarded-scheme"
+                | "x-forwarded-protocol"
+                | "x-forwarded-ssl"
+                | "x-forwarded-prefix"
+                | "x-url-scheme"
+                | "x-real-ip"
+                | "x-client-ip"
+        ),
+        Some(b'f') => name == "front-end-https",
+        Some(b't') => name == "true-client-ip",
+        _ => false,
+    }
+}
+
 /// Appends the fields.
 pub(crate) fn write(out: &mut Vec<u8>, request: &RequestHead<'_>) {
-    let RequestHead { exchange, route, headers, .. } = *request;
+    let RequestHead { exchange, headers, .. } = *request;
     let client = exchange.client();
     let claimed = client.is_trusted.then_some(headers);
     let modes = exchange.upstream().map(|upstream| upstream.record.spec.forwarded).unwrap_or_default();
@@ -64,11 +86,6 @@ pub(crate) fn write(out: &mut Vec<u8>, request: &RequestHead<'_>) {
     out.extend_from_slice(b"x-request-id: ");
     out.extend_from_slice(exchange.request_id().as_bytes());
     out.extend_from_slice(b"\r\n");
-    for name in claimed.iter().flat_map(|_| ALIASES).map(HeaderName::from_static) {
-        if !route.request_fields.drops(&name) {
-            keep(out, headers, name.as_str());
-        }
-    }
     if let Some(identity) = client.secured().and_then(Secured::identity) {
         for (name, value) in identity.fields() {
             write_field(out, name.as_str().as_bytes(), value.as_bytes());
@@ -182,7 +199,21 @@ fn keep(out: &mut Vec<u8>, headers: &HeaderMap, name: &str) {
 /// The scheme the client asked by: what a trusted proxy in between says, else that of the connection.
 fn scheme<'h>(exchange: &Exchange, claimed: Option<&'h HeaderMap>) -> &'h [u8] {
     let own: &[u8] = if exchange.client().secured().is_some() { b"https" } else { b"http" };
-    claimed.and_then(|headers| headers.get(PROTO)).map_or(own, HeaderValue::as_bytes)
+    claimed.and_then(|headers| claimed_scheme(exchange, headers)).unwrap_or(own)
+}
+
+/// Proxies that add to `X-Forwarded-Proto` what they were asked by do so in step with `X-Forwarded-For`: counts what stands
+/// where the client does there, from the end. Of fewer members the first counts.
+fn claimed_scheme<'h>(exchange: &Exchange, headers: &'h HeaderMap) -> Option<&'h [u8]> {
+    let mut lines = headers.get_all(PROTO).iter();
+    let line = lines.next_back()?.as_bytes();
+    if lines.next_back().is_none() && memchr::memchr(b',', line).is_none() {
+        return Some(line.trim_ascii()).filter(|scheme| !scheme.is_empty());
+    }
+    let (_, place) = furthest_believed(exchange, headers);
+    let lines = headers.get_all(PROTO).iter().rev();
+    let members = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    members.filter(|member| !member.is_empty()).take(place.max(1)).last()
 }
 
 fn is_https(scheme: &[u8]) -> bool {
@@ -210,28 +241,40 @@ fn write_quoted(out: &mut Vec<u8>, value: &HeaderValue) {
 /// others, or the furthest when all are. Trusted are configured networks, and as many hops as there are said to be.
 pub(crate) fn client_address(exchange: &Exchange, headers: &HeaderMap) -> IpAddr {
     let client = exchange.client();
-    if !client.is_trusted {
-        return client.peer;
-    }
-    let trusted_hops = exchange.worker().config.trusted_hops;
-    let mut furthest = client.peer;
+    if client.is_trusted { furthest_believed(exchange, headers).0 } else { client.peer }
+}
+
+/// The address of the client, and its place in `X-Forwarded-For` from the end; 0: it is not there.
+fn furthest_believed(exchange: &Exchange, headers: &HeaderMap) -> (IpAddr, usize) {
+    let client = exchange.client();
+    let trusted_hops = usize::from(exchange.worker().config.trusted_hops);
     // The other end of the connection is the first hop.
-    let mut hop = 1;
+    let (mut furthest, mut place) = (client.peer, 0);
     for line in headers.get_all(FOR).into_iter().rev() {
         for entry in line.as_bytes().rsplit(|byte| *byte == b',') {
-            let Some(address) = std::str::from_utf8(entry).ok().and_then(|entry| entry.trim().parse().ok())
+            let Some(address) = std::str::from_utf8(entry).ok().and_then(|entry| address(entry.trim()))
             else {
                 // What comes before something unreadable may be anybody's.
-                return furthest;
+                return (furthest, place);
             };
             furthest = address;
-            hop += 1;
-            if hop > trusted_hops && !client.trusts(address) {
-                return address;
+            place += 1;
+            if place >= trusted_hops && !client.trusts(address) {
+                return (furthest, place);
             }
         }
     }
-    furthest
+    (furthest, place)
+}
+
+/// An address as proxies write it: mostly by itself, by some with a port, in brackets or in quotes.
+fn address(text: &str) -> Option<IpAddr> {
+    text.parse().ok().or_else(|| {
+        let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+        let v6 = bare.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
+        let with_port = || bare.parse::<SocketAddr>().ok().map(|address| address.ip());
+        v6.unwrap_or(bare).parse().ok().or_else(with_port)
+    })
 }
 
 /// Whether the client's request came encrypted, as far as a trusted proxy in between says so.
@@ -253,5 +296,31 @@ fn write_address(out: &mut Vec<u8>, address: IpAddr) {
         }
         // Writing into a vector cannot fail.
         IpAddr::V6(address) => drop(write!(out, "{address}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_proxies_write_them() {
+        for (text, read) in [
+            ("9.9.9.9", Some("9.9.9.9")),
+            ("9.9.9.9:4711", Some("9.9.9.9")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("[2001:db8::1]:80", Some("2001:db8::1")),
+            ("\"[2001:db8::1]:80\"", Some("2001:db8::1")),
+            ("\"9.9.9.9\"", Some("9.9.9.9")),
+            ("", None),
+            ("unknown", None),
+            ("_hidden:80", None),
+            ("9.9.9.9:", None),
+            ("[9.9.9.9", None),
+            ("a, 9.9.9.9", None),
+        ] {
+            assert_eq!(address(text), read.map(|read| read.parse().unwrap()), "{text}");
+        }
     }
 }

@@ -36,6 +36,9 @@ pub(crate) struct Checked {
 pub(crate) fn check(head: &Parts, body: &ClientBody, limits: &Listener) -> Result<Checked, ProxyError> {
     let survey = Survey::of(&head.headers);
     check_method(head)?;
+    if head.version == Version::HTTP_2 && head.headers.values().any(|value| is_padded(value.as_bytes())) {
+        return Err(ProxyError::BadRequest("a field's value begins or ends with a space"));
+    }
     check_size(head, survey.size, limits)?;
     let host = host(head, survey.host)?;
     let framing = framing(&survey, body)?;
@@ -56,6 +59,13 @@ pub(crate) fn check(head: &Parts, body: &ClientBody, limits: &Listener) -> Resul
         },
         takes_trailers: survey.te.is_some() && accepts_trailers(&head.headers),
     })
+}
+
+/// Whether a value begins or ends with what HTTP/1 leaves out of values. Over HTTP/2 that is malformed (RFC 9113 §8.2.1):
+/// a route would compare another value than the server reads.
+pub(super) fn is_padded(value: &[u8]) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_space(value.first()) || is_space(value.last())
 }
 
 fn check_method(head: &Parts) -> Result<(), ProxyError> {

@@ -11,7 +11,7 @@ mod trailers;
 
 pub(crate) use client_cert::Identity;
 pub(crate) use connection_options::{ConnectionOptions, end_connection_fields, is_hop_by_hop, is_rewritten};
-pub(crate) use cookie::cookies;
+pub(crate) use cookie::{cookies, join_cookies};
 pub(crate) use forwarded::{client_address, is_encrypted};
 pub(crate) use framing::Expectation;
 pub(crate) use target::{origin_form, write_target};

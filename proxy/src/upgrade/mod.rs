@@ -22,7 +22,7 @@ use weir_shared::{
 use self::websocket::Key;
 use crate::{
     body::ResponseBody,
-    connection::{Client, OpenTunnel},
+    connection::{Client, OpenTunnel, StreamEnd},
     error::ProxyError,
     exchange::Exchange,
     forward::{Framing, Switched, write_field},
@@ -68,7 +68,8 @@ pub(crate) fn asked(
         return stream(exchange, options, protocol, opened.clone(), upstream).map(Box::new).map(Some);
     }
     // RFC 9110 §7.8: of HTTP/1.0 the field is ignored.
-    let may_switch = parts.version == Version::HTTP_11 && framing == Framing::None;
+    let may_switch =
+        parts.version == Version::HTTP_11 && matches!(framing, Framing::None | Framing::Length(0));
     if !may_switch || !options.names(&header::UPGRADE) {
         return Ok(None);
     }
@@ -197,11 +198,14 @@ impl Upgrade {
 /// Carries bytes between a stream of `client` and a server, on a task of its own.
 fn spawn(client: &Rc<Client>, opened: OnUpgrade, switched: Box<Switched>) {
     let tunnel = OpenTunnel::count(client);
+    let end = Rc::new(StreamEnd::default());
+    client.open(Rc::clone(&end));
     // Ends with its stream, which ends with its connection, or with the worker's local set.
     tokio::task::spawn_local(async move {
         // Without a stream there is nobody to carry anything to.
         if let Ok(stream) = opened.await {
-            switched.carry(tunnel, hyper_util::rt::TokioIo::new(stream), bytes::Bytes::new()).await;
+            let stream = hyper_util::rt::TokioIo::new(stream);
+            switched.carry(tunnel, stream, bytes::Bytes::new(), |_| end.break_off()).await;
         }
     });
 }

@@ -23,6 +23,15 @@ use crate::{
 /// Sessions without tickets kept for clients that want to go on with one: TLS 1.2 clients that do not know tickets.
 const KEPT_SESSIONS: usize = 1024;
 
+/// What a client has shown of itself in its handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing: it was not asked, or had nothing.
+    None,
+    /// A certificate, which was verified.
+    Certificate,
+}
+
 /// How the connections of a listener's clients are secured. Made when it is put in force, not for each connection; a
 /// connection keeps the one it began with.
 #[derive(Debug)]
@@ -70,6 +79,23 @@ impl IncomingTls {
     #[must_use]
     pub fn asks_clients(&self) -> bool {
         self.settings.client_auth.mode != ClientAuthMode::Off
+    }
+
+    /// Whether a connection made under the settings `before`, by a client that has shown `proof`, may go on under these.
+    #[must_use]
+    pub fn still_takes(&self, before: &Self, proof: Proof) -> bool {
+        match (self.settings.client_auth.mode, proof) {
+            (ClientAuthMode::Off, _) | (ClientAuthMode::Optional, Proof::None) => true,
+            (ClientAuthMode::Required, Proof::None) => false,
+            (ClientAuthMode::Optional | ClientAuthMode::Required, Proof::Certificate) => {
+                self.believed() == before.believed()
+            }
+        }
+    }
+
+    /// The authorities whose word is taken for who a client is.
+    fn believed(&self) -> Option<&[u8]> {
+        self.client_ca.as_ref().map(|ca| ca.record.spec.certificate.as_bytes())
     }
 
     /// Whether a connection whose client named the host `sni` may carry requests for `host`: that host, or another that the

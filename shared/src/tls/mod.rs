@@ -19,7 +19,7 @@ use std::sync::{Arc, LazyLock};
 pub use certificate::{Certificate, CertificateStatus, EXPIRING, check, key_fits, read};
 pub use facts::Facts;
 pub use fault::HandshakeFault;
-pub use incoming::IncomingTls;
+pub use incoming::{IncomingTls, Proof};
 pub use outgoing::{Offer, OutgoingTls};
 use rustls::{
     RootCertStore, SupportedProtocolVersion,

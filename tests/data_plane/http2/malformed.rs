@@ -161,6 +161,14 @@ fn names_and_values() {
             &[(b"te", b"trailers")],
             Served("te: trailers\r\nconnection: te\r\n"),
         ),
+        with("9113 §8.2.1", "a space before a value", &[(b"x-role", b" admin")], Refused),
+        with("9113 §8.2.1", "a tab behind a value", &[(b"x-role", b"admin\t")], Refused),
+        with(
+            "9113 §8.2.1",
+            "a space in a piece of a cookie",
+            &[(b"cookie", b"a=1 "), (b"cookie", b"b=2")],
+            Refused,
+        ),
         with(
             "9113 §8.2.3",
             "cookies in pieces",

@@ -12,6 +12,7 @@ use weir_tests::eventually::eventually;
 use weir_tests::load::{Load, Plan};
 use weir_tests::origin::Origin;
 use weir_tests::reply::{self, Step};
+use weir_tests::signal::Signal;
 use weir_tests::weir::{Launch, Weir};
 
 use super::{add, add_with, listener};
@@ -106,7 +107,40 @@ fn what_is_left_after_the_drain_timeout_is_broken_off() {
     slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
     eventually("the request is under way", || (origin.count() == 1).then_some(()));
     weir.api().delete("/v1/listeners/going").assert(204);
-    assert!(slow.patience(Duration::from_secs(5)).is_closed());
+    assert!(slow.patience(Duration::from_secs(5)).is_reset());
+    gate.open();
+}
+
+/// A response that ends with its connection would look whole if that ended in order.
+#[test]
+fn a_response_that_is_broken_off_does_not_look_whole() {
+    let gate = reply::Gate::default();
+    let held = gate.clone();
+    let part = b"HTTP/1.1 200 OK\r\n\r\npart".to_vec();
+    let origin = Origin::script(move |_| vec![Step::Send(part.clone()), Step::Wait(held.clone())]);
+    let begun = |address| {
+        let mut client = Wire::connect(address);
+        client.send("GET / HTTP/1.0\r\n\r\n");
+        let (_, status, fields) = client.response_head().unwrap();
+        assert!(status == 200 && !fields.has("content-length"), "{fields:?}");
+        let mut content = Vec::new();
+        while content.len() < 4 {
+            content.extend(client.some().unwrap());
+        }
+        assert_eq!(content, b"part");
+        client
+    };
+    let mut weir = Launch::default().arg("--drain-timeout").arg("200ms").start();
+    weir.api().set_default(&config::bare(&[origin.address()]));
+    let address = add_with(&weir, "going", json!({"drain_timeout": "200ms"}));
+    let mut client = begun(address);
+    weir.api().delete("/v1/listeners/going").assert(204);
+    assert!(client.is_reset(), "its listener is gone");
+    let (mut client, mut idle) = (begun(weir.data()), Wire::connect(weir.data()));
+    weir.signal(Signal::TERM);
+    assert!(client.is_reset(), "the process ends");
+    assert_eq!(idle.rest().unwrap(), b"", "nothing was under way");
+    weir.wait(Duration::from_secs(10));
     gate.open();
 }
 

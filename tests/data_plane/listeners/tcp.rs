@@ -88,6 +88,19 @@ fn a_reset_is_passed_on_as_one() {
     assert_eq!(client.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
+#[test]
+fn what_is_left_after_the_drain_timeout_is_reset_at_both_ends() {
+    let (address, accepted) = server();
+    let weir = Weir::start();
+    let listener = tunnel(&weir, address, json!({"drain_timeout": "200ms"}));
+    let mut client = Wire::of(connect(listener));
+    client.send("ping");
+    let mut server = accepted.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert_eq!(text(&mut server, 4), "ping");
+    weir.api().delete("/v1/listeners/tcp").assert(204);
+    assert!(client.is_reset() && Wire::of(server).is_reset());
+}
+
 /// What a side does not read stays with the other, beyond what kernels and one buffer hold.
 #[test]
 fn who_does_not_read_holds_back_who_writes() {

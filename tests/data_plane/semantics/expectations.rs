@@ -1,6 +1,7 @@
 //! RFC 9110 §10.1.1 and §15.2, RFC 9112 §9.3: interim responses, and answers that come before the request is over.
 
 use weir_tests::eventually::eventually;
+use weir_tests::frame_client::{DATA, END_HEADERS, END_STREAM, Field, Frames, HEADERS, block, is_ok};
 use weir_tests::origin::{AtHead, Origin};
 use weir_tests::reply::{self, Step};
 
@@ -33,8 +34,42 @@ fn a_server_that_never_says_100_does_not_hang_the_client() {
     let weir = in_front_of(&origin);
     let mut client = weir.client();
     client.send(EXPECTING);
+    assert_eq!(client.response_head().unwrap().1, 100);
     client.send("hello");
     assert_eq!(client.response("POST").unwrap().text(), "origin");
+    assert_eq!(origin.only().request.body, b"hello");
+}
+
+/// There is no 100 over HTTP/2: a client goes on by itself, unless it is answered before.
+#[test]
+fn over_http2_a_client_that_goes_on_by_itself_is_served() {
+    let origin = Origin::with_head(
+        |head| match head.target.as_str() {
+            "/refused" => AtHead::Answer(vec![Step::Send(reply::message("413 Content Too Large", &[], ""))]),
+            _ => AtHead::Go(vec![Step::Send(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec())]),
+        },
+        |_| reply::ok("thanks"),
+    );
+    let weir = in_front_of(&origin);
+    let mut client = Frames::connect(weir.data(), &[]);
+    let head = |path: &'static [u8]| {
+        let expecting: [Field<'_>; 6] = [
+            (b":method", b"POST"),
+            (b":scheme", b"http"),
+            (b":authority", b"weir.test"),
+            (b":path", path),
+            (b"content-length", b"5"),
+            (b"expect", b"100-continue"),
+        ];
+        block(&expecting)
+    };
+    client.frame(HEADERS, END_HEADERS, 1, &head(b"/refused"));
+    let refused = client.answer(1).unwrap();
+    assert!(refused.kind == HEADERS && !is_ok(&refused), "{refused:?}");
+    client.frame(HEADERS, END_HEADERS, 3, &head(b"/wanted"));
+    eventually("the head has arrived", || (origin.open_connections() == 1).then_some(()));
+    client.frame(DATA, END_STREAM, 3, b"hello");
+    assert!(is_ok(&client.answer(3).unwrap()));
     assert_eq!(origin.only().request.body, b"hello");
 }
 

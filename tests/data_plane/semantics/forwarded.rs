@@ -40,6 +40,52 @@ fn what_an_unknown_client_claims_is_dropped() {
     assert!(ids.len() == 1 && ids[0] != "chosen-by-the-client", "{ids:?}");
 }
 
+/// Fields that some servers read in their place.
+#[test]
+fn what_means_the_same_is_dropped_too() {
+    let names = [
+        "X-Forwarded-Ssl",
+        "X-Forwarded-Scheme",
+        "X-Forwarded-Protocol",
+        "X-Forwarded-Prefix",
+        "X-Url-Scheme",
+        "Front-End-Https",
+        "True-Client-IP",
+        "x_forwarded_ssl",
+        "X-Real-IP",
+    ];
+    let lines: String = names.iter().map(|name| format!("{name}: on\r\n")).collect();
+    let (fields, _) = forwarded(&lines);
+    let trusted = told(&["--trusted-proxies", "127.0.0.0/8"], &serde_json::json!({}), &lines);
+    for name in names {
+        assert!(!fields.has(name), "{name}: {fields:?}");
+        assert_eq!(trusted.has(name), !name.contains('_'), "{name}: {trusted:?}");
+    }
+}
+
+/// Each proxy may have added what it was asked by: what counts is what the client asked by.
+#[test]
+fn of_several_schemes_the_clients_counts() {
+    let trusted = ["--trusted-proxies", "127.0.0.0/8,198.51.100.0/24"];
+    let chain = "X-Forwarded-For: 203.0.113.7:4711, 198.51.100.2\r\n";
+    for (lines, scheme) in [
+        (format!("{chain}X-Forwarded-Proto: https, http\r\n"), "https"),
+        (format!("{chain}X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\n"), "https"),
+        (format!("{chain}X-Forwarded-Proto: https\r\n"), "https"),
+        (format!("{chain}X-Forwarded-Proto: https, http, http\r\n"), "http"),
+        ("X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https, http\r\n".to_owned(), "http"),
+        ("X-Forwarded-Proto: https, http\r\n".to_owned(), "http"),
+        ("X-Forwarded-Proto: ,\r\n".to_owned(), "http"),
+    ] {
+        let fields = told(&trusted, &serde_json::json!({"forwarded": "append"}), &lines);
+        assert_eq!(fields.all("x-forwarded-proto"), [scheme], "{lines}");
+        let standard = fields.one("forwarded").unwrap();
+        assert!(standard.contains(&format!(";proto={scheme};")), "{lines}: {standard}");
+    }
+    let fields = told(&trusted, &serde_json::json!({"x_forwarded": "replace"}), chain);
+    assert_eq!(fields.all("x-forwarded-for"), ["203.0.113.7"], "a port does not hide an address");
+}
+
 /// `Forwarded` says the same in standard form, so it must not be believed either. RFC 7239 §8.1.
 #[test]
 fn a_claim_in_standard_form_is_dropped_too() {

@@ -228,3 +228,25 @@ fn an_idle_connection_is_ended_in_order() {
     }
     assert_eq!(announced, [u32::MAX >> 1, 0], "first that it ends, then with which stream");
 }
+
+/// RFC 9113 §8.2.3: whatever looks at cookies sees them as an HTTP/1.1 client would have sent them.
+#[test]
+fn cookies_in_pieces_are_matched_as_one() {
+    let origin = Origin::named("origin");
+    let weir = in_front_of(&origin);
+    let route = json!({
+        "match": {"headers": [{"name": "cookie", "value": "a=1; b=2"}]},
+        "action": {"fixed_response": {"status": 418}}
+    });
+    weir.api().put("/v1/routes/both", &route).assert(201);
+    block_on(async {
+        let mut client = connect(&weir).await;
+        for (pieces, status) in [(&["a=1", "b=2"][..], 418), (&["a=1; b=2"], 418), (&["b=2", "a=1"], 200)] {
+            let mut request = Request::get("http://shop.test/").body(Full::from("")).unwrap();
+            for piece in pieces {
+                request.headers_mut().append("cookie", piece.parse().unwrap());
+            }
+            assert_eq!(client.sender.send_request(request).await.unwrap().status(), status, "{pieces:?}");
+        }
+    });
+}

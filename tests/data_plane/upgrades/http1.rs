@@ -59,6 +59,18 @@ fn the_request_and_the_answer_keep_what_the_protocol_needs() {
     assert_eq!((field(&head, "keep-alive"), field(&head, "te")), (None, None));
 }
 
+/// As clients of container runtimes ask.
+#[test]
+fn a_request_with_an_empty_body_may_switch() {
+    let server = Switcher::willing();
+    let weir = in_front_of(&[&server], &json!({}));
+    let mut client = weir.client();
+    client.send(asking("Content-Length: 0\r\n").replace("GET /", "POST /"));
+    assert_eq!(client.response_head().unwrap().1, 101);
+    assert_eq!(echo(&mut client, b"attached"), b"attached");
+    assert!(server.only().starts_with("POST /chat HTTP/1.1\r\n"), "{}", server.only());
+}
+
 /// What was sent in one go with the head, or comes with the answer, belongs to the new protocol.
 #[test]
 fn bytes_that_come_with_the_heads_are_not_lost() {

@@ -6,11 +6,12 @@ use serde_json::json;
 use weir_tests::client::Wire;
 use weir_tests::config;
 use weir_tests::eventually::{eventually, settled};
+use weir_tests::frame_client::{DATA, END_HEADERS, Field, Frames, HEADERS, RST_STREAM, block, is_ok};
 use weir_tests::signal::Signal;
 use weir_tests::switcher::{FAREWELL, Switcher, switching};
-use weir_tests::weir::Launch;
+use weir_tests::weir::{Launch, Weir};
 
-use super::{await_in_flight, await_tunnels, echo, in_front_of, switched};
+use super::{asking, await_in_flight, await_tunnels, breaking, echo, in_front_of, switched};
 use crate::semantics::metric;
 
 #[test]
@@ -62,6 +63,37 @@ fn a_client_that_takes_nothing_holds_the_server_back() {
     await_tunnels(&weir, 0);
 }
 
+/// What the client got may not be all there was: it is told so.
+#[test]
+fn a_server_that_breaks_off_is_not_taken_for_one_that_ends() {
+    let (address, accepted) = breaking();
+    let weir = Weir::start();
+    weir.api().set_default(&config::with(&[address], &json!({"upgrades": ["echo"]})));
+    let mut client = weir.client();
+    client.send(asking("").replace("websocket", "echo"));
+    assert_eq!(client.response_head().unwrap().1, 101);
+    assert_eq!(client.some().unwrap(), b"part");
+    Wire::of(accepted.recv().unwrap()).reset();
+    assert!(client.is_reset(), "over HTTP/1.1");
+
+    let mut client = Frames::connect(weir.data(), &[]);
+    let fields: [Field<'_>; 5] = [
+        (b":method", b"CONNECT"),
+        (b":protocol", b"echo"),
+        (b":scheme", b"http"),
+        (b":authority", b"weir.test"),
+        (b":path", b"/chat"),
+    ];
+    client.frame(HEADERS, END_HEADERS, 1, &block(&fields));
+    assert!(is_ok(&client.answer(1).unwrap()));
+    let part = client.until(|frame| frame.kind == DATA).unwrap();
+    assert_eq!((part.payload.as_slice(), part.flags), (&b"part"[..], 0));
+    Wire::of(accepted.recv().unwrap()).reset();
+    let end = client.until(|frame| frame.stream == 1).unwrap();
+    assert_eq!((end.kind, end.payload.as_slice()), (RST_STREAM, &[0, 0, 0, 8][..]), "{end:?}");
+    assert!(client.sync(), "the other streams go on");
+}
+
 /// A drain waits for tunnels as it does for requests, and ends them at its deadline.
 #[test]
 fn a_drain_ends_them_at_its_deadline() {
@@ -78,7 +110,7 @@ fn a_drain_ends_them_at_its_deadline() {
     assert_eq!(drain["in_flight"], 1);
     assert_eq!(echo(&mut client, b"until then"), b"until then");
     let began = Instant::now();
-    assert!(client.is_closed());
+    assert!(client.is_reset());
     assert!(began.elapsed() > Duration::from_millis(500), "{:?}", began.elapsed());
     await_tunnels(&weir, 0);
     assert_eq!(echo(&mut switched(&weir), b"x"), b"x");
@@ -95,7 +127,7 @@ fn the_process_waits_for_them_until_its_deadline() {
     eventually("the port is closed", || Wire::try_connect(weir.data()).is_err().then_some(()));
     assert_eq!(echo(&mut client, b"until then"), b"until then");
     weir.wait(Duration::from_secs(8));
-    assert!(client.is_closed());
+    assert!(client.is_reset());
 }
 
 #[test]

@@ -5,11 +5,16 @@ mod http2;
 mod interim;
 mod lifetime;
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
 use serde_json::{Value, json};
 use weir_tests::client::Wire;
 use weir_tests::config;
 use weir_tests::eventually::eventually;
-use weir_tests::switcher::Switcher;
+use weir_tests::switcher::{Switcher, switching};
 use weir_tests::weir::Weir;
 
 use crate::semantics::metric;
@@ -36,6 +41,26 @@ fn switched(weir: &Weir) -> Wire {
     let (_, status, _) = client.response_head().unwrap();
     assert_eq!(status, 101);
     client
+}
+
+/// A server that switches to `echo` on one connection, sends `part`, and gives the connection to the test.
+fn breaking() -> (SocketAddr, Receiver<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (give, take) = mpsc::channel();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let (mut head, mut byte) = (Vec::new(), [0; 1]);
+            while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
+                head.extend(byte);
+            }
+            let answered = stream.write_all(&[switching("echo", &[]), b"part".to_vec()].concat());
+            if answered.is_err() || give.send(stream).is_err() {
+                return;
+            }
+        }
+    });
+    (address, take)
 }
 
 /// What `client` gets back for these bytes.

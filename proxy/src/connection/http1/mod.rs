@@ -39,7 +39,7 @@ use self::{
     send::Broken,
     wire::{Link, NoHead, Wire},
 };
-use super::{Client, ClientBody, OpenTunnel};
+use super::{Client, ClientBody, OpenTunnel, unless_over};
 use crate::{
     body::ResponseBody, decode::BodyFraming, error::ProxyError, exchange::ExchangeGuard, forward::Switched,
     pipeline, stream::ClientStream,
@@ -77,10 +77,12 @@ pub(super) async fn serve(client: Rc<Client>, stream: ClientStream, input: Bytes
             return Box::pin(closing::close(&link, &client)).await;
         }
         // Boxed for as long as there is something to do, so that a connection at rest keeps no room for a request.
-        match Box::pin(work(&link, &client)).await {
-            Next::Rest => link.borrow_mut().rest(),
-            Next::End => return,
-            Next::Tunnel(switched) => break switched,
+        let mut working = Box::pin(work(&link, &client));
+        match unless_over(&client.worker, &client.listener, working.as_mut()).await {
+            Some(Next::Rest) => link.borrow_mut().rest(),
+            Some(Next::End) => return,
+            Some(Next::Tunnel(switched)) => break switched,
+            None => return link.borrow().break_off(),
         }
     };
     // Nobody else has it any more: the request and its response are gone.
@@ -88,7 +90,7 @@ pub(super) async fn serve(client: Rc<Client>, stream: ClientStream, input: Bytes
     let Wire { stream, input, .. } = wire.into_inner();
     let tunnel = OpenTunnel::count(&client);
     // Boxed, so that no other connection keeps room for it.
-    Box::pin(switched.carry(tunnel, stream, input.freeze())).await;
+    Box::pin(switched.carry(tunnel, stream, input.freeze(), ClientStream::reset_on_drop)).await;
 }
 
 /// Waits at rest for something to arrive. Answers whether it did before its time was over.

@@ -111,6 +111,13 @@ impl Wire {
         self.outgoing.is_empty() && !self.is_blocked
     }
 
+    /// The connection ends now. A client that gets something learns that this may not be all of it.
+    pub(super) fn break_off(&self) {
+        if self.client.phase() == Phase::Exchange || !self.is_sent() {
+            self.stream.reset_on_drop();
+        }
+    }
+
     /// Gives back what is kept for a request: the connection is at rest.
     pub(super) fn rest(&mut self) {
         self.input = BytesMut::new();

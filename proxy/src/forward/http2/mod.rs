@@ -189,7 +189,7 @@ impl Call {
             return Err(ProxyError::ResponseMalformed);
         }
         match interim.status() {
-            // The client is told when its body is asked for.
+            // A client over HTTP/1.1 is told when its body is asked for.
             StatusCode::CONTINUE => {
                 if self.upload.go_on() {
                     cx.waker().wake_by_ref();

@@ -194,10 +194,39 @@ fn is_dns_name(name: &str) -> bool {
 
 fn path(path: &PathMatch, at: &Pointer, errors: &mut Vec<FieldError>) {
     if path.kind == PathMatchType::Regex {
+        let known = errors.len();
         regex(&path.value, at, errors);
+        if errors.len() == known
+            && let Some(detail) = never_a_path(&path.value)
+        {
+            push_value(at, FieldErrorCode::InvalidValue, detail, &path.value, errors);
+        }
     } else {
         path_value(&path.value, at, errors);
     }
+}
+
+/// Why the expression `text`, or part of it, matches no path, as far as that is plain to see: a route that is never taken
+/// protects nothing.
+fn never_a_path(text: &str) -> Option<String> {
+    for piece in pattern::literals(text) {
+        if piece.contains('?') {
+            return Some("a path has no query: `?` stands in none".to_owned());
+        }
+        let canonical = path::canonical(&piece);
+        if canonical != piece {
+            let shown: String = piece.chars().take(64).collect();
+            return Some(format!(
+                "no path has \"{shown}\" in it: paths are compared encoded, in upper case and only where needed, as \"{canonical}\""
+            ));
+        }
+        if piece.contains("/../") || piece.contains("/./") {
+            return Some(
+                "a path with . or .. segments can be read in more than one way: leave them out".to_owned(),
+            );
+        }
+    }
+    pattern::never_begins_with(text, b'/').then(|| "a path begins with /".to_owned())
 }
 
 /// Checks a path that is written out.
@@ -302,4 +331,48 @@ pub(super) fn push_value(
 ) {
     let shown: String = value.chars().take(64).collect();
     errors.push(FieldError { value: Some(Value::from(shown)), ..at.error(code, detail.to_string()) });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expression_that_no_path_matches_is_refused() {
+        for text in [
+            "/%c3%a4/.*",
+            "/ä/.*",
+            "/a b/.*",
+            r"/\{x\}",
+            r"/a\?b",
+            "a/.*",
+            r"/a/\.\./b",
+            r"/a/\./.*",
+            "/%61.*",
+            "/x#y",
+            "(/ok|/a b)",
+            "/a(%2f.*)?",
+        ] {
+            let mut errors = Vec::new();
+            let wanted = PathMatch { kind: PathMatchType::Regex, value: text.to_owned() };
+            path(&wanted, &Pointer::root(), &mut errors);
+            assert_eq!(errors.len(), 1, "{text}: {errors:?}");
+        }
+        for text in [
+            "/%C3%A4/.*",
+            "/a%20b",
+            "/users/[0-9]+(/.*)?",
+            ".*/raw",
+            "(?i)/%c3",
+            "/a.b/..",
+            "/a/{1,2}b",
+            "[/x]a",
+            ".*",
+            "/(a|b)%2F.*|/c",
+            r"/v\d+\.\d+/.*",
+            "",
+        ] {
+            assert_eq!(never_a_path(text), None, "{text}");
+        }
+    }
 }

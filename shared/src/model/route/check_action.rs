@@ -164,7 +164,8 @@ fn rewrite(rewrite: &Rewrite, kind: PathMatchType, at: &Pointer, errors: &mut Ve
             && name.parse::<Authority>().is_ok_and(|authority| {
                 let mut faults = Vec::new();
                 host(authority.host(), Wildcards::Refused, at, &mut faults);
-                faults.is_empty() && !name.ends_with(':')
+                let port = name.strip_prefix(authority.host()).unwrap_or_default();
+                faults.is_empty() && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
             });
         if !is_host {
             let detail = "not a host, as \"shop.internal\" or \"shop.internal:8080\"";
@@ -174,6 +175,10 @@ fn rewrite(rewrite: &Rewrite, kind: PathMatchType, at: &Pointer, errors: &mut Ve
     if let Some(path) = &rewrite.path {
         path_rewrite(path, kind, &at.at("path"), errors);
     }
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
 fn path_rewrite(rewrite: &PathRewrite, kind: PathMatchType, at: &Pointer, errors: &mut Vec<FieldError>) {
@@ -226,6 +231,54 @@ fn substitution(rewrite: &PathRewrite, at: &Pointer, errors: &mut Vec<FieldError
 mod tests {
     use super::*;
     use crate::model::HeaderEdits;
+
+    #[test]
+    fn a_host_to_rewrite_to_is_one_that_can_be_asked() {
+        let faults = |name: &str| {
+            let mut errors = Vec::new();
+            let wanted = Rewrite { host: Some(name.to_owned()), path: None };
+            rewrite(&wanted, PathMatchType::Prefix, &Pointer::root(), &mut errors);
+            errors.len()
+        };
+        for good in ["a", "a.example:80", "[::1]", "[::1]:65535", "127.0.0.1:1"] {
+            assert_eq!(faults(good), 0, "{good}");
+        }
+        for bad in [
+            "a:",
+            "a:0",
+            "a:abc",
+            "a:-1",
+            "a:+1",
+            "a:65536",
+            "a:99999999",
+            "a:1:2",
+            "u@a",
+            "a/b",
+            "[::1]x",
+            "",
+        ] {
+            assert_eq!(faults(bad), 1, "{bad}");
+        }
+    }
+
+    #[test]
+    fn who_a_client_proved_to_be_is_not_a_routes_to_say() {
+        let (name, value) = ("x".to_owned(), "y".to_owned());
+        for (reserved, wrong) in [
+            ("Client-Cert", 3),
+            ("client_cert_chain", 3),
+            ("X-Client-Cert-Verified", 3),
+            ("x-forwarded-client-cert", 3),
+            ("x-real-ip", 0),
+            ("x-client", 0),
+        ] {
+            let fields = || [(name.clone(), value.clone()), (reserved.to_owned(), value.clone())].into();
+            let edits = HeaderEdits { set: fields(), add: fields(), remove: vec![reserved.to_owned()] };
+            let mut errors = Vec::new();
+            fields::edits(&edits, Message::Request, &Pointer::root(), &mut errors);
+            assert_eq!(errors.len(), wrong, "{reserved}: {errors:?}");
+        }
+    }
 
     #[test]
     fn the_default_action_is_valid() {

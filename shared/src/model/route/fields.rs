@@ -105,6 +105,12 @@ fn reserved(name: &str, message: Message) -> Option<&'static str> {
         "forwarded" | "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-forwarded-port" => {
             Some("tells servers of the client, and is Weir's to write")
         }
+        name if name.starts_with("client-cert")
+            || name.starts_with("x-client-cert")
+            || name == "x-forwarded-client-cert" =>
+        {
+            Some("tells servers who the client has proved to be (RFC 9440), and is Weir's to write")
+        }
         _ => None,
     };
     of_any.or_else(|| if message == Message::Request { of_request() } else { None })

@@ -100,3 +100,31 @@ fn clients_prove_who_they_are_as_far_as_is_asked() {
         }
     }
 }
+
+#[test]
+fn a_connection_goes_on_where_no_more_is_asked_than_its_client_has_proved() {
+    let (authority, foreign) = (authority(), authority());
+    let site = |names| identity("site", &fresh(&authority, names));
+    let (before, after) = (
+        known([site(&["a.test"]), bundle("one", &authority), bundle("two", &foreign)]),
+        known([site(&["b.test"]), bundle("one", &authority), bundle("two", &foreign)]),
+    );
+    let asking = |mode, ca: &str, known: &Known| {
+        let client_auth = ClientAuth { mode, ca: Some(ca.into()) };
+        listener(&ListenerTls { client_auth, ..showing(&["site"]) }, known, None)
+    };
+    use ClientAuthMode::{Off, Optional, Required};
+    for (was, proof, asked, goes_on) in [
+        ((Optional, "one"), Proof::None, (Optional, "two"), true),
+        ((Optional, "one"), Proof::None, (Required, "one"), false),
+        ((Optional, "one"), Proof::Certificate, (Required, "one"), true),
+        ((Optional, "one"), Proof::Certificate, (Optional, "two"), false),
+        ((Required, "one"), Proof::Certificate, (Required, "two"), false),
+        ((Required, "one"), Proof::Certificate, (Off, "two"), true),
+        ((Off, "one"), Proof::None, (Optional, "one"), true),
+        ((Off, "one"), Proof::None, (Required, "one"), false),
+    ] {
+        let (made, now) = (asking(was.0, was.1, &before), asking(asked.0, asked.1, &after));
+        assert_eq!(now.still_takes(&made, proof), goes_on, "{was:?} {proof:?} {asked:?}");
+    }
+}
