@@ -31,6 +31,8 @@ use crate::clock::Clock;
 const MAX_RUNNING: usize = 512;
 /// Time between two looks for old verdicts while all places are taken.
 const SWEEP: Duration = Duration::from_secs(1);
+/// Time between two looks for servers that requests have come to doubt.
+const LOOK: Duration = Duration::from_millis(250);
 /// Time between two complaints about checks that could not be made.
 const COMPLAINT: Duration = Duration::from_secs(60);
 /// The loop wakes at least this often.
@@ -61,6 +63,7 @@ pub(super) struct Checker<P> {
     running: HashMap<task::Id, Running>,
     stall: StallMeter,
     swept_at: Instant,
+    looked_at: Instant,
     complained_at: Option<Instant>,
 }
 
@@ -77,6 +80,7 @@ impl<P: Prober> Checker<P> {
             running: HashMap::new(),
             stall: StallMeter::new(now),
             swept_at: now,
+            looked_at: now,
             complained_at: None,
         }
     }
@@ -86,6 +90,7 @@ impl<P: Prober> Checker<P> {
         let mut is_told = true;
         self.reconcile();
         loop {
+            self.look_into_doubts();
             self.start_due();
             let wake = self.wake_at();
             tokio::select! {
@@ -107,6 +112,17 @@ impl<P: Prober> Checker<P> {
         let table = self.reader.snapshot();
         let mut timing = Timing { at: Instant::now(), now: self.clock.now(), draw: &mut rand::random };
         self.targets.reconcile(table, &mut timing);
+    }
+
+    /// At most half of the places are for doubts, so that a storm of them delays no other check for long.
+    fn look_into_doubts(&mut self) {
+        let at = Instant::now();
+        if at.saturating_duration_since(self.looked_at) >= LOOK {
+            self.looked_at = at;
+            let most = (MAX_RUNNING / 2).saturating_sub(self.running.len());
+            let timing = Timing { at, now: self.clock.now(), draw: &mut rand::random };
+            self.targets.look_into_doubts(most, &timing);
+        }
     }
 
     fn start_due(&mut self) {
@@ -145,12 +161,12 @@ impl<P: Prober> Checker<P> {
         });
         let running = Running { target: id, started: at, stalled: self.stall.total(at) };
         self.running.insert(check.id(), running);
-        self.targets.started(id, check);
+        self.targets.started(id, check, at);
     }
 
     fn wake_at(&self) -> Instant {
         let at = Instant::now();
-        let mut wake = at + IDLE;
+        let mut wake = if self.targets.len() == 0 { at + IDLE } else { self.looked_at + LOOK };
         if self.running.len() < MAX_RUNNING {
             wake = self.targets.next_due().map_or(wake, |due| wake.min(due));
         }

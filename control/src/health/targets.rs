@@ -32,6 +32,9 @@ const MAX_AT_ONCE_TOTAL: usize = 1024;
 /// A check may start this late, or one interval if that is longer, before the verdict counts as old.
 const MIN_LATENESS: Duration = Duration::from_secs(1);
 
+/// Least time between two checks of a server that requests have come to doubt.
+const DOUBT_INTERVAL: Duration = Duration::from_secs(1);
+
 /// One server being checked.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -43,6 +46,10 @@ pub(super) struct Target {
     due: Option<Instant>,
     /// The check under way.
     pub(super) running: Option<AbortHandle>,
+    /// When the last check began.
+    begun: Option<Instant>,
+    /// Whether requests found no connection, and the checks have not said yet whether that is so.
+    is_doubted: bool,
 }
 
 /// One upstream whose servers are being checked.
@@ -163,6 +170,8 @@ impl Targets {
             state: Arc::clone(&server.state),
             due: None,
             running: None,
+            begun: None,
+            is_doubted: false,
         };
         self.targets.insert(id, target);
         id
@@ -200,8 +209,35 @@ impl Targets {
         let fast = spec.fast_interval.filter(|_| health.is_turning());
         let slow = spec.unhealthy_interval.filter(|_| !health.is_healthy());
         let interval = fast.or(slow).unwrap_or(spec.interval);
-        let wait = jittered(interval.duration(), spec.jitter_percent, (timing.draw)());
+        let mut wait = jittered(interval.duration(), spec.jitter_percent, (timing.draw)());
+        let is_doubted = target.is_doubted && health.is_turning();
+        if is_doubted {
+            wait = wait.min(DOUBT_INTERVAL);
+        }
+        if let Some(target) = self.targets.get_mut(&id) {
+            target.is_doubted = is_doubted;
+        }
         self.schedule(id, (started + wait).max(timing.at), timing.at, timing.now);
+    }
+
+    /// Has servers checked soon that are healthy and that requests have come to doubt, `most` of them at a time; the others when
+    /// they are due.
+    pub(super) fn look_into_doubts(&mut self, most: usize, timing: &Timing<'_>) {
+        let groups = self.groups.values().filter(|group| group.upstream.state.take_doubt());
+        let doubted = groups.flat_map(|group| {
+            let servers = group.upstream.servers.iter().filter(|server| server.state.health.take_doubt());
+            let healthy = servers.filter(|server| server.state.health.is_healthy());
+            healthy.filter_map(|server| group.members.get(&key(server)).copied())
+        });
+        let doubted: Vec<TargetId> = doubted.take(most).collect();
+        for id in doubted {
+            let Some(target) = self.targets.get_mut(&id) else { continue };
+            target.is_doubted = true;
+            let soon = target.begun.map_or(timing.at, |begun| timing.at.max(begun + DOUBT_INTERVAL));
+            if target.running.is_none() && target.due.is_some_and(|due| due > soon) {
+                self.schedule(id, soon, timing.at, timing.now);
+            }
+        }
     }
 
     /// Takes out the next check that is due at `at`.
@@ -219,10 +255,11 @@ impl Targets {
         Some((target, self.groups.get(&target.upstream)?))
     }
 
-    /// Notes the check under way.
-    pub(super) fn started(&mut self, id: TargetId, check: AbortHandle) {
+    /// Notes the check under way, which began at `at`.
+    pub(super) fn started(&mut self, id: TargetId, check: AbortHandle, at: Instant) {
         if let Some(target) = self.targets.get_mut(&id) {
             target.running = Some(check);
+            target.begun = Some(at);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use super::{Breaker, Counter, HedgeState, InFlight, PerWorker, Queue, RetryBudget, UpstreamCounters};
@@ -33,6 +33,8 @@ pub struct UpstreamState {
     appearance: AtomicU64,
     /// When servers were last compared with each other, in microseconds; 0 = never.
     compared: AtomicU64,
+    /// Whether any of its servers was doubted since this was last asked.
+    is_doubted: AtomicBool,
     /// Held while one server is weighed against the others and ejected; never for a request that succeeds.
     ejecting: Mutex<()>,
 }
@@ -54,6 +56,7 @@ impl UpstreamState {
             generation: AtomicU64::new(0),
             appearance: AtomicU64::new(0),
             compared: AtomicU64::new(0),
+            is_doubted: AtomicBool::new(false),
             ejecting: Mutex::new(()),
         }
     }
@@ -79,6 +82,17 @@ impl UpstreamState {
     #[must_use]
     pub fn shown(&self) -> u64 {
         self.generation().wrapping_add(self.appearance())
+    }
+
+    /// Notes that one of its servers is doubted. Call it after that was noted at the server.
+    pub fn doubt(&self) {
+        self.is_doubted.store(true, Ordering::Release);
+    }
+
+    /// Whether there was a doubt since this was last asked.
+    pub fn take_doubt(&self) -> bool {
+        // Mostly there was none, and reading leaves the line to others.
+        self.is_doubted.load(Ordering::Relaxed) && self.is_doubted.swap(false, Ordering::AcqRel)
     }
 
     /// When servers were last compared with each other.

@@ -27,7 +27,7 @@ pub struct Ejected<'a> {
 }
 
 impl Upstream {
-    /// Takes in a failure of `server`; `random` decides the jitter. Answers the ejection, if that was the one failure too
+    /// Takes in a failure of `server`, which active checks are to look into if there was no connection; `random` decides the jitter. Answers the ejection, if that was the one failure too
     /// many.
     pub fn failed<'a>(
         &self,
@@ -36,6 +36,10 @@ impl Upstream {
         now: Now,
         random: u64,
     ) -> Option<Ejected<'a>> {
+        if fault == ServerFault::Connection {
+            server.state.health.doubt();
+            self.state.doubt();
+        }
         let evidence = server.state.outlier.failed(&self.ejection, fault)?;
         self.eject(server, evidence, now, random)
     }

@@ -23,7 +23,7 @@ use tokio::{
 };
 use weir_shared::{
     model::address::Address,
-    state::{Reason, ServerState},
+    state::{Reason, ServerFault, ServerState},
 };
 
 use super::{
@@ -111,6 +111,15 @@ impl Stage {
 
     fn running(&self) -> usize {
         self.running.load(Ordering::Relaxed)
+    }
+}
+
+impl Play {
+    /// A request finds no connection to the server at `address`.
+    fn doubt(&self, address: &str) {
+        let upstream = self.fixture.upstream("web");
+        let server = upstream.servers.iter().find(|server| server.record.server.address == address).unwrap();
+        drop(upstream.failed(server, ServerFault::Connection, self.fixture.clock.now(), 0));
     }
 }
 

@@ -73,3 +73,26 @@ async fn a_check_that_fails_inside_weir_is_made_again_and_blames_nobody() {
     play.pass(6.0).await;
     assert!(!play.fixture.health(A).late);
 }
+
+/// What requests find is looked into at once, and again until it is decided; never more than once a second.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_requests_cannot_reach_is_checked_soon() {
+    let play =
+        Play::new(json!([{"id": "web", "servers": [A, B], "outlier_detection": {"enabled": false}}]), &[])
+            .await;
+    play.pass(1.5).await;
+    play.stage.set(A, Script::Refuse);
+    play.doubt(A);
+    play.pass(0.3).await;
+    assert_eq!(play.stage.checks(A, play.start).len(), 2, "before its time");
+    play.pass(2.0).await;
+    assert!(!play.fixture.state(A).health.is_healthy(), "{:?}", play.stage.checks(A, play.start));
+    assert_eq!(play.stage.checks(B, play.start).len(), 1, "nobody has a doubt about the other");
+    for _ in 0..50 {
+        play.doubt(B);
+        play.pass(0.1).await;
+    }
+    let checks = play.stage.checks(B, play.start);
+    assert!(checks.len() > 4 && checks.windows(2).all(|pair| pair[1] - pair[0] >= 1.0), "{checks:?}");
+    assert!(play.fixture.state(B).health.is_healthy());
+}

@@ -5,7 +5,7 @@
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU8, Ordering},
+    atomic::{AtomicBool, AtomicU8, Ordering},
 };
 
 use serde::{Deserialize, Serialize};
@@ -172,6 +172,8 @@ pub struct Health {
     /// Held for the few assignments of one outcome, or for one copy; never on the request path.
     record: Mutex<HealthRecord>,
     recent: RecentChecks,
+    /// Whether a request found no connection since this was last asked.
+    is_doubted: AtomicBool,
 }
 
 impl Health {
@@ -183,13 +185,28 @@ impl Health {
             since: now.wall,
             ..HealthRecord::default()
         };
-        Self { healthy: AtomicU8::new(0), record: Mutex::new(record), recent: RecentChecks::default() }
+        Self {
+            healthy: AtomicU8::new(0),
+            record: Mutex::new(record),
+            recent: RecentChecks::default(),
+            is_doubted: AtomicBool::new(false),
+        }
     }
 
     /// Whether checks consider the server healthy.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.healthy.load(Ordering::Acquire) == 1
+    }
+
+    /// Notes that a request found no connection, or lost it: reason to check the server soon.
+    pub fn doubt(&self) {
+        self.is_doubted.store(true, Ordering::Release);
+    }
+
+    /// Whether there was a doubt since this was last asked.
+    pub fn take_doubt(&self) -> bool {
+        self.is_doubted.swap(false, Ordering::AcqRel)
     }
 
     /// A copy of everything known.
