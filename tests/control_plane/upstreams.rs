@@ -58,7 +58,7 @@ fn defaults_are_shown() {
     }
     let check = &upstream["health_check"];
     assert_eq!((&check["enabled"], &check["type"]), (&json!(true), &json!(null)), "by path: {check}");
-    assert_eq!((&check["interval"], &check["timeout"]), (&json!("5s"), &json!("2s")), "{check}");
+    assert_eq!((&check["interval"], &check["timeout"]), (&json!("5s"), &json!(null)), "{check}");
     assert_eq!(
         (&check["healthy_threshold"], &check["unhealthy_threshold"]),
         (&json!(2), &json!(3)),
@@ -132,7 +132,7 @@ fn patch_merges() {
     assert_eq!(patched["labels"], json!({ "team": "shop", "zone": "a" }));
     assert_eq!(
         (&patched["health_check"]["interval"], &patched["health_check"]["timeout"]),
-        (&json!("9s"), &json!("2s"))
+        (&json!("9s"), &json!(null))
     );
     assert_eq!(patched["description"], "shop front");
     assert_eq!(patched["servers"].as_array().unwrap().len(), 2);

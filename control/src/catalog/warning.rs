@@ -30,7 +30,8 @@ impl Warning {
     }
 }
 
-/// What is probably not meant in `config`. `bound` are routes that were bound because nothing was said of them.
+/// What is probably not meant in `config`. `bound` are routes that were bound because nothing was said of them, which is what
+/// is meant where there is one upstream.
 #[must_use]
 pub fn warnings(config: &Config, bound: &[String]) -> Vec<Warning> {
     let mut found = Vec::new();
@@ -45,9 +46,12 @@ pub fn warnings(config: &Config, bound: &[String]) -> Vec<Warning> {
             found.push(Warning { path, detail });
             continue;
         }
-        if let Some(target) = action.upstreams.first().filter(|_| bound.contains(&route.id)) {
-            let detail =
-                format!("nothing was said of routes: it sends to \"{}\" now, which is new", target.upstream);
+        let is_guess = bound.contains(&route.id) && config.upstreams.size() > 1;
+        if let Some(target) = action.upstreams.first().filter(|_| is_guess) {
+            let detail = format!(
+                "nothing was said of routes: it sends to \"{}\" now, which is new, and not to the others",
+                target.upstream
+            );
             found.push(Warning { path, detail });
         }
         for target in action.upstreams.iter().filter(|target| target.weight > 0) {

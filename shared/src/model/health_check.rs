@@ -16,6 +16,8 @@ use crate::{
 };
 
 const MILLI_100: Span = Span::from_millis(100);
+/// The longest timeout that is not written.
+const MOST_BY_DEFAULT: Span = Span::from_secs(2);
 const MINUTES_10: Span = Span::from_secs(600);
 
 /// Fields that frame or route a message are the checker's own to set (RFC 9110 §7.6.1).
@@ -85,8 +87,9 @@ pub struct HealthCheck {
     /// Time between checks of an unhealthy server, 100ms to 10m (HAProxy's `downinter`). Left out: `interval`.
     #[schema(nullable)]
     pub unhealthy_interval: Option<Span>,
-    /// Time one check may take, 10ms to 60s, less than `interval`. Default 2s.
-    pub timeout: Span,
+    /// Time one check may take, 10ms to 60s, less than `interval`. Left out: half of `interval`, and at most 2s.
+    #[schema(nullable)]
+    pub timeout: Option<Span>,
     /// Passes in a row that make an unhealthy server healthy, 1 to 10. A new server needs one. Default 2.
     #[schema(minimum = 1, maximum = 10)]
     pub healthy_threshold: u8,
@@ -104,6 +107,14 @@ impl HealthCheck {
     pub fn effective_type(&self) -> HealthCheckType {
         let by_path = if self.path.is_some() { HealthCheckType::Http } else { HealthCheckType::Tcp };
         self.kind.unwrap_or(by_path)
+    }
+
+    /// The timeout in force: as written, or what the interval leaves.
+    #[must_use]
+    pub fn effective_timeout(&self) -> Span {
+        let half =
+            Span::from_millis(u64::try_from(self.interval.duration().as_millis() / 2).unwrap_or(u64::MAX));
+        self.timeout.unwrap_or(half.min(MOST_BY_DEFAULT))
     }
 }
 
@@ -123,7 +134,7 @@ impl Default for HealthCheck {
             interval: Span::from_secs(5),
             fast_interval: None,
             unhealthy_interval: None,
-            timeout: Span::from_secs(2),
+            timeout: None,
             healthy_threshold: 2,
             unhealthy_threshold: 3,
             jitter_percent: 10,
@@ -218,14 +229,15 @@ fn times(check: &HealthCheck, at: &Pointer, errors: &mut Vec<FieldError>) {
             span(interval, MILLI_100..=MINUTES_10, &at.at(name), errors);
         }
     }
-    span(check.timeout, Span::from_millis(10)..=Span::from_secs(60), &at.at("timeout"), errors);
+    let Some(timeout) = check.timeout else { return };
+    span(timeout, Span::from_millis(10)..=Span::from_secs(60), &at.at("timeout"), errors);
     // An interval that is wrong itself is no measure for the timeout.
-    if check.timeout >= check.interval && (MILLI_100..=MINUTES_10).contains(&check.interval) {
+    if timeout >= check.interval && (MILLI_100..=MINUTES_10).contains(&check.interval) {
         let error = at
             .at("timeout")
             .error(FieldErrorCode::OutOfRange, format!("must be less than interval ({})", check.interval));
         errors.push(FieldError {
-            value: Some(Value::from(check.timeout.to_string())),
+            value: Some(Value::from(timeout.to_string())),
             allowed: Some("10ms..<interval".to_owned()),
             ..error
         });
@@ -245,5 +257,29 @@ fn check_headers(headers: &BTreeMap<String, String>, at: &Pointer, errors: &mut 
         } else if value.len() > 4096 || http::HeaderValue::try_from(value.as_str()).is_err() {
             errors.push(at.error(FieldErrorCode::InvalidValue, "not a valid field value"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(interval: u64, timeout: Option<u64>) -> Vec<String> {
+        let (interval, timeout) = (Span::from_millis(interval), timeout.map(Span::from_millis));
+        let mut errors = Vec::new();
+        check(&HealthCheck { interval, timeout, ..HealthCheck::default() }, &Pointer::root(), &mut errors);
+        errors.into_iter().map(|error| error.pointer).collect()
+    }
+
+    #[test]
+    fn a_timeout_that_is_not_written_leaves_the_interval_its_half() {
+        for (interval, timeout) in [(5000, 2000), (600_000, 2000), (2000, 1000), (101, 50)] {
+            let check = HealthCheck { interval: Span::from_millis(interval), ..HealthCheck::default() };
+            assert_eq!(check.effective_timeout(), Span::from_millis(timeout), "{interval}");
+            assert!(faults(interval, None).is_empty(), "{interval}");
+        }
+        assert_eq!(faults(2000, Some(2000)), ["#/timeout"], "one that is written is taken as it is, or not");
+        let written = HealthCheck { timeout: Some(Span::from_secs(3)), ..HealthCheck::default() };
+        assert_eq!(written.effective_timeout(), Span::from_secs(3));
     }
 }

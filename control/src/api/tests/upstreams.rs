@@ -104,19 +104,20 @@ async fn a_merge_patch_changes_what_it_names() {
     let kind = [("content-type", "application/merge-patch+json")];
     let patch = |text: &'static str| api.send("PATCH", "/v1/upstreams/web", &kind, text);
     let answer =
-        patch("{\"health_check\":{\"path\":\"/up\",\"interval\":\"9s\"},\"labels\":{\"team\":\"shop\"}}")
+        patch("{\"health_check\":{\"path\":\"/up\",\"interval\":\"2s\"},\"labels\":{\"team\":\"shop\"}}")
             .await;
     assert_eq!((answer.status.as_u16(), answer.revision()), (200, 2));
     let body = answer.json();
     assert_eq!(
         (&body["health_check"]["path"], &body["health_check"]["timeout"]),
-        (&json!("/up"), &json!("2s"))
+        (&json!("/up"), &json!(null)),
+        "as long as it is not written, it goes by the interval"
     );
     assert_eq!(body["servers"].as_array().unwrap().len(), 2);
     let body =
         patch("{\"health_check\":{\"path\":null},\"labels\":{\"team\":null,\"none\":null}}").await.json();
     assert_eq!((&body["health_check"]["path"], &body["labels"]), (&json!(null), &json!({})));
-    assert_eq!(body["health_check"]["interval"], "9s");
+    assert_eq!(body["health_check"]["interval"], "2s");
     assert_eq!(patch("{\"health_check\":null}").await.json()["health_check"]["interval"], "5s");
     let unchanged = patch("{}").await;
     assert_eq!((unchanged.status.as_u16(), unchanged.revision()), (200, 4));

@@ -186,7 +186,7 @@ async fn ask(sender: SendRequest<Bytes>, spec: &HealthCheck, address: &Address) 
 
 fn request(spec: &HealthCheck, address: &Address) -> Result<Request<()>, GrpcError> {
     let authority = spec.host.clone().unwrap_or_else(|| address.to_string());
-    let timeout = Duration::as_millis(&spec.timeout.duration());
+    let timeout = Duration::as_millis(&spec.effective_timeout().duration());
     let mut request = Request::post(format!("http://{authority}{METHOD}"))
         .header("te", "trailers")
         .header(header::CONTENT_TYPE, "application/grpc")

@@ -129,7 +129,7 @@ impl Probe {
             spec: spec.clone(),
             protocol,
             kind: spec.effective_type(),
-            timeout: spec.timeout.duration(),
+            timeout: spec.effective_timeout().duration(),
             tls: None,
             finder: spec.expected_body.as_deref().map(|text| Finder::new(text).into_owned()),
             introduction: SendProxyProtocol::Off,
@@ -256,7 +256,8 @@ impl Probe {
                 Err(Answer::failed(Reason::TlsError, format!("tls handshake with {target}: {why}")))
             }
             Err(_) => {
-                let detail = format!("tls handshake with {target}: not done within {}", self.spec.timeout);
+                let detail =
+                    format!("tls handshake with {target}: not done within {}", self.spec.effective_timeout());
                 Err(Answer::failed(Reason::ConnectTimeout, detail))
             }
         }
@@ -289,8 +290,10 @@ impl Probe {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => failure = error::of_connect(target, socket, &error),
                 Err(_) => {
-                    let detail =
-                        format!("tcp connect to {target}: no connection within {}", self.spec.timeout);
+                    let detail = format!(
+                        "tcp connect to {target}: no connection within {}",
+                        self.spec.effective_timeout()
+                    );
                     return Err(Answer::failed(Reason::ConnectTimeout, detail));
                 }
             }
@@ -325,7 +328,7 @@ impl Probe {
             Ok(Ok((status, said))) => self.judge(&what, status, said),
             Ok(Err((reason, error))) => Answer::failed(reason, format!("{what}: {error}")),
             Err(_) => {
-                let detail = format!("{what}: no answer within {}", self.spec.timeout);
+                let detail = format!("{what}: no answer within {}", self.spec.effective_timeout());
                 Answer::failed(Reason::ResponseTimeout, detail)
             }
         }
@@ -376,7 +379,7 @@ impl Probe {
                 status: error.status(),
             },
             Err(_) => {
-                let detail = format!("{what}: no answer within {}", self.spec.timeout);
+                let detail = format!("{what}: no answer within {}", self.spec.effective_timeout());
                 Answer::failed(Reason::ResponseTimeout, detail)
             }
         }

@@ -71,7 +71,7 @@ fn health(scene: &Scene<'_>) -> String {
         Some(Reason::ConnectTimeout) => {
             format!(
                 "No connection to {address} within {}: look for a host that is down, or a firewall.",
-                spec.timeout
+                spec.effective_timeout()
             )
         }
         Some(Reason::ConnectError) => format!("No connection to {address} can be made from here."),
@@ -82,7 +82,7 @@ fn health(scene: &Scene<'_>) -> String {
         Some(Reason::ResponseTimeout) => {
             format!(
                 "It takes a connection and does not answer within {}: it may be overloaded or hang.",
-                spec.timeout
+                spec.effective_timeout()
             )
         }
         Some(Reason::Reset) => "It ends the connection before its answer is complete.".to_owned(),
