@@ -21,6 +21,7 @@ mod mutual_tls;
 mod openapi;
 mod preconditions;
 mod problem;
+mod readme;
 mod retries;
 mod safety;
 mod seed;

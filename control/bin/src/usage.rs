@@ -126,8 +126,13 @@ fn one_line(report: &str) -> String {
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
         .filter(|line| !line.is_empty())
         .map(|line| line.trim_start_matches("error: ").trim_start_matches("tip: "));
-    let facts: Vec<&str> = facts.collect();
-    facts.join("; ")
+    let mut line = String::new();
+    for fact in facts {
+        let between = if line.is_empty() || line.ends_with(':') { " " } else { "; " };
+        line.push_str(between);
+        line.push_str(fact);
+    }
+    line.trim_start().to_owned()
 }
 
 #[cfg(test)]
@@ -197,6 +202,8 @@ mod tests {
             let Err(Outcome::Wrong(line)) = task(args) else { panic!("{args:?} was accepted") };
             assert!(!line.contains('\n') && line.contains("--help"), "{line}");
         }
+        let Err(Outcome::Wrong(line)) = task(&["validate"]) else { panic!("without a file") };
+        assert!(line.contains("were not provided: <FILE>"), "{line}");
     }
 
     #[test]

@@ -30,7 +30,9 @@ use super::{
     revisions, routes,
     schemas::Completed,
     security::Security,
-    server_list, servers, shadow, timeseries, tokens,
+    server_list, servers, shadow,
+    shown::Shown,
+    timeseries, tokens,
     trial::Trial,
     trial_document::Trials,
     upstreams,
@@ -78,7 +80,7 @@ use super::{
         info::read, probes::livez, probes::readyz, probes::healthz, probes::metrics, document, explain_problem,
     ),
     components(schemas(problem::Document, Trial)),
-    modifiers(&Common, &Problems, &Trials, &Completed, &Security)
+    modifiers(&Common, &Problems, &Trials, &Completed, &Shown, &Security)
 )]
 struct ApiDocument;
 

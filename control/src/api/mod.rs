@@ -45,6 +45,7 @@ pub(crate) mod serve;
 mod server_list;
 mod servers;
 mod shadow;
+mod shown;
 mod stall;
 mod stream;
 #[cfg(test)]

@@ -310,11 +310,14 @@ impl Problem {
     /// Faults found in the request.
     #[must_use]
     pub fn invalid(errors: Vec<Fault>) -> Self {
-        let detail = match errors.len() {
-            1 => "1 field is invalid; nothing was changed.".to_owned(),
-            count => format!("{count} fields are invalid; nothing was changed."),
+        let what = match errors.len() {
+            1 => "1 field is invalid".to_owned(),
+            count => format!("{count} fields are invalid"),
         };
-        Self { errors, ..Self::new(Code::Validation, detail) }
+        // Only what has a body was to change something for certain.
+        let is_change = errors.iter().any(|fault| fault.pointer.is_some());
+        let rest = if is_change { "; nothing was changed" } else { "" };
+        Self { errors, ..Self::new(Code::Validation, format!("{what}{rest}.")) }
     }
 
     /// The problem of an answer that came as a bare status.

@@ -320,3 +320,12 @@ async fn the_admin_address_leads_to_its_documentation() {
     let answer = Harness::new().await.get("/").await;
     assert_eq!((answer.status.as_u16(), answer.header("location")), (303, "/docs/"));
 }
+
+#[tokio::test]
+async fn a_read_says_nothing_of_changes() {
+    let api = Harness::new().await;
+    let detail = |answer: &super::harness::Answer| answer.json()["detail"].as_str().unwrap().to_owned();
+    assert_eq!(detail(&api.get("/v1/health?nonsense=1").await), "1 field is invalid.");
+    let changing = api.post("/v1/upstreams", json!({"servers": [1]})).await;
+    assert_eq!(detail(&changing), "1 field is invalid; nothing was changed.");
+}
