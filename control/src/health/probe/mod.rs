@@ -30,6 +30,7 @@ use weir_shared::{
     proxy_protocol,
     state::{Reason, Resolved, ServerState},
     tls::{Offer, OutgoingTls},
+    units::Span,
 };
 
 pub(super) use self::lookup::MAX_LOOKUPS;
@@ -112,7 +113,7 @@ pub(crate) struct Probe {
     /// What an http check speaks.
     protocol: ServerProtocol,
     kind: HealthCheckType,
-    timeout: Duration,
+    timeout: Span,
     /// How connections are secured; `None`: they are not.
     tls: Option<Arc<OutgoingTls>>,
     /// Looks for the expected body.
@@ -129,7 +130,7 @@ impl Probe {
             spec: spec.clone(),
             protocol,
             kind: spec.effective_type(),
-            timeout: spec.effective_timeout().duration(),
+            timeout: spec.effective_timeout(),
             tls: None,
             finder: spec.expected_body.as_deref().map(|text| Finder::new(text).into_owned()),
             introduction: SendProxyProtocol::Off,
@@ -201,11 +202,11 @@ impl Probe {
     /// How long it may take.
     #[must_use]
     pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
+        self.timeout.duration()
     }
 
     async fn check(&self, lookups: &Lookups, address: &Address, resolved: &Resolved) -> Answer {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + self.timeout.duration();
         let target = at_port(address, self.spec.port);
         let sockets = match lookups.resolve(&target, deadline).await {
             Ok(sockets) => sockets,
@@ -256,8 +257,7 @@ impl Probe {
                 Err(Answer::failed(Reason::TlsError, format!("tls handshake with {target}: {why}")))
             }
             Err(_) => {
-                let detail =
-                    format!("tls handshake with {target}: not done within {}", self.spec.effective_timeout());
+                let detail = format!("tls handshake with {target}: not done within {}", self.timeout);
                 Err(Answer::failed(Reason::ConnectTimeout, detail))
             }
         }
@@ -290,10 +290,7 @@ impl Probe {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => failure = error::of_connect(target, socket, &error),
                 Err(_) => {
-                    let detail = format!(
-                        "tcp connect to {target}: no connection within {}",
-                        self.spec.effective_timeout()
-                    );
+                    let detail = format!("tcp connect to {target}: no connection within {}", self.timeout);
                     return Err(Answer::failed(Reason::ConnectTimeout, detail));
                 }
             }
@@ -328,7 +325,7 @@ impl Probe {
             Ok(Ok((status, said))) => self.judge(&what, status, said),
             Ok(Err((reason, error))) => Answer::failed(reason, format!("{what}: {error}")),
             Err(_) => {
-                let detail = format!("{what}: no answer within {}", self.spec.effective_timeout());
+                let detail = format!("{what}: no answer within {}", self.timeout);
                 Answer::failed(Reason::ResponseTimeout, detail)
             }
         }
@@ -379,7 +376,7 @@ impl Probe {
                 status: error.status(),
             },
             Err(_) => {
-                let detail = format!("{what}: no answer within {}", self.spec.effective_timeout());
+                let detail = format!("{what}: no answer within {}", self.timeout);
                 Answer::failed(Reason::ResponseTimeout, detail)
             }
         }
