@@ -114,7 +114,7 @@ impl HealthCheck {
     pub fn effective_timeout(&self) -> Span {
         let half =
             Span::from_millis(u64::try_from(self.interval.duration().as_millis() / 2).unwrap_or(u64::MAX));
-        self.timeout.unwrap_or(half.min(MOST_BY_DEFAULT))
+        self.timeout.unwrap_or_else(|| half.min(MOST_BY_DEFAULT))
     }
 }
 
