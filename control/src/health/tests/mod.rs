@@ -119,7 +119,8 @@ impl Play {
     fn doubt(&self, address: &str) {
         let upstream = self.fixture.upstream("web");
         let server = upstream.servers.iter().find(|server| server.record.server.address == address).unwrap();
-        drop(upstream.failed(server, ServerFault::Connection, self.fixture.clock.now(), 0));
+        let now = self.fixture.clock.now();
+        assert!(upstream.failed(server, ServerFault::Connection, now, 0).is_none(), "nobody ejects");
     }
 }
 
