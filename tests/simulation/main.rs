@@ -74,6 +74,8 @@ fn main() {
         Scenario::mixed("mixed-90", 0.9),
         Scenario::failing("failing-63", 0.63),
         Scenario::hedged("hedged-70", 0.7),
+        Scenario::recovers("recovers-90", 0.9),
+        Scenario::long("long-70", 0.7),
         Scenario::fleet("fleet", 0.7, Placing::Flat),
         Scenario::fleet("fleet-subset", 0.7, Placing::Subset(50)),
         Scenario::fleet("fleet-zones", 0.7, Placing::Zones(50)),

@@ -31,12 +31,35 @@ pub(crate) struct Scenario {
     pub(crate) settings: Value,
     pub(crate) warm_up_ms: f64,
     pub(crate) length_ms: f64,
+    /// A server that takes so many times longer until then, in milliseconds.
+    pub(crate) slow_until: Option<(usize, f64, f64)>,
+    /// Requests, one in so many, that take so many milliseconds whoever does them.
+    pub(crate) long: Option<(u64, f64)>,
 }
 
 impl Scenario {
     /// Ten servers, one five times slower and one that stalls 200 ms every 2 s, at `load` of what they can do.
     pub(crate) fn mixed(name: &'static str, load: f64) -> Self {
         Self::of(name, "1 balancer, 10 servers: one slow, one stalls", Character::mixed(), load)
+    }
+
+    /// Ten servers alike but for the first, which takes a hundred times as long until a minute before anything is counted.
+    pub(crate) fn recovers(name: &'static str, load: f64) -> Self {
+        let what = "1 balancer, 10 servers: one has been slow and is well";
+        Self {
+            slow_until: Some((0, 100.0, 20_000.0)),
+            warm_up_ms: 80_000.0,
+            length_ms: 30_000.0,
+            ..Self::of(name, what, vec![Character::NORMAL; 10], load)
+        }
+    }
+
+    /// Ten servers alike, and one request in a hundred that takes three seconds.
+    pub(crate) fn long(name: &'static str, load: f64) -> Self {
+        let what = "1 balancer, 10 servers alike: 1 % of the requests take 3 s";
+        let scenario = Self::of(name, what, vec![Character::NORMAL; 10], load);
+        // On average a request takes four times as long.
+        Self { long: Some((100, 3000.0)), rate: scenario.rate / 4.0, ..scenario }
     }
 
     /// The same with a second server asked for one request in twenty at most.
@@ -92,6 +115,8 @@ impl Scenario {
             settings: json!({}),
             warm_up_ms: 10_000.0,
             length_ms: 60_000.0,
+            slow_until: None,
+            long: None,
         }
     }
 }

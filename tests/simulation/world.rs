@@ -308,7 +308,18 @@ impl World<'_> {
 
     fn begin(&mut self, at: f64, server: usize, request: usize) {
         let character = self.servers[server].character;
-        let length = self.work.exponential(character.mean_ms);
+        let mut length = self.work.exponential(character.mean_ms);
+        if let Some((slow, times, until)) = self.scenario.slow_until
+            && slow == server
+            && at < until
+        {
+            length *= times;
+        }
+        if let Some((of, long)) = self.scenario.long
+            && self.work.bits() % of == 0
+        {
+            length = long;
+        }
         self.push(character.done(at, length), Event::Done { server, request });
     }
 
