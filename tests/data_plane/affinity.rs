@@ -1,5 +1,7 @@
 //! Session affinity: who is bound to which server, for how long, and what ends it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use weir_tests::{
@@ -7,6 +9,7 @@ use weir_tests::{
     config,
     eventually::eventually,
     origin::Origin,
+    reply::{self, Step},
     weir::{Launch, Weir},
 };
 
@@ -162,4 +165,60 @@ fn clients_stay_bound_over_a_restart() {
     for _ in 0..6 {
         assert_eq!(get(&weir, &cookie).text(), first.text());
     }
+}
+
+/// Servers called by their numbers, of which the first takes its time over `/slow`.
+fn first_slow(time: Duration, count: usize) -> Vec<Origin> {
+    let server = |n: usize| {
+        Origin::script(move |seen| match (n, seen.request.head.target.as_str()) {
+            (0, "/slow") => [vec![Step::Pause(time)], reply::ok("0")].concat(),
+            _ => reply::ok(&n.to_string()),
+        })
+    };
+    (0..count).map(server).collect()
+}
+
+/// The cookie of a client of the first server.
+fn bound_to_the_first(weir: &Weir) -> String {
+    eventually("a client is bound to the first server", || {
+        let answer = get(weir, "");
+        (answer.text() == "0").then(|| pair(&answer).unwrap())
+    })
+}
+
+#[test]
+fn a_bound_client_that_waits_for_room_gets_its_server() {
+    let origins = first_slow(Duration::from_millis(200), 4);
+    let weir = Weir::start();
+    let mut upstream = upstream(&origins, &json!({ "enabled": true }));
+    upstream["limits"] = json!({ "max_requests": 1, "queue": { "timeout": "60s" } });
+    weir.api().set_default(&upstream);
+    let cookie = bound_to_the_first(&weir);
+    for round in 1..=5 {
+        let mut other = weir.client();
+        other.send(format!("GET /slow HTTP/1.1\r\nHost: weir.test\r\nCookie: {cookie}\r\n\r\n"));
+        let is_slow = |target: &&String| *target == "/slow";
+        eventually("the upstream is full", || {
+            (origins[0].targets().iter().filter(is_slow).count() == round).then_some(())
+        });
+        assert_eq!(get(&weir, &cookie).text(), "0");
+        assert_eq!(other.response("GET").unwrap().text(), "0");
+    }
+    weir.assert_no_errors();
+}
+
+#[test]
+fn a_bound_client_is_not_hedged_away() {
+    let origins = first_slow(Duration::from_millis(200), 2);
+    let weir = Weir::start();
+    let mut upstream = upstream(&origins, &json!({ "enabled": true }));
+    upstream["hedging"] = json!({ "enabled": true, "delay": "20ms", "max_percent": 100 });
+    weir.api().set_default(&upstream);
+    let cookie = bound_to_the_first(&weir);
+    let slow = format!("GET /slow HTTP/1.1\r\nHost: weir.test\r\nCookie: {cookie}\r\n\r\n");
+    for _ in 0..3 {
+        let answer = weir.client().exchange(&slow);
+        assert_eq!((answer.text().as_str(), pair(&answer)), ("0", None), "it stays where it is");
+    }
+    assert!(!origins[1].targets().iter().any(|target| target == "/slow"), "nobody else was asked");
 }

@@ -170,3 +170,16 @@ fn a_budget_bounds_a_storm_of_retries() {
     assert!(attempts > requests, "some were retried");
     assert!(started.elapsed() < Duration::from_secs(30));
 }
+
+#[test]
+fn when_all_of_a_level_fail_a_request_the_backup_has_it() {
+    let backup = Origin::named("backup");
+    let gone = [Refusing::start(), Refusing::start()];
+    let mut servers: Vec<_> =
+        gone.iter().map(|gone| json!({"address": gone.address().to_string()})).collect();
+    servers.push(json!({"address": backup.address().to_string(), "priority": 1}));
+    let weir = Weir::start();
+    let settings = json!({"servers": servers, "outlier_detection": {"enabled": false}});
+    weir.api().set_default(&config::with(&[], &settings));
+    assert_eq!((0..5).map(|_| weir.client().get("/").text()).collect::<Vec<_>>(), ["backup"; 5]);
+}

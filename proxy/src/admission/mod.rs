@@ -9,7 +9,7 @@ mod waiting;
 use std::rc::Rc;
 
 use http::HeaderMap;
-pub(crate) use waiting::{Admitted, wait};
+pub(crate) use waiting::{Admitted, Wish, wait};
 use weir_shared::{
     state::Urgency,
     table::{Server, Upstream},
@@ -50,10 +50,8 @@ pub(crate) fn admit<'u>(
     }
     let worker = exchange.worker();
     let began = if tried.is_empty() { exchange.began } else { worker.clock.moment() };
-    if let Some(server) = bound.filter(|_| !upstream.is_full())
-        && let Some(lease) = Lease::begin(worker, upstream, server, began)
-    {
-        return Ok((server, lease));
+    if let Some(place) = at_bound(worker, upstream, bound, began) {
+        return Ok(place);
     }
     place(worker, upstream, tried, choice, began).map_err(|lack| match lack {
         Lack::Server => {
@@ -62,6 +60,17 @@ pub(crate) fn admit<'u>(
         }
         Lack::Room => ProxyError::LimitReached,
     })
+}
+
+/// A place at the client's own server, `bound`, if there is one and it has room.
+fn at_bound<'u>(
+    worker: &Rc<Worker>,
+    upstream: &'u Upstream,
+    bound: Option<&'u Server>,
+    began: Moment,
+) -> Option<(&'u Server, Lease)> {
+    let server = bound.filter(|_| !upstream.is_full())?;
+    Some((server, Lease::begin(worker, upstream, server, began)?))
 }
 
 /// A server of `upstream` and a place there, for an attempt that `began` then.

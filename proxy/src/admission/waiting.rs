@@ -12,8 +12,9 @@ use weir_shared::{
     time::Moment,
 };
 
-use super::{Lack, place, urgency};
+use super::{Lack, at_bound, place, urgency};
 use crate::{
+    affinity::{self, Bond},
     balance::{self, Tried},
     error::ProxyError,
     exchange::Exchange,
@@ -28,12 +29,21 @@ pub(crate) struct Admitted {
     pub(crate) lease: Lease,
 }
 
+/// What a request that waits has to say about who it goes to.
+#[derive(Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    /// The servers that had it already.
+    pub(crate) tried: &'a Tried,
+    /// What its cookie says.
+    pub(crate) bond: Option<Bond>,
+    pub(crate) key: Option<Key>,
+}
+
 /// Waits until `upstream` has a place for `request`.
 pub(crate) async fn wait(
     exchange: &Exchange,
     upstream: &Upstream,
-    tried: &Tried,
-    key: Option<Key>,
+    wish: Wish<'_>,
     request: &RequestHead<'_>,
 ) -> Result<Admitted, ProxyError> {
     let worker = exchange.worker();
@@ -53,7 +63,7 @@ pub(crate) async fn wait(
         let turn = stay.state.queue.turn(ticket, cx.waker());
         match turn {
             Turn::Out => return Poll::Ready(Err(ProxyError::LimitReached)),
-            Turn::First | Turn::Called => match look(exchange, &upstream.id, tried, key) {
+            Turn::First | Turn::Called => match look(exchange, &upstream.id, wish) {
                 Ok(admitted) => return Poll::Ready(Ok(admitted)),
                 Err(Lack::Server) => return Poll::Ready(Err(ProxyError::NoEligibleServer)),
                 Err(Lack::Room) => {}
@@ -81,14 +91,20 @@ pub(crate) async fn wait(
     outcome
 }
 
-/// A place at the upstream called `id`, as it is now.
-fn look(exchange: &Exchange, id: &UpstreamId, tried: &Tried, key: Option<Key>) -> Result<Admitted, Lack> {
+/// A place at the upstream called `id`, as it is now; at the client's own server, if there is one.
+fn look(exchange: &Exchange, id: &UpstreamId, wish: Wish<'_>) -> Result<Admitted, Lack> {
+    let Wish { tried, bond, key } = wish;
     let worker = exchange.worker();
     let table = worker.table();
     let upstream = table.0.upstream(id.as_str()).ok_or(Lack::Server)?;
     let choice =
         balance::Request { worker: worker.id, now: worker.coarse_moment(), key, random: || worker.random() };
-    let (server, lease) = place(worker, upstream, tried, &choice, worker.clock.moment())?;
+    let began = worker.clock.moment();
+    let bound = affinity::server(exchange, upstream, bond, tried);
+    let (server, lease) = match at_bound(worker, upstream, bound, began) {
+        Some(place) => place,
+        None => place(worker, upstream, tried, &choice, began)?,
+    };
     let same = |other: &&Arc<Server>| std::ptr::eq(Arc::as_ptr(other), server);
     let server = upstream.servers.iter().find(same).ok_or(Lack::Server)?;
     Ok(Admitted { upstream: Arc::clone(upstream), server: Arc::clone(server), lease })

@@ -20,7 +20,7 @@ use weir_shared::{
 };
 
 use crate::{
-    admission::{self, Admitted},
+    admission::{self, Admitted, Wish},
     affinity::{self, Bond},
     balance::{self, Tried},
     body::ResponseBody,
@@ -66,7 +66,8 @@ pub(crate) async fn run(
         }
         let (server, mut lease) = match place {
             Err(ProxyError::LimitReached) => {
-                let wait = admission::wait(exchange, upstream, &tried, choice.key, request);
+                let wish = Wish { tried: &tried, bond, key: choice.key };
+                let wait = admission::wait(exchange, upstream, wish, request);
                 // Boxed, because most requests find room and would carry this through every move.
                 let Admitted { upstream: current, server, lease } = Box::pin(wait).await?;
                 waited = (current, server);
@@ -78,7 +79,8 @@ pub(crate) async fn run(
         };
         shadow::follow(exchange, upstream, (server, cookie), &tried, &mut lease, request);
         note(worker, upstream, server, &mut tried);
-        let outcome = match hedge_after.take() {
+        // A bound client's server knows it: another one's answer would bind it there.
+        let outcome = match hedge_after.take().filter(|_| cookie.is_none()) {
             None => {
                 let deadline = &exchange.deadline;
                 let outcome = forward::send(exchange, upstream, server, lease, request, body, deadline).await;

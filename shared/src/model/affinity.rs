@@ -42,7 +42,8 @@ pub enum SecureCookie {
 pub struct Affinity {
     /// Whether clients are bound. Default false.
     pub enabled: bool,
-    /// Name of the cookie: a token of at most 64 characters. Default `weir_affinity`.
+    /// Name of the cookie: a token of at most 64 characters. Browsers take one that begins with `__Secure-` only with `secure`
+    /// `always`, and `__Host-` only with that, the path `/` and no domain. Default `weir_affinity`.
     #[schema(max_length = 64)]
     pub cookie: String,
     /// How long a client stays bound after its last request, `0s` (until it forgets: a session cookie) or 1m to 365d.
@@ -105,6 +106,18 @@ pub(super) fn check(affinity: &Affinity, at: &Pointer, errors: &mut Vec<FieldErr
     if affinity.same_site == SameSite::None && affinity.secure == SecureCookie::Never {
         refuse("same_site", "browsers take \"none\" only with `secure` other than \"never\"");
     }
+    // RFC 6265bis §4.1.3, in any case of letters.
+    let name = affinity.cookie.to_ascii_lowercase();
+    let is_host = name.starts_with("__host-");
+    if (is_host || name.starts_with("__secure-")) && affinity.secure != SecureCookie::Always {
+        refuse("secure", "browsers take a cookie of this name only with \"always\"");
+    }
+    if is_host && affinity.path != "/" {
+        refuse("path", "browsers take a \"__Host-\" cookie only for \"/\"");
+    }
+    if is_host && affinity.domain.is_some() {
+        refuse("domain", "browsers take a \"__Host-\" cookie only without a domain");
+    }
 }
 
 #[cfg(test)]
@@ -137,5 +150,22 @@ mod tests {
             ..Affinity::default()
         };
         assert!(faults(&right).is_empty());
+    }
+
+    #[test]
+    fn names_that_promise_something_keep_it() {
+        let named = |cookie: &str| Affinity { cookie: cookie.into(), ..Affinity::default() };
+        let elsewhere = |cookie: &str| Affinity {
+            path: "/a".into(),
+            domain: Some("example.com".into()),
+            secure: SecureCookie::Always,
+            ..named(cookie)
+        };
+        assert_eq!(faults(&named("__Secure-x")), ["#/secure"]);
+        assert_eq!(faults(&elsewhere("__Host-x")), ["#/path", "#/domain"]);
+        assert!(faults(&elsewhere("__SECURE-x")).is_empty());
+        let right = Affinity { secure: SecureCookie::Always, ..named("__Host-x") };
+        assert!(faults(&right).is_empty());
+        assert_eq!(faults(&named("__host-x")), ["#/secure"], "in any case of letters");
     }
 }

@@ -26,7 +26,8 @@ pub struct CircuitBreaker {
     pub window: Span,
     /// How long it stays open, 100ms to 10m; then some requests are let through to try. Default 10s (Traefik).
     pub open_time: Span,
-    /// Requests let through to try, 1 to 1000: when all of them succeed it closes, when one fails it opens again. Default 3.
+    /// Requests let through to try, 1 to 1000: when all of them succeed it closes, when one fails it opens again.
+    /// Those without an outcome after `open_time` are no longer waited for, and others may try. Default 3.
     #[schema(minimum = 1, maximum = 1000)]
     pub trial_requests: u32,
 }

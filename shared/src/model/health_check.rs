@@ -41,7 +41,7 @@ pub enum HealthCheckType {
     Http,
     /// Opens a connection.
     Tcp,
-    /// Calls `grpc.health.v1.Health/Check`, over HTTP/2 without TLS.
+    /// Calls `grpc.health.v1.Health/Check` over HTTP/2, secured as the upstream's `tls` says.
     Grpc,
 }
 

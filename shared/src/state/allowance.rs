@@ -126,7 +126,8 @@ impl Allowances {
         }
         let room = max_keys.div_ceil(SHARDS).max(1);
         if shard.len() >= room {
-            let forgotten = forget(&mut shard, room - 1, now);
+            // An eighth at once: to look at all of them for each new key would take the longer the more there are.
+            let forgotten = forget(&mut shard, (room - room / 8).min(room - 1), now);
             self.forgotten.fetch_add(forgotten, Ordering::Relaxed);
         }
         let next = now.saturating_add(rate.interval);
@@ -220,6 +221,19 @@ mod tests {
         assert!(take(10_000).is_err());
         assert!(allowances.take(2, rate, MANY, at(10_000)).is_ok(), "another key");
         assert_eq!((allowances.refused(), allowances.keys()), (4, 2));
+    }
+
+    #[test]
+    fn a_full_shard_makes_room_for_many_at_once() {
+        let allowances = Allowances::default();
+        let rate = Rate::new(1, Duration::from_secs(60), 1);
+        let take = |n: u64| allowances.take((n * 64) << 32, rate, 64 * 64, at(n)).unwrap();
+        for n in 0..64 {
+            take(n);
+        }
+        assert_eq!((allowances.keys(), allowances.forgotten()), (64, 0));
+        take(64);
+        assert_eq!((allowances.keys(), allowances.forgotten()), (57, 8), "an eighth, and one more");
     }
 
     /// Counted by hand: three at once, one earned every 100 ms.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use weir_tests::config;
@@ -51,4 +52,37 @@ fn it_opens_when_most_requests_fail_and_closes_when_trials_succeed() {
     assert_eq!((0..20).map(|_| client.get("/").status).collect::<Vec<_>>(), [200; 20]);
     assert_eq!(shown(&weir)["state"], "closed");
     weir.assert_no_errors();
+}
+
+/// Trials that come to nothing: a client that does not finish its request, and one that leaves. Nobody else is kept out by them
+/// for longer than the breaker is open.
+#[test]
+fn a_trial_without_an_end_keeps_nobody_out() {
+    let is_ill = Arc::new(AtomicBool::new(true));
+    let ill = Arc::clone(&is_ill);
+    let origin = Origin::script(move |_| match ill.load(Ordering::SeqCst) {
+        true => vec![Step::Send(reply::message("500 Internal Server Error", &[], "ill"))],
+        false => reply::ok("well"),
+    });
+    let weir = Weir::start();
+    let breaker = json!({"enabled": true, "min_requests": 2, "open_time": "500ms", "trial_requests": 1});
+    let settings = json!({"retries": {"attempts": 0}, "circuit_breaker": breaker});
+    weir.api().set_default(&config::with(&[origin.address()], &settings));
+    let mut client = weir.client();
+    assert_eq!((0..2).map(|_| client.get("/").status).collect::<Vec<_>>(), [500; 2]);
+    is_ill.store(false, Ordering::SeqCst);
+    let half = "POST / HTTP/1.1\r\nHost: weir.test\r\nContent-Length: 10\r\n\r\nhalf";
+    let mut dawdlers = Vec::new();
+    eventually("a trial begins", || {
+        let mut dawdler = weir.client();
+        dawdler.send(half);
+        dawdlers.push(dawdler);
+        (shown(&weir)["state"] == "half_open").then_some(())
+    });
+    let began = Instant::now();
+    eventually("another may try", || (client.get("/").status == 200).then_some(()));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(shown(&weir)["state"], "closed");
+    drop(dawdlers);
+    assert_eq!((0..5).map(|_| client.get("/").status).collect::<Vec<_>>(), [200; 5]);
 }

@@ -5,6 +5,9 @@
 //! reported late counts for the phase its request was let through in, or not at all.
 //! Hot path: only where the operator turned it on. A closed one costs an atomic load before a request and a lock after it.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -74,7 +77,8 @@ impl BreakerState {
 pub struct Pass {
     /// How often the breaker had turned by then.
     turn: u64,
-    is_trial: bool,
+    /// In which round of trials it is one, if it is.
+    round: Option<u64>,
     /// What it has become with this request.
     turned: Option<BreakerState>,
 }
@@ -105,9 +109,12 @@ struct Inner {
     /// When an open one turns half open.
     until: Moment,
     parts: [Part; PARTS],
-    /// Trials under way, and those that succeeded.
+    /// Trials of this round under way, and those of any that succeeded.
     trials: u32,
     succeeded: u32,
+    round: u64,
+    /// When the last one was let through.
+    tried: Moment,
 }
 
 /// The breaker of one upstream.
@@ -129,7 +136,7 @@ impl Breaker {
     /// It is refused: when to come again.
     pub fn admit(&self, policy: BreakerPolicy, now: Now) -> Result<Pass, Duration> {
         if !self.is_shut.load(Ordering::Acquire) {
-            return Ok(Pass { turn: self.turns.load(Ordering::Acquire), is_trial: false, turned: None });
+            return Ok(Pass { turn: self.turns.load(Ordering::Acquire), round: None, turned: None });
         }
         let mut inner = self.lock();
         let before = inner.turn;
@@ -141,12 +148,14 @@ impl Breaker {
             self.turn(&mut inner, BreakerState::Closed, now);
         }
         let turn = inner.turn;
-        let turned = (turn != before).then_some(inner.state);
-        let refusal = match inner.state {
-            BreakerState::Closed => return Ok(Pass { turn, is_trial: false, turned }),
-            BreakerState::HalfOpen if inner.trials + inner.succeeded < policy.trial_requests => {
+        let state = inner.state;
+        let turned = (turn != before).then_some(state);
+        let refusal = match state {
+            BreakerState::Closed => return Ok(Pass { turn, round: None, turned }),
+            BreakerState::HalfOpen if inner.may_try(policy, now.moment) => {
                 inner.trials += 1;
-                return Ok(Pass { turn, is_trial: true, turned });
+                inner.tried = now.moment;
+                return Ok(Pass { turn, round: Some(inner.round), turned });
             }
             BreakerState::HalfOpen => Duration::from_secs(1),
             BreakerState::Open => inner.until.since(now.moment),
@@ -168,8 +177,10 @@ impl Breaker {
         if pass.turn != inner.turn {
             return None;
         }
-        let turned = if pass.is_trial {
-            inner.trials = inner.trials.saturating_sub(1);
+        let turned = if let Some(round) = pass.round {
+            if round == inner.round {
+                inner.trials = inner.trials.saturating_sub(1);
+            }
             match outcome {
                 Outcome::Unknown => return None,
                 Outcome::Failure => BreakerState::Open,
@@ -241,6 +252,17 @@ impl Breaker {
 }
 
 impl Inner {
+    /// Whether one more trial may go. Those that have no verdict after the time that an open breaker stays open are not waited
+    /// for any more, though their verdicts count if they come: a client that dawdles, or a server that hangs, would keep all
+    /// others out.
+    fn may_try(&mut self, policy: BreakerPolicy, now: Moment) -> bool {
+        if self.trials + self.succeeded >= policy.trial_requests && now >= self.tried.plus(policy.open_time) {
+            self.trials = 0;
+            self.round += 1;
+        }
+        self.trials + self.succeeded < policy.trial_requests
+    }
+
     /// Counts `outcome`, and answers whether it is one failure too many.
     fn count(&mut self, outcome: Outcome, policy: BreakerPolicy, now: Moment) -> bool {
         let length = policy.window.as_micros().max(PARTS as u128) / PARTS as u128;
@@ -262,135 +284,5 @@ impl Inner {
         });
         requests >= u64::from(policy.min_requests)
             && failures * 100 >= requests * u64::from(policy.error_percent)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const POLICY: BreakerPolicy = BreakerPolicy {
-        error_percent: 50,
-        min_requests: 10,
-        window: Duration::from_secs(10),
-        open_time: Duration::from_secs(5),
-        trial_requests: 2,
-    };
-
-    struct Subject {
-        breaker: Breaker,
-        now: Now,
-    }
-
-    impl Subject {
-        fn new() -> Self {
-            let now = Now { moment: Moment(1_000_000_000), wall: Timestamp(1000) };
-            Self { breaker: Breaker::default(), now }
-        }
-
-        fn wait(&mut self, time: Duration) {
-            self.now.moment = self.now.moment.plus(time);
-            self.now.wall = self.now.wall.plus(time);
-        }
-
-        fn admit(&self) -> Result<Pass, Duration> {
-            self.breaker.admit(POLICY, self.now)
-        }
-
-        fn report(&self, pass: Pass, outcome: Outcome) -> Option<BreakerState> {
-            self.breaker.report(pass, outcome, POLICY, self.now)
-        }
-
-        /// Requests with these outcomes; the turn that the last of them made.
-        fn run(&self, count: usize, outcome: Outcome) -> Option<BreakerState> {
-            (0..count).map(|_| self.report(self.admit().unwrap(), outcome)).last().unwrap()
-        }
-
-        fn state(&self) -> BreakerState {
-            self.breaker.state().0
-        }
-    }
-
-    #[test]
-    fn it_opens_at_the_share_of_failures_and_not_before_there_are_enough_requests() {
-        let subject = Subject::new();
-        assert_eq!(subject.run(9, Outcome::Failure), None, "too few");
-        assert_eq!(subject.run(1, Outcome::Failure), Some(BreakerState::Open));
-        assert_eq!(subject.admit(), Err(Duration::from_secs(5)));
-        assert_eq!((subject.breaker.opened(), subject.breaker.refused()), (1, 1));
-        let subject = Subject::new();
-        assert_eq!(subject.run(11, Outcome::Success), None);
-        assert_eq!(subject.run(10, Outcome::Failure), None, "10 of 21");
-        assert_eq!(subject.run(1, Outcome::Failure), Some(BreakerState::Open), "11 of 22");
-    }
-
-    #[test]
-    fn what_is_long_ago_does_not_count() {
-        let mut subject = Subject::new();
-        subject.run(9, Outcome::Failure);
-        subject.wait(Duration::from_secs(10));
-        assert_eq!(subject.run(9, Outcome::Failure), None);
-        subject.wait(Duration::from_secs(8));
-        assert_eq!(subject.run(1, Outcome::Failure), Some(BreakerState::Open));
-    }
-
-    #[test]
-    fn trials_decide_and_one_failure_is_enough() {
-        let mut subject = Subject::new();
-        subject.run(10, Outcome::Failure);
-        subject.wait(Duration::from_secs(5));
-        let (first, second) = (subject.admit().unwrap(), subject.admit().unwrap());
-        assert_eq!(subject.state(), BreakerState::HalfOpen);
-        assert!(subject.admit().is_err(), "no more than the trials");
-        assert_eq!(subject.report(first, Outcome::Success), None);
-        assert!(subject.admit().is_err(), "the other is under way");
-        assert_eq!(subject.report(second, Outcome::Failure), Some(BreakerState::Open));
-        assert_eq!(subject.admit(), Err(Duration::from_secs(5)));
-        subject.wait(Duration::from_secs(5));
-        assert_eq!(subject.run(2, Outcome::Success), Some(BreakerState::Closed));
-        assert_eq!(subject.run(9, Outcome::Failure), None, "counts anew");
-        assert_eq!((subject.breaker.opened(), subject.state()), (2, BreakerState::Closed));
-    }
-
-    #[test]
-    fn a_trial_that_says_nothing_makes_room_for_another() {
-        let mut subject = Subject::new();
-        subject.run(10, Outcome::Failure);
-        subject.wait(Duration::from_secs(5));
-        let trials = [subject.admit().unwrap(), subject.admit().unwrap()];
-        assert_eq!(subject.report(trials[0], Outcome::Unknown), None);
-        assert!(subject.admit().is_ok() && subject.admit().is_err());
-    }
-
-    #[test]
-    fn fewer_trials_may_be_asked_for_meanwhile() {
-        let mut subject = Subject::new();
-        subject.run(10, Outcome::Failure);
-        subject.wait(Duration::from_secs(5));
-        assert_eq!(subject.run(1, Outcome::Success), None);
-        let fewer = BreakerPolicy { trial_requests: 1, ..POLICY };
-        assert!(subject.breaker.admit(fewer, subject.now).is_ok());
-        assert_eq!(subject.state(), BreakerState::Closed);
-    }
-
-    #[test]
-    fn late_news_from_before_a_turn_changes_nothing() {
-        let mut subject = Subject::new();
-        let early: Vec<Pass> = (0..20).map(|_| subject.admit().unwrap()).collect();
-        subject.run(10, Outcome::Failure);
-        assert!(early.iter().all(|pass| subject.report(*pass, Outcome::Success).is_none()));
-        subject.wait(Duration::from_secs(5));
-        let late_trial = subject.admit().unwrap();
-        assert!(early.iter().all(|pass| subject.report(*pass, Outcome::Failure).is_none()));
-        assert_eq!(subject.report(subject.admit().unwrap(), Outcome::Failure), Some(BreakerState::Open));
-        assert_eq!(subject.report(late_trial, Outcome::Success), None);
-        assert_eq!(subject.state(), BreakerState::Open);
-    }
-
-    #[test]
-    fn it_reads_as_a_word() {
-        for state in [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen] {
-            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
-        }
     }
 }
