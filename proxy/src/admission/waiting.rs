@@ -29,15 +29,9 @@ pub(crate) struct Admitted {
     pub(crate) lease: Lease,
 }
 
-/// What a request that waits has to say about who it goes to.
+/// What a request that waits has to say about who it goes to: the servers that had it already, what its cookie says, its key.
 #[derive(Clone, Copy)]
-pub(crate) struct Wish<'a> {
-    /// The servers that had it already.
-    pub(crate) tried: &'a Tried,
-    /// What its cookie says.
-    pub(crate) bond: Option<Bond>,
-    pub(crate) key: Option<Key>,
-}
+pub(crate) struct Wish<'a>(pub(crate) &'a Tried, pub(crate) Option<Bond>, pub(crate) Option<Key>);
 
 /// Waits until `upstream` has a place for `request`.
 pub(crate) async fn wait(
@@ -93,7 +87,7 @@ pub(crate) async fn wait(
 
 /// A place at the upstream called `id`, as it is now; at the client's own server, if there is one.
 fn look(exchange: &Exchange, id: &UpstreamId, wish: Wish<'_>) -> Result<Admitted, Lack> {
-    let Wish { tried, bond, key } = wish;
+    let Wish(tried, bond, key) = wish;
     let worker = exchange.worker();
     let table = worker.table();
     let upstream = table.0.upstream(id.as_str()).ok_or(Lack::Server)?;

@@ -66,8 +66,7 @@ pub(crate) async fn run(
         }
         let (server, mut lease) = match place {
             Err(ProxyError::LimitReached) => {
-                let wish = Wish { tried: &tried, bond, key: choice.key };
-                let wait = admission::wait(exchange, upstream, wish, request);
+                let wait = admission::wait(exchange, upstream, Wish(&tried, bond, choice.key), request);
                 // Boxed, because most requests find room and would carry this through every move.
                 let Admitted { upstream: current, server, lease } = Box::pin(wait).await?;
                 waited = (current, server);
