@@ -316,7 +316,7 @@ impl World<'_> {
             length *= times;
         }
         if let Some((of, long)) = self.scenario.long
-            && self.work.bits() % of == 0
+            && self.work.bits().is_multiple_of(of)
         {
             length = long;
         }
