@@ -109,6 +109,9 @@ impl ResponseBody {
             return Poll::Pending;
         }
         if let Some(guard) = &mut self.guard {
+            if is_late {
+                guard.client_is_late();
+            }
             guard.settle();
         }
         Poll::Ready(())

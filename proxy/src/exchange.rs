@@ -63,6 +63,11 @@ impl ExchangeGuard {
         }
     }
 
+    /// The client has not taken in time what was handed over.
+    pub(crate) fn client_is_late(&self) {
+        self.client.worker.listener().client_timeouts.add(1);
+    }
+
     /// The response was handed over whole, or broken off by its server.
     pub(crate) fn settle(&mut self) {
         self.is_settled = true;

@@ -103,6 +103,11 @@ impl<'u> Sample<'u> {
         self.members.iter_mut().map_while(Option::as_mut)
     }
 
+    /// The one that warms up.
+    pub(super) fn guest_mut(&mut self) -> Option<&mut Member<'u>> {
+        self.members.get_mut(self.guests)?.as_mut()
+    }
+
     /// How many requests each would have with one more, in proportion to its weight: divided by how many would be its own
     /// share of all, rounded up. So servers that stay within their shares are equals, and weights say how often each of them is
     /// picked, however few requests there are: the first request of a light server does not wait until a heavy one has as many
@@ -169,6 +174,6 @@ impl<'u> Sample<'u> {
 
 /// The upper bits of `random` as a number from 0 to 1.
 #[expect(clippy::cast_precision_loss, reason = "24 bits fit a float's mantissa")]
-fn unit(random: u64) -> f32 {
+pub(super) fn unit(random: u64) -> f32 {
     (random >> 40) as f32 / (1 << 24) as f32
 }

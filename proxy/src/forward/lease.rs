@@ -95,7 +95,7 @@ impl Lease {
         }
     }
 
-    /// Notes that the request could not be sent at once: what it takes is as much the client's doing as the server's.
+    /// Notes that the client has still to send some of the request: how long that takes says nothing of the server.
     pub(super) fn uploads(&self) {
         self.asked.set(None);
         self.settle();

@@ -187,7 +187,9 @@ impl Call {
                         }
                     }
                     Poll::Pending => {
-                        self.lease.uploads();
+                        if self.upload.waits_for_client() {
+                            self.lease.uploads();
+                        }
                         if self.upload.took_progress() {
                             deadline.set(worker.after(upstream.stream_idle_timeout));
                         }

@@ -173,14 +173,16 @@ impl ServerPool {
         let now = worker.coarse_moment();
         loop {
             let idle = self.idle.borrow_mut().pop_back()?;
+            // It may be long until it is this server's turn to be looked at.
+            let is_due = limits.allow(&idle, now);
             let mut connection = idle.connection;
             // Worth a system call, to see a close that is only microseconds old: a request that may not be repeated, and a
             // connection idle for so long that its server may be about to close it.
             let asks_kernel = !method.is_idempotent() || now.since(idle.since) > BRISK;
-            let is_usable = connection.stream.is_secured_as(upstream.tls.as_ref())
+            let is_usable = is_due
+                && connection.stream.is_secured_as(upstream.tls.as_ref())
                 && connection.stream.is_quiet()
-                && (!asks_kernel || connection.stream.is_quiet_now())
-                && now.since(connection.opened) < limits.age;
+                && (!asks_kernel || connection.stream.is_quiet_now());
             if is_usable {
                 connection.served = connection.served.saturating_add(1);
                 return Some(connection);

@@ -40,18 +40,15 @@ impl Claim {
 
 /// Binds what the `claims` want, once for each of `workers`, while others `stay` where they are.
 pub(super) fn bind(claims: &mut [Claim], stay: &[(ListenerId, ListenAddress)], workers: usize) {
-    refuse(claims, stay);
-    for place in 0..claims.len() {
-        let leaves = |wants: &ListenAddress| claims.iter().any(|claim| claim.leaves(wants));
-        let Some(Claim { wants, got: Ok(None), .. }) = claims.get(place) else { continue };
-        let neighbour = if leaves(wants) { Neighbour::Leaving } else { Neighbour::Unknown };
-        let got = socket::reserve(wants, workers, neighbour);
-        if let Some(claim) = claims.get_mut(place) {
-            claim.got = got.map(Some).map_err(Unbound::from);
+    loop {
+        refuse(claims, stay);
+        reserve(claims, workers);
+        // Nobody is let in whose address turns out to be kept by somebody else.
+        refuse(claims, stay);
+        if !ask_again(claims) {
+            break;
         }
     }
-    // Nobody is let in whose address turns out to be kept by somebody else.
-    refuse(claims, stay);
     for claim in &mut *claims {
         if let Ok(Some(sockets)) = &mut claim.got
             && let Err(error) = sockets.listen()
@@ -62,25 +59,52 @@ pub(super) fn bind(claims: &mut [Claim], stay: &[(ListenerId, ListenAddress)], w
     refuse(claims, stay);
 }
 
-/// Refuses whoever wants what another listener keeps, until those that are left can all go.
-fn refuse(claims: &mut [Claim], stay: &[(ListenerId, ListenAddress)]) {
-    loop {
-        let refused: Vec<(usize, ListenerId)> = (0..claims.len())
-            .filter_map(|place| Some((place, holder(claims, place, stay)?.clone())))
-            .collect();
-        if refused.is_empty() {
-            return;
-        }
-        for (place, holder) in refused {
-            if let Some(claim) = claims.get_mut(place) {
-                claim.got = Err(Unbound::Taken(holder));
-            }
+/// Binds, without listening, what nobody is known to keep.
+fn reserve(claims: &mut [Claim], workers: usize) {
+    for place in 0..claims.len() {
+        let leaves = |wants: &ListenAddress| claims.iter().any(|claim| claim.leaves(wants));
+        let Some(Claim { wants, got: Ok(None), .. }) = claims.get(place) else { continue };
+        let neighbour = if leaves(wants) { Neighbour::Leaving } else { Neighbour::Unknown };
+        let got = socket::reserve(wants, workers, neighbour);
+        if let Some(claim) = claims.get_mut(place) {
+            claim.got = got.map(Some).map_err(Unbound::from);
         }
     }
 }
 
+/// Lets those try who were refused in favour of one that the system has refused since. Answers whether there are any: each time
+/// one more has been refused by the system.
+fn ask_again(claims: &mut [Claim]) -> bool {
+    let is_free = |claim: &Claim| {
+        let Err(Unbound::Taken(holder)) = &claim.got else { return false };
+        claims.iter().any(|other| {
+            other.id == *holder && matches!(other.got, Err(Unbound::System(_))) && !other.leaves(&claim.wants)
+        })
+    };
+    let free: Vec<bool> = claims.iter().map(is_free).collect();
+    for (claim, _) in claims.iter_mut().zip(&free).filter(|(_, is_free)| **is_free) {
+        claim.got = Ok(None);
+    }
+    free.contains(&true)
+}
+
+/// Refuses whoever wants what another listener keeps, until those that are left can all go. One at a time, and of rivals the last
+/// to be asked: who is refused is nobody's rival any more.
+fn refuse(claims: &mut [Claim], stay: &[(ListenerId, ListenAddress)]) {
+    let next = |claims: &[Claim]| {
+        let all = 0..claims.len();
+        let keeper = |place| Some((place, keeper(claims, place, stay)?.clone()));
+        let rival = |place| Some((place, rival(claims, place)?.clone()));
+        all.clone().find_map(keeper).or_else(|| all.clone().find_map(rival))
+    };
+    while let Some((place, holder)) = next(claims) {
+        let Some(claim) = claims.get_mut(place) else { return };
+        claim.got = Err(Unbound::Taken(holder));
+    }
+}
+
 /// Who keeps what the claim at `place` wants.
-fn holder<'c>(
+fn keeper<'c>(
     claims: &'c [Claim],
     place: usize,
     stay: &'c [(ListenerId, ListenAddress)],
@@ -88,10 +112,14 @@ fn holder<'c>(
     let claim = claims.get(place).filter(|claim| claim.got.is_ok())?;
     let stays = stay.iter().find(|(_, address)| address.overlaps(&claim.wants)).map(|(id, _)| id);
     let keeps = |other: &&Claim| other.got.is_err() && other.id != claim.id && other.leaves(&claim.wants);
+    stays.or_else(|| claims.iter().find(keeps).map(|other| &other.id))
+}
+
+/// Who wants what the claim at `place` wants, and comes before it.
+fn rival(claims: &[Claim], place: usize) -> Option<&ListenerId> {
+    let claim = claims.get(place).filter(|claim| claim.got.is_ok())?;
     let came_first = |other: &&Claim| other.got.is_ok() && other.wants.overlaps(&claim.wants);
-    stays
-        .or_else(|| claims.iter().find(keeps).map(|other| &other.id))
-        .or_else(|| claims.iter().take(place).find(came_first).map(|other| &other.id))
+    claims.iter().take(place).find(came_first).map(|other| &other.id)
 }
 
 #[cfg(test)]
@@ -166,5 +194,24 @@ mod tests {
         bind(&mut claims, &[], 1);
         assert!(claims[0].got.is_ok(), "{claims:?}");
         assert_eq!(told(&claims[1]), "the listener \"a\" has it");
+    }
+
+    #[test]
+    fn who_is_refused_stands_in_nobodys_way() {
+        let on = |text: &str, port: &str| address(&format!("{text}:{port}"));
+        let free = socket::bind(&address("127.0.0.1:0"), 1).unwrap().address;
+        let port = free.to_string().rsplit_once(':').unwrap().1.to_owned();
+        let rivals =
+            [("p", on("127.0.0.1", &port)), ("q", on("0.0.0.0", &port)), ("r", on("127.0.0.2", &port))];
+        let mut claims = rivals.map(|(id, wants)| claim(id, None, &wants));
+        bind(&mut claims, &[], 1);
+        assert_eq!(claims.each_ref().map(|claim| claim.got.is_ok()), [true, false, true], "{claims:?}");
+        // The same where the system refuses: somebody else has the address of the first.
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port().to_string();
+        let rivals = [("q", on("0.0.0.0", &port)), ("r", on("127.0.0.2", &port))];
+        let mut claims = rivals.map(|(id, wants)| claim(id, None, &wants));
+        bind(&mut claims, &[], 1);
+        assert_eq!(claims.each_ref().map(|claim| claim.got.is_ok()), [false, true], "{claims:?}");
     }
 }

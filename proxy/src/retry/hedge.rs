@@ -95,7 +95,8 @@ pub(super) async fn send(
     // Neither has a body.
     let (mut none, mut none_again) = (None, None);
     let HedgeTime { delay, is_early } = time(worker, upstream, first, delay);
-    let (began, deadline) = (exchange.began, &exchange.deadline);
+    // Not from when the request came: it may have waited for a place.
+    let (began, deadline) = (lease.began(), &exchange.deadline);
     let mut attempt = pin!(forward::send(exchange, upstream, first, lease, request, &mut none, deadline));
     tokio::select! {
         biased;

@@ -107,7 +107,7 @@ impl Latency {
     fn blend_near(&self, sample: f32, class: usize, kept: f32) {
         let Some(own) = self.near.get(class) else { return };
         let before = load(own);
-        if sample < before && kept < 1.0 - MOST_SHARE {
+        if kept < 1.0 - MOST_SHARE {
             // Nothing was heard of the other classes either, and what they have fallen to would be undone by this answer.
             for near in self.near.iter().filter(|near| load(near) > sample) {
                 store(near, sample.max(load(near) * kept));
@@ -293,6 +293,19 @@ mod tests {
         let still_slow = known(1000);
         still_slow.record(Duration::from_millis(900), 0, at(41), DECAY);
         close(still_slow.average(at(41), DECAY), 900_000.0);
+    }
+
+    #[test]
+    fn what_a_class_has_been_forgiven_does_not_come_back_with_the_answer_of_another() {
+        for (met, millis) in [(0, 1001), (9, 10)] {
+            let latency = known(1000);
+            (1..4).for_each(|met| latency.record(Duration::from_millis(2000), met, at(1), DECAY));
+            latency.record(Duration::from_millis(millis), met, at(41), DECAY);
+            close(
+                latency.near(3, at(41), DECAY),
+                (2_000_000.0 * (-4.0_f32).exp()).max(micros(Duration::from_millis(millis))),
+            );
+        }
     }
 
     #[test]

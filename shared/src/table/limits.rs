@@ -39,7 +39,7 @@ impl LimitPolicy {
             queue_timeout: queue.timeout.duration(),
             priority_field: queue.priority_header.as_deref().and_then(|name| HeaderName::try_from(name).ok()),
             adaptive: adaptive.enabled.then(|| AdaptivePolicy {
-                initial: adaptive.initial,
+                initial: adaptive.initial.clamp(adaptive.min, adaptive.max),
                 min: adaptive.min,
                 max: adaptive.max,
                 smoothing: adaptive.smoothing,

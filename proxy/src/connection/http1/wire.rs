@@ -314,6 +314,8 @@ impl Wire {
     /// Where to write the head of the answer. Nothing goes between it and what follows.
     pub(super) fn begin_answer(&mut self) -> &mut Vec<u8> {
         self.stage = Stage::Answered;
+        // What the client has not taken of interim responses has no time of its own: that of the answer begins.
+        self.is_blocked = false;
         self.outgoing.take_room(self.client.worker.scratch.room());
         let mut interim = self.client.interim().borrow_mut();
         let writer = self.outgoing.writer();
