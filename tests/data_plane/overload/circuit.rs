@@ -15,14 +15,20 @@ fn shown(weir: &Weir) -> Value {
     weir.api().get("/v1/upstreams/default/health").expect(200).json()["circuit_breaker"].clone()
 }
 
-#[test]
-fn it_opens_when_most_requests_fail_and_closes_when_trials_succeed() {
+/// A server that answers every request with 500 as long as it is ill.
+fn ill() -> (Arc<AtomicBool>, Origin) {
     let is_ill = Arc::new(AtomicBool::new(true));
     let ill = Arc::clone(&is_ill);
     let origin = Origin::script(move |_| match ill.load(Ordering::SeqCst) {
         true => vec![Step::Send(reply::message("500 Internal Server Error", &[], "ill"))],
         false => reply::ok("well"),
     });
+    (is_ill, origin)
+}
+
+#[test]
+fn it_opens_when_most_requests_fail_and_closes_when_trials_succeed() {
+    let (is_ill, origin) = ill();
     let weir = Weir::start();
     let breaker = json!({"enabled": true, "min_requests": 6, "error_percent": 50, "open_time": "1s", "trial_requests": 2});
     let settings = json!({"retries": {"attempts": 0}, "circuit_breaker": breaker});
@@ -58,12 +64,7 @@ fn it_opens_when_most_requests_fail_and_closes_when_trials_succeed() {
 /// for longer than the breaker is open.
 #[test]
 fn a_trial_without_an_end_keeps_nobody_out() {
-    let is_ill = Arc::new(AtomicBool::new(true));
-    let ill = Arc::clone(&is_ill);
-    let origin = Origin::script(move |_| match ill.load(Ordering::SeqCst) {
-        true => vec![Step::Send(reply::message("500 Internal Server Error", &[], "ill"))],
-        false => reply::ok("well"),
-    });
+    let (is_ill, origin) = ill();
     let weir = Weir::start();
     let breaker = json!({"enabled": true, "min_requests": 2, "open_time": "500ms", "trial_requests": 1});
     let settings = json!({"retries": {"attempts": 0}, "circuit_breaker": breaker});
