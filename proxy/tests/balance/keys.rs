@@ -1,9 +1,9 @@
 //! Picks by a key of the request.
 
 use crate::subject::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use weir_proxy::balance::Tried;
-use weir_shared::state::{Reason, WorkerId};
+use weir_shared::state::{Reason, ServerFault, WorkerId};
 
 #[test]
 fn a_key_stays_with_its_server_and_comes_back_to_it() {
@@ -20,6 +20,52 @@ fn a_key_stays_with_its_server_and_comes_back_to_it() {
         }
         subject.set_healthy([2], None);
         assert_eq!(before, (0..200).map(|n| home(&format!("user-{n}"))).collect::<Vec<_>>(), "{algorithm}");
+    }
+}
+
+/// Where the keys of so many servers are at home, the last of which is in `state`; without one it is not there at all.
+fn homes(algorithm: &str, servers: usize, last: Option<Value>) -> Vec<usize> {
+    let others = vec![json!({}); servers - 1];
+    let subject = Subject::of(json!({"algorithm": algorithm}), others.into_iter().chain(last));
+    homes_of(&subject)
+}
+
+fn homes_of(subject: &Subject) -> Vec<usize> {
+    let home = |n: usize| subject.pick_for(subject.key(&format!("user-{n}")), &Tried::default());
+    (0..10_000).map(|n| number(home(n).id.as_str())).collect()
+}
+
+/// Ideal is that the keys of a server that is out of use go elsewhere, and no other. What is there for a time meets that.
+#[test]
+fn a_server_out_of_use_costs_the_others_no_key() {
+    for (algorithm, servers) in
+        ["ring_hash", "maglev"].into_iter().flat_map(|name| [(name, 10), (name, 100), (name, 1000)])
+    {
+        let last = servers - 1;
+        let subject = Subject::new(json!({"algorithm": algorithm}), &vec![1; servers]);
+        let before = homes_of(&subject);
+        assert!(before.contains(&last));
+        subject.set_healthy([last], Some(Reason::ConnectRefused));
+        let unhealthy = homes_of(&subject);
+        subject.set_healthy([last], None);
+        assert_eq!(homes_of(&subject), before, "{algorithm} of {servers}: it is back");
+        let fault = ServerFault::Status(500);
+        let eject = |_| subject.upstream().failed(subject.server(last), fault, NOW, 0).is_some();
+        assert!((0..5).any(eject));
+        let ejected = homes_of(&subject);
+        let out = |state: &str| homes(algorithm, servers, Some(json!({"admin_state": state})));
+        let removed = homes(algorithm, servers, None);
+        let (drain, maint) = (out("drain"), out("maint"));
+        for (state, after) in
+            [("unhealthy", unhealthy), ("ejected", ejected), ("drain", drain), ("maint", maint)]
+        {
+            for (key, (was, is)) in before.iter().zip(&after).enumerate() {
+                assert_eq!(was == is, *was != last, "{algorithm} of {servers}, {state}: user-{key}");
+                // Who is taken out of use may be about to be removed.
+                let may_go = ["drain", "maint"].contains(&state);
+                assert!(*was != last || !may_go || *is == removed[key], "user-{key} moves twice");
+            }
+        }
     }
 }
 

@@ -128,11 +128,11 @@ pub struct Hash {
     /// key's next server is taken. 0 (off), or 101 to 1000. Default 0. HAProxy and Envoy advise 120 to 200.
     #[schema(minimum = 0, maximum = 1000)]
     pub balance_percent: u16,
-    /// `maglev`: size of the table, 1009 to 1000000; the next prime is taken. With more than one server per hundred places the
-    /// table has 65537, 655373 or 1000003 places, and where one size follows another all keys move once. When a server is taken
-    /// out some keys of others move as well: of 10 servers 2 % as many as its own, of 100 57 % (10 % with 1000000), of 1000 more
-    /// than its own by far; `ring_hash` moves none of them. Default 65537.
-    #[schema(minimum = 1009, maximum = 1_000_000)]
+    /// `maglev`: size of the table, 1009 to 2000000; the next prime is taken. With more than one server per hundred places the
+    /// table has 65537, 655373 or 1000003 places, and where one size follows another all keys move once. When a server is removed,
+    /// or gets another weight, some keys of others move as well: of 10 servers 2 % as many as its own, of 100 55 % (8 % with
+    /// 2000000), of 1000 more than its own by far; `ring_hash` moves none of them. Default 65537.
+    #[schema(minimum = 1009, maximum = 2_000_000)]
     pub table_size: u32,
 }
 
@@ -169,7 +169,7 @@ pub(super) fn comparison(comparison: &Comparison, at: &Pointer, errors: &mut Vec
 pub(super) fn hash(hash: &Hash, at: &Pointer, errors: &mut Vec<FieldError>) {
     number(hash.ipv4_prefix, 8..=32, &at.at("ipv4_prefix"), errors);
     number(hash.ipv6_prefix, 16..=128, &at.at("ipv6_prefix"), errors);
-    number(hash.table_size, 1009..=1_000_000, &at.at("table_size"), errors);
+    number(hash.table_size, 1009..=2_000_000, &at.at("table_size"), errors);
     if hash.balance_percent != 0 {
         number(hash.balance_percent, 101..=1000, &at.at("balance_percent"), errors);
     }

@@ -32,6 +32,8 @@ pub(super) struct Part {
     pub(super) zones: usize,
     /// Indexes into the upstream's servers, those that are used first at the front.
     pub(super) servers: Box<[u32]>,
+    /// The same, and those that would be here if they were not out of use: keys count on them to come back.
+    pub(super) keyed: Box<[u32]>,
     /// How many are used, if so many may be.
     pub(super) size: usize,
 }
@@ -59,20 +61,25 @@ impl Placement {
         };
         let mut parts: BTreeMap<(u8, Side), Vec<u32>> = BTreeMap::new();
         let mut zones: BTreeMap<u8, Vec<&str>> = BTreeMap::new();
-        for (index, server) in (0_u32..).zip(servers).filter(|(_, server)| server.is_wanted()) {
+        for (index, server) in (0_u32..).zip(servers).filter(|(_, server)| server.weight > 0) {
             parts.entry((server.priority, side(server))).or_default().push(index);
-            if zone.is_some() && !server.record.server.zone.is_empty() {
+            if server.is_wanted() && zone.is_some() && !server.record.server.zone.is_empty() {
                 zones.entry(server.priority).or_default().push(&server.record.server.zone);
             }
         }
         let zones: BTreeMap<u8, usize> =
             zones.into_iter().map(|(level, names)| (level, distinct(names))).collect();
-        let part = |((priority, side), members): ((u8, Side), Vec<u32>)| {
-            let (members, size) = subset(members, servers, upstream.subset.size.into(), site);
+        let is_wanted = |index: &u32| servers.get(*index as usize).is_some_and(|server| server.is_wanted());
+        let part = |((priority, side), keyed): ((u8, Side), Vec<u32>)| {
+            let wanted: Vec<u32> = keyed.iter().copied().filter(is_wanted).collect();
+            if wanted.is_empty() {
+                return None;
+            }
+            let (wanted, size) = subset(wanted, servers, upstream.subset.size.into(), site);
             let zones = zones.get(&priority).copied().unwrap_or(1);
-            Part { priority, side, zones, servers: members.into(), size }
+            Some(Part { priority, side, zones, servers: wanted.into(), keyed: keyed.into(), size })
         };
-        Self { parts: parts.into_iter().map(part).collect() }
+        Self { parts: parts.into_iter().filter_map(part).collect() }
     }
 
     /// How the server at `index` stands; `None` when it is not wanted. Looks at all servers.
