@@ -349,7 +349,7 @@ impl Worker {
             if is_odd && self.id == WorkerId(0) {
                 self.pressure.look();
             }
-            self.pools.sweep(self.id, now);
+            self.pools.sweep(now);
             if self.control.is_draining() && self.drain(now).is_ready() {
                 return;
             }

@@ -81,7 +81,8 @@ impl Planes {
             .map_err(|cause| Failure::Listen { address: args.admin.admin, cause })?;
         let tls = settings::tls()
             .map_err(|cause| Failure::System { what: "draw keys for TLS session tickets", cause })?;
-        let compiler = Compiler { workers, site, flags: settings::flags(args, data), tls };
+        let flags = settings::flags(args, data);
+        let compiler = Compiler { workers, site, flags, tls, ..Compiler::default() };
         let (control, reader) = Control::prepare(ControlConfig {
             access,
             ..settings::control(args, seed, compiler, listener_state, clock)

@@ -49,7 +49,7 @@ impl Lease {
     ) -> Option<Self> {
         let met = upstream.reserve(server)?;
         let limited = upstream.limits.is_some().then(|| Arc::clone(&upstream.state));
-        let pool = worker.pools.of(upstream, server);
+        let pool = worker.pools.of(worker.id, upstream, server);
         let is_owed = upstream.latency.is_some();
         if is_owed {
             pool.state.latency.asked(began);
@@ -170,7 +170,7 @@ impl Lease {
 
     /// What this worker counts at the server.
     pub(crate) fn counters(&self) -> &ServerCounters {
-        self.pool.state.counters.of(self.worker.id)
+        &self.pool.counters
     }
 
     /// Room to make for the first read of a response.

@@ -7,8 +7,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, VecDeque},
-    hash::{BuildHasherDefault, Hasher},
+    collections::VecDeque,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -18,7 +17,7 @@ use bytes::BytesMut;
 use http::Method;
 use weir_shared::{
     id::UpstreamId,
-    state::{ServerState, WorkerId},
+    state::{ServerCounters, ServerState, WorkerId},
     table::{Server, Upstream},
     time::Moment,
 };
@@ -26,8 +25,9 @@ use weir_shared::{
 use super::{connection::ServerConnection, http2, resolve::Resolver, response_head::SMALL_READ};
 use crate::worker::Worker;
 
-/// Idle time up to which a connection counts as in brisk use: two sweeps of the coarse clock, by which it is measured.
-const BRISK: Duration = Duration::from_millis(100);
+/// Idle time up to which a connection counts as in brisk use. Servers that close unused connections wait for longer, most of them
+/// for 2 s and more.
+const BRISK: Duration = Duration::from_secs(1);
 /// Looks at unused connections go round all pools in as many sweeps, or more where that would be too many pools at once: with
 /// 100 000 servers a worker would stop for a tenth of a second.
 const SWEEPS_A_ROUND: usize = 20;
@@ -39,7 +39,8 @@ const KEPT_BUFFER: usize = 256 * 1024;
 /// The pools of one worker.
 #[derive(Default)]
 pub(crate) struct Pools {
-    by_server: RefCell<HashMap<usize, Rc<ServerPool>, BuildHasherDefault<AddressHasher>>>,
+    /// By the server's number.
+    by_number: RefCell<Vec<Option<Rc<ServerPool>>>>,
     /// The same, the one looked at longest ago first.
     by_look: RefCell<VecDeque<Rc<ServerPool>>>,
     /// Addresses of servers known by name.
@@ -48,36 +49,19 @@ pub(crate) struct Pools {
     spare: Cell<BytesMut>,
 }
 
-/// Spreads addresses of allocations, which are multiples of their alignment, over the map.
-#[derive(Default)]
-struct AddressHasher(u64);
-
-impl Hasher for AddressHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_usize(&mut self, address: usize) {
-        // Fibonacci hashing: the map uses both the highest and the lowest bits.
-        self.0 = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
-    }
-}
-
-/// The waiting connections to one server.
+/// The waiting connections to one server, and what else the worker has of it. What each request needs comes first, side by
+/// side: with thousands of servers all of it has to come from memory.
+#[repr(C)]
 pub(super) struct ServerPool {
     pub(super) state: Arc<ServerState>,
-    pub(super) upstream: UpstreamId,
-    idle: RefCell<VecDeque<Idle>>,
-    pub(super) http2: http2::Pool,
+    /// What this worker counts.
+    pub(super) counters: Arc<ServerCounters>,
     limits: Cell<Limits>,
     /// Room to make for the first read of a response, by the size of the last one.
     pub(super) read_size: Cell<usize>,
+    idle: RefCell<Waiting>,
+    pub(super) upstream: UpstreamId,
+    pub(super) http2: http2::Pool,
 }
 
 #[derive(Clone, Copy)]
@@ -87,9 +71,43 @@ struct Limits {
     age: Duration,
 }
 
+/// A connection that waits.
 struct Idle {
     connection: ServerConnection,
     since: Moment,
+}
+
+/// Connections that wait. The one to be used next needs no list, nor a read from where that is.
+#[derive(Default)]
+struct Waiting {
+    latest: Option<Idle>,
+    /// The others, the one that waits longest first.
+    others: VecDeque<Idle>,
+}
+
+impl Waiting {
+    fn len(&self) -> usize {
+        usize::from(self.latest.is_some()) + self.others.len()
+    }
+
+    fn push(&mut self, idle: Idle) {
+        self.others.extend(self.latest.replace(idle));
+    }
+
+    fn pop_latest(&mut self) -> Option<Idle> {
+        self.latest.take().or_else(|| self.others.pop_back())
+    }
+
+    fn drop_oldest(&mut self) {
+        if self.others.pop_front().is_none() {
+            self.latest = None;
+        }
+    }
+
+    fn retain(&mut self, mut is_kept: impl FnMut(&mut Idle) -> bool) {
+        self.latest.take_if(|idle| !is_kept(idle));
+        self.others.retain_mut(is_kept);
+    }
 }
 
 impl Limits {
@@ -108,23 +126,39 @@ impl Limits {
 
 impl Pools {
     /// The pool of `server`.
-    pub(super) fn of(&self, upstream: &Upstream, server: &Server) -> Rc<ServerPool> {
-        let key = key_of(&server.state);
-        let mut pools = self.by_server.borrow_mut();
-        let pool = pools.entry(key).or_insert_with(|| {
-            let pool = Rc::new(ServerPool {
-                state: Arc::clone(&server.state),
-                upstream: upstream.id.clone(),
-                idle: RefCell::default(),
-                http2: http2::Pool::default(),
-                limits: Cell::new(Limits::of(upstream)),
-                read_size: Cell::new(SMALL_READ),
-            });
-            self.by_look.borrow_mut().push_back(Rc::clone(&pool));
-            pool
+    pub(super) fn of(&self, worker: WorkerId, upstream: &Upstream, server: &Server) -> Rc<ServerPool> {
+        let known = self.by_number.borrow().get(server.state.number.value()).cloned().flatten();
+        // Numbers are given away again; no two servers alive have the same one.
+        match known.filter(|pool| Arc::ptr_eq(&pool.state, &server.state)) {
+            Some(pool) => {
+                pool.limits.set(Limits::of(upstream));
+                pool
+            }
+            None => self.add(worker, upstream, server),
+        }
+    }
+
+    #[cold]
+    fn add(&self, worker: WorkerId, upstream: &Upstream, server: &Server) -> Rc<ServerPool> {
+        let pool = Rc::new(ServerPool {
+            state: Arc::clone(&server.state),
+            counters: Arc::clone(server.state.counters.shared_of(worker)),
+            limits: Cell::new(Limits::of(upstream)),
+            read_size: Cell::new(SMALL_READ),
+            idle: RefCell::default(),
+            upstream: upstream.id.clone(),
+            http2: http2::Pool::default(),
         });
-        pool.limits.set(Limits::of(upstream));
-        Rc::clone(pool)
+        let number = server.state.number.value();
+        let mut pools = self.by_number.borrow_mut();
+        if pools.len() <= number {
+            pools.resize_with(number + 1, || None);
+        }
+        if let Some(place) = pools.get_mut(number) {
+            *place = Some(Rc::clone(&pool));
+        }
+        self.by_look.borrow_mut().push_back(Rc::clone(&pool));
+        pool
     }
 
     /// A read buffer.
@@ -141,23 +175,21 @@ impl Pools {
 
     /// Closes connections that waited too long, were closed by the server, or lead to a server that was removed, in the pools
     /// whose turn it is.
-    pub(crate) fn sweep(&self, worker: WorkerId, now: Moment) {
+    pub(crate) fn sweep(&self, now: Moment) {
         let mut by_look = self.by_look.borrow_mut();
         for _ in 0..by_look.len().div_ceil(SWEEPS_A_ROUND).min(POOLS_A_SWEEP) {
             let Some(pool) = by_look.pop_front() else { return };
             // Two here; more where a request has it.
-            if pool.sweep(worker, now) || Rc::strong_count(&pool) > 2 {
+            if pool.sweep(now) || Rc::strong_count(&pool) > 2 {
                 by_look.push_back(pool);
-            } else {
-                self.by_server.borrow_mut().remove(&key_of(&pool.state));
+                continue;
+            }
+            let mut pools = self.by_number.borrow_mut();
+            if let Some(place) = pools.get_mut(pool.state.number.value()) {
+                place.take_if(|known| Rc::ptr_eq(known, &pool));
             }
         }
     }
-}
-
-/// By what the pool of a server is found.
-fn key_of(state: &Arc<ServerState>) -> usize {
-    Arc::as_ptr(state).addr()
 }
 
 impl ServerPool {
@@ -172,7 +204,7 @@ impl ServerPool {
         let limits = self.limits.get();
         let now = worker.coarse_moment();
         loop {
-            let idle = self.idle.borrow_mut().pop_back()?;
+            let idle = self.idle.borrow_mut().pop_latest()?;
             // It may be long until it is this server's turn to be looked at.
             let is_due = limits.allow(&idle, now);
             let mut connection = idle.connection;
@@ -206,25 +238,25 @@ impl ServerPool {
             return;
         }
         if idle.len() >= limits.count {
-            idle.pop_front();
+            idle.drop_oldest();
         }
-        idle.push_back(Idle { connection, since: now });
+        idle.push(Idle { connection, since: now });
     }
 
     /// Answers whether any connection is left.
-    fn sweep(&self, worker: WorkerId, now: Moment) -> bool {
+    fn sweep(&self, now: Moment) -> bool {
         let limits = self.limits.get();
         let mut idle = self.idle.borrow_mut();
         if self.state.is_retired() {
-            idle.clear();
+            idle.retain(|_| false);
             self.http2.clear();
         } else {
             self.http2.sweep(limits.idle, limits.age, now);
-            idle.retain_mut(|idle| limits.allow(idle, now) && idle.connection.stream.is_quiet());
+            idle.retain(|idle| limits.allow(idle, now) && idle.connection.stream.is_quiet());
         }
         let waiting = idle.len() + self.http2.idle_count();
-        self.state.counters.of(worker).connections_idle.set(waiting as u64);
-        !idle.is_empty() || !self.http2.is_empty()
+        self.counters.connections_idle.set(waiting as u64);
+        idle.len() > 0 || !self.http2.is_empty()
     }
 
     /// How many connections wait.

@@ -33,17 +33,20 @@ impl Counter {
 }
 
 macro_rules! counters {
-    ($(#[$doc:meta])* $name:ident, $(#[$totals_doc:meta])* $totals:ident { $($(#[$field_doc:meta])* $field:ident,)* }) => {
-        /// What each request counts comes first, on one cache line.
+    ($(#[$doc:meta])* $name:ident, $(#[$totals_doc:meta])* $totals:ident {
+        $($(#[$hot_doc:meta])* $hot:ident),* ; $($(#[$field_doc:meta])* $field:ident,)*
+    }) => {
+        /// What each request counts comes first, on one cache line but for its latency.
         $(#[$doc])*
         #[derive(Debug, Default)]
         #[repr(C, align(64))]
         pub struct $name {
+            $($(#[$hot_doc])* pub $hot: Counter,)*
             /// Responses by class: 1xx to 5xx.
             pub responses: [Counter; 5],
-            $($(#[$field_doc])* pub $field: Counter,)*
             /// Time to the first byte of the response.
             pub latency: Histogram,
+            $($(#[$field_doc])* pub $field: Counter,)*
             /// Time to open a connection.
             pub connect_latency: Histogram,
         }
@@ -60,6 +63,7 @@ macro_rules! counters {
         $(#[$totals_doc])*
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct $totals {
+            $($(#[$hot_doc])* pub $hot: u64,)*
             $($(#[$field_doc])* pub $field: u64,)*
             /// Responses by class: 1xx to 5xx.
             pub responses: [u64; 5],
@@ -75,6 +79,7 @@ macro_rules! counters {
             pub fn sum(workers: &PerWorker<$name>) -> Self {
                 let mut totals = Self::default();
                 for worker in workers.iter() {
+                    $(totals.$hot = totals.$hot.wrapping_add(worker.$hot.value());)*
                     $(totals.$field = totals.$field.wrapping_add(worker.$field.value());)*
                     for (sum, class) in totals.responses.iter_mut().zip(&worker.responses) {
                         *sum = sum.wrapping_add(class.value());
@@ -101,6 +106,8 @@ counters! {
         bytes_received,
         /// Gauge: connections with a request on them.
         connections_active,
+        /// Gauge: connections kept for reuse.
+        connections_idle;
         /// Connections that could not be opened.
         connect_errors,
         /// Attempts that got no response in time.
@@ -115,8 +122,6 @@ counters! {
         cut,
         /// Attempts that were repeats of one that failed elsewhere.
         retries,
-        /// Gauge: connections kept for reuse.
-        connections_idle,
         /// Connections opened.
         connections_opened,
     }
@@ -128,7 +133,7 @@ counters! {
     /// What all workers counted at one upstream.
     UpstreamTotals {
         /// Requests routed here.
-        requests,
+        requests;
         /// Requests answered by Weir itself with an error (no server, all attempts failed).
         failures,
         /// Requests refused because no server was eligible.

@@ -17,9 +17,10 @@ const FIRST_OCTAVE: u32 = 6;
 
 /// Counts of one worker; written by it alone.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Histogram {
-    buckets: [AtomicU64; BUCKETS],
     sum_micros: super::Counter,
+    buckets: [AtomicU64; BUCKETS],
 }
 
 impl Default for Histogram {

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use super::{
-    AdaptiveLimit, Health, InFlight, Latency, LoadReport, Outlier, Pause, PerWorker, Resolved,
+    AdaptiveLimit, Health, InFlight, Latency, LoadReport, Number, Outlier, Pause, PerWorker, Resolved,
     ServerCounters, ShadowLoad,
 };
 use crate::time::{Moment, Now, Timestamp};
@@ -18,8 +18,8 @@ use crate::time::{Moment, Now, Timestamp};
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct ServerState {
-    /// Numbers, by worker.
-    pub counters: PerWorker<ServerCounters>,
+    /// By what workers find what they keep of it.
+    pub number: Number,
     /// Attempts begun before this moment are given up.
     cut: AtomicU64,
     /// Requests under way.
@@ -41,6 +41,8 @@ pub struct ServerState {
     pub pause: Pause,
     /// What its name stands for, where its address has one.
     pub resolved: Resolved,
+    /// Numbers, by worker.
+    pub counters: PerWorker<ServerCounters>,
     /// What a shadow makes of it; made when there is the first one.
     shadow: OnceLock<Box<ShadowLoad>>,
     /// Since when the numbers count.
@@ -52,7 +54,7 @@ pub struct ServerState {
 impl ServerState {
     /// State of a server just added at `now`, for `workers` workers.
     #[must_use]
-    pub fn new(workers: usize, now: Now) -> Self {
+    pub fn new(workers: usize, number: Number, now: Now) -> Self {
         Self {
             counters: PerWorker::new(workers),
             cut: AtomicU64::new(0),
@@ -66,6 +68,7 @@ impl ServerState {
             outlier: Outlier::default(),
             pause: Pause::default(),
             resolved: Resolved::default(),
+            number,
             shadow: OnceLock::new(),
             counters_since: now.wall,
             admin_since: AtomicI64::new(now.wall.0),
@@ -144,6 +147,6 @@ mod tests {
     fn what_a_request_touches_is_one_cache_line() {
         // Of `Latency`, the last 16 words are for algorithms that ask for them.
         let latency = offset_of!(ServerState, latency) + size_of::<Latency>() - 64;
-        assert_eq!((offset_of!(ServerState, counters), latency, align_of::<ServerState>()), (0, 64, 128));
+        assert_eq!((offset_of!(ServerState, number), latency, align_of::<ServerState>()), (0, 64, 128));
     }
 }

@@ -20,7 +20,7 @@ use crate::{
         self, Config, HealthCheck, ListenerFlags, ServerRecord, UpstreamRecord, address::Address, check,
     },
     sharing::{Change, SharedMap, changed, middle},
-    state::{BreakerPolicy, Decay, HealthThresholds, ServerState, UpstreamState},
+    state::{BreakerPolicy, Decay, HealthThresholds, Numbers, ServerState, UpstreamState},
     time::Now,
     tls,
 };
@@ -36,6 +36,8 @@ pub struct Compiler {
     pub flags: ListenerFlags,
     /// What TLS needs of the process.
     pub tls: tls::Basis,
+    /// Numbers of servers.
+    pub numbers: Numbers,
 }
 
 impl Compiler {
@@ -241,7 +243,7 @@ impl Compiler {
             None => {
                 let address = Address::parse(&server.address).ok()?;
                 let authority = HeaderValue::try_from(address.to_string()).ok()?;
-                let state = ServerState::new(self.workers, now);
+                let state = ServerState::new(self.workers, self.numbers.take(), now);
                 if !checks.enabled {
                     state.health.assume_healthy(now);
                 }
