@@ -186,7 +186,18 @@ fn type_error(at: &Pointer, error: &serde_json::Error, value: Option<&Value>) ->
         let error = at.error(code, format!("must be 0 to {}", u16::MAX));
         return FieldError { value, allowed: Some(format!("0..{}", u16::MAX)), ..error };
     }
-    FieldError { value, ..at.error(code, shorten(detail)) }
+    FieldError { value, ..at.error(code, shorten(in_plain_words(detail))) }
+}
+
+/// `detail` without the names that Rust has for things.
+fn in_plain_words(detail: String) -> String {
+    match detail.rsplit_once(", expected ") {
+        Some((found, "u8" | "u16" | "u32" | "u64" | "usize")) => {
+            format!("{found}, expected a whole number from 0")
+        }
+        Some((found, "f32" | "f64")) => format!("{found}, expected a number"),
+        Some(_) | None => detail.replacen("unknown variant", "unknown value", 1),
+    }
 }
 
 /// Adds an error for each unknown field. The known ones are those the parsed form is written with.
@@ -349,25 +360,9 @@ mod properties {
 
     /// Names of fields, right and nearly right.
     fn names() -> BoxedStrategy<String> {
-        let names = vec![
-            "id",
-            "labels",
-            "servers",
-            "address",
-            "weight",
-            "health_check",
-            "interval",
-            "algorithm",
-            "algoritm",
-            "retries",
-            "attempts",
-            "outlier_detection",
-            "connect_timeout",
-            "hash",
-            "",
-            "~/",
-            "x",
-        ];
+        let names = "id labels servers address weight health_check interval algorithm algoritm retries attempts \
+                     outlier_detection connect_timeout hash ~/ x";
+        let names: Vec<&str> = names.split(' ').chain([""]).collect();
         select(names).prop_map(str::to_owned).boxed()
     }
 

@@ -132,4 +132,9 @@ async fn two_secrets_are_good_while_one_takes_the_others_place() {
     assert!(!is_good(&first, later) && is_good(&second, later));
     let third = tokens.rotate("ci", until, NOW, Vec::new()).await.unwrap();
     assert!(!is_good(&first, NOW) && is_good(&second, NOW) && is_good(&third, NOW), "two at most");
+    let fourth = tokens.rotate("ci", NOW, NOW, Vec::new()).await.unwrap();
+    assert!(
+        !is_good(&second, NOW) && !is_good(&third, NOW) && is_good(&fourth, NOW),
+        "no leeway without overlap"
+    );
 }

@@ -203,8 +203,8 @@ impl Tokens {
         Ok(())
     }
 
-    /// Gives the token `id` another secret. The one it has is accepted until `until`; one that was on its way out already
-    /// is not any more.
+    /// Gives the token `id` another secret. The one it has is accepted until `until`, and not at all if that is not after
+    /// `at`: whoever leaves no time means a secret that others know. One that was on its way out already is not any more.
     ///
     /// # Errors
     /// Why not.
@@ -219,7 +219,7 @@ impl Tokens {
         let token = self.get(id).ok_or_else(|| TokenError::NotFound(id.to_owned()))?;
         let mut token = Token::clone(&token);
         let text = token::draw(id);
-        token.keys.truncate(MAX_KEYS - 1);
+        token.keys.truncate(if until > at { MAX_KEYS - 1 } else { 0 });
         for key in &mut token.keys {
             key.until = Some(until);
         }

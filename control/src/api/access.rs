@@ -22,6 +22,7 @@ use crate::{
         Shown, Stranger,
         limit::Rate,
         principal::{Peer, Principal},
+        scope::Need,
         token,
     },
     strict,
@@ -36,6 +37,9 @@ const TOKEN_PARAMETERS: [&str; 4] = ["token", "access_token", "api_key", "apikey
 /// How often one machine may fail to say who it is: a program that was given a wrong token sees that, and a flood costs
 /// little.
 pub(crate) const FAILURES: Rate = Rate { per_second: 1, burst: 20 };
+
+/// What the audit has as the reason when a caller may not do what it asks for.
+pub(super) const SCOPE_MISSING: &str = "scope_missing";
 
 /// Who makes a request; found in its extensions by handlers.
 #[derive(Clone, Debug)]
@@ -82,11 +86,8 @@ pub(super) async fn admit(api: &Api, request: &mut Request, trail: &Trail) -> Re
     if let Demand::Needs(need) = demand {
         let upstream = upstream(request, route.as_deref()).await;
         if !principal.may(need, upstream.as_deref()) {
-            trail.refuse("scope_missing");
-            let about =
-                upstream.map(|id| format!(" for the upstream \"{}\"", strict::echo(&id))).unwrap_or_default();
-            let detail = format!("The call needs the scope {}{about}.", need.as_str());
-            return Err(Problem::new(Code::Forbidden, detail));
+            trail.refuse(SCOPE_MISSING);
+            return Err(lacking(need, upstream.as_deref()));
         }
     }
     request.extensions_mut().insert(Caller(principal));
@@ -165,6 +166,12 @@ async fn upstream(request: &mut Request, route: Option<&str>) -> Option<String> 
 
 fn parameter(uri: &Uri, name: &'static str) -> Option<String> {
     Params::of(uri).ok()?.text(name)
+}
+
+/// The problem of a caller without the scope for what it asks to be done to `upstream`.
+pub(super) fn lacking(need: Need, upstream: Option<&str>) -> Problem {
+    let about = upstream.map(|id| format!(" for the upstream \"{}\"", strict::echo(id))).unwrap_or_default();
+    Problem::new(Code::Forbidden, format!("The call needs the scope {}{about}.", need.as_str()))
 }
 
 fn unauthenticated() -> Problem {

@@ -6,7 +6,6 @@ use axum::{body::Body, extract::State, response::Response};
 use http::{Request, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
-use weir_shared::time::Timestamp;
 
 use super::{
     Api, examples,
@@ -59,7 +58,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) ->
     let limit = params.number("limit", 1..=1000).unwrap_or(100);
     let after = params.number("after", 0..=u64::MAX);
     let actor = params.text("actor");
-    let since: Option<Timestamp> = params.word("since");
+    let since = params.time("since");
     params.finish()?;
     let is_asked_for = |entry: &Entry| {
         let name = match &entry.actor.id {

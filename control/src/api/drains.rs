@@ -27,6 +27,7 @@ use super::{
     view::{self, ServerView},
 };
 use crate::{
+    access::scope::Need,
     catalog::{Applied, change::Change},
     drains::{Drain, DrainOutcome, StartDrain, Then},
     error::Target,
@@ -151,7 +152,8 @@ pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) ->
 /// From the answer on it gets no new request, and those under way go on. When none is left, or at the deadline, the
 /// server is kept in `drain`, set to `maint`, or removed; in the latter two cases what is still under way at the deadline
 /// is broken off. Client connections stay open. A server in `maint`, or in `drain` already without a drain of this kind,
-/// can be drained as well. Whatever else sets the server's `admin_state`, or removes it, ends the drain.
+/// can be drained as well. Whatever else sets the server's `admin_state`, or removes it, ends the drain. With `"then":
+/// "remove"` the caller needs the scope `servers:write` instead: it deletes the server.
 #[utoipa::path(
     post, path = "/v1/upstreams/{upstream}/servers/{server}/drain", tag = "drains", operation_id = "startDrain",
     params(
@@ -188,6 +190,9 @@ pub(super) async fn start(
             wanted
         }
     };
+    if then == Then::Remove {
+        call.demand(Need::ServersWrite, &upstream)?;
+    }
     begin(&api, &call, StartDrain { upstream, key, timeout, then }).await
 }
 

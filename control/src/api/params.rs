@@ -5,7 +5,7 @@ use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
 use http::Uri;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use weir_shared::{error::FieldErrorCode, id::Revision, units::Span};
+use weir_shared::{error::FieldErrorCode, id::Revision, time::Timestamp, units::Span};
 
 use super::problem::{Code, Fault, Problem};
 use crate::strict;
@@ -104,6 +104,17 @@ impl Params {
                 None
             }
         }
+    }
+
+    /// The time `name`, as RFC 3339 has it.
+    pub(super) fn time(&mut self, name: &'static str) -> Option<Timestamp> {
+        let value = self.text(name)?;
+        let time = serde_json::from_value(Value::String(value.clone())).ok();
+        if time.is_none() {
+            let detail = "must be a time as RFC 3339 writes it, like \"2026-11-22T21:40:00Z\"".to_owned();
+            self.fault(name, FieldErrorCode::InvalidValue, detail, Some(value), None);
+        }
+        time
     }
 
     /// The number of a revision.

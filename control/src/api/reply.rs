@@ -16,7 +16,8 @@ use weir_shared::{
 };
 
 use super::{
-    Api, access,
+    Api,
+    access::{self, Caller},
     answer::Answer,
     aside::aside,
     conditional,
@@ -30,10 +31,13 @@ use super::{
     trail::Trail,
     trial_document::MAX_MESSAGE,
 };
-use crate::catalog::{
-    self, Applied, Mode,
-    change::Change,
-    precondition::{self, Precondition},
+use crate::{
+    access::scope::Need,
+    catalog::{
+        self, Applied, Mode,
+        change::Change,
+        precondition::{self, Precondition},
+    },
 };
 
 /// The revision an answer speaks of.
@@ -118,6 +122,7 @@ pub(super) struct Call {
     mode: Mode,
     message: Option<String>,
     actor: String,
+    caller: Option<Caller>,
     trail: Option<Arc<Trail>>,
     request_id: String,
     /// The request's idempotency key, if it has one.
@@ -149,6 +154,7 @@ impl Call {
             mode,
             message,
             actor: access::actor(request),
+            caller: request.extensions().get().cloned(),
             trail: request.extensions().get().cloned(),
             request_id: id.map(|id| id.0.to_string()).unwrap_or_default(),
             once: request.extensions().get().cloned(),
@@ -164,6 +170,20 @@ impl Call {
     /// Takes `message`, if there is one, for the reason of the change.
     pub(super) fn explain(&mut self, message: Option<String>) {
         self.message = message.or_else(|| self.message.take());
+    }
+
+    /// Demands of the caller what only a part of those need who may make the request: what that is, its body says.
+    ///
+    /// # Errors
+    /// When the caller may not do it to `upstream`.
+    pub(super) fn demand(&self, need: Need, upstream: &str) -> Result<(), Problem> {
+        if self.caller.as_ref().is_some_and(|caller| caller.0.may(need, Some(upstream))) {
+            return Ok(());
+        }
+        if let Some(trail) = &self.trail {
+            trail.refuse(access::SCOPE_MISSING);
+        }
+        Err(access::lacking(need, Some(upstream)))
     }
 
     /// Makes the change, or tries it, and answers what `render` makes of what came of it. The answer is made before the

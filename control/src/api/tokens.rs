@@ -72,7 +72,8 @@ pub(super) struct NewToken {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default)]
 pub(super) struct Rotation {
-    /// How long the present secret is still accepted. Default 24h.
+    /// How long the present secret is still accepted, and for clocks that differ 60 seconds longer; with `0s` not at all.
+    /// Default 24h.
     #[schema(value_type = Option<String>, example = "1h")]
     overlap: Option<Span>,
 }

@@ -199,6 +199,19 @@ async fn media_types_are_minded() {
 }
 
 #[tokio::test]
+async fn faults_are_told_without_the_words_of_a_programming_language() {
+    let api = Harness::new().await.with_web().await;
+    let detail = |answer: super::harness::Answer| answer.json()["errors"][0]["detail"].to_string();
+    let rollback = detail(api.post("/v1/config/rollback", json!({"to": "1"})).await);
+    assert!(rollback.contains("expected a whole number"), "{rollback}");
+    let then = json!({"then": "delete"});
+    let drain = detail(api.post("/v1/upstreams/web/servers/a-1/drain", then).await);
+    assert!(drain.contains("unknown value `delete`, expected one of `keep`"), "{drain}");
+    let since = detail(api.get("/v1/audit?since=yesterday").await);
+    assert!(since.contains("2026-11-22T21:40:00Z"), "{since}");
+}
+
+#[tokio::test]
 async fn large_bodies_are_refused_whether_announced_or_not() {
     let api = Harness::new().await;
     let json = ("content-type", "application/json");

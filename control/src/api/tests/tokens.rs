@@ -98,6 +98,24 @@ async fn a_token_may_what_its_scopes_say() {
 }
 
 #[tokio::test]
+async fn whoever_may_only_drain_removes_no_server() {
+    let (api, root) = closed().await;
+    let drainer = make(&api, &root, json!({"id": "drainer", "scopes": ["drain:write:web"]})).await;
+    let servers = make(&api, &root, json!({"id": "servers", "scopes": ["servers:write:web"]})).await;
+    let path = "/v1/upstreams/web/servers/a-1";
+    let drain = format!("{path}/drain");
+    let removing = json!({"then": "remove"});
+    call(&api, &drainer, "POST", &drain, &removing).await.problem(403, "forbidden");
+    call(&api, &drainer, "POST", &format!("{drain}?dry_run=true"), &removing).await.problem(403, "forbidden");
+    call(&api, &drainer, "DELETE", &format!("{path}?drain=true"), &json!(null))
+        .await
+        .problem(403, "forbidden");
+    assert_eq!(call(&api, &drainer, "POST", &drain, &json!({"then": "maint"})).await.status, 202);
+    assert_eq!(call(&api, &drainer, "DELETE", &drain, &json!(null)).await.status, 200);
+    assert_eq!(call(&api, &servers, "POST", &drain, &removing).await.status, 202);
+}
+
+#[tokio::test]
 async fn secrets_are_shown_once() {
     let (api, root) = closed().await;
     let made = json!({"id": "ci", "scopes": ["health:read"], "ttl": "1h", "description": "the pipeline"});
