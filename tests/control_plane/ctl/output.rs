@@ -33,6 +33,25 @@ fn tables_have_a_head_and_a_row_each() {
     assert_eq!(none.out.lines().count(), 1, "{none:?}");
 }
 
+#[test]
+fn how_upstreams_are_checked_is_in_a_word() {
+    let weir = with_web();
+    for add in [
+        "add upstream by-path --field health_check.path=/healthz",
+        "add upstream by-type --field health_check.type=http",
+        "add upstream plain",
+    ] {
+        Ctl::on(&weir, add).run().assert(0);
+    }
+    let shown = Ctl::on(&weir, "get upstreams").run().expect(0);
+    for (name, check) in
+        [("web", " off "), ("by-path", " http /healthz "), ("by-type", " http "), ("plain", " tcp ")]
+    {
+        let row = shown.out.lines().find(|line| line.starts_with(name)).unwrap();
+        assert!(row.contains(check), "{row}");
+    }
+}
+
 /// JSON is what the API answered, byte for byte.
 #[test]
 fn json_is_the_document_of_the_api() {

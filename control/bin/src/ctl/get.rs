@@ -115,10 +115,12 @@ async fn upstreams(session: &Session, names: &[String], filters: Call) -> Result
 
 /// How an upstream is checked, in a word.
 fn check(upstream: &Value) -> String {
-    match (text::at(upstream, "health_check.enabled").as_str(), text::at(upstream, "health_check.type")) {
-        ("false", _) => "off".to_owned(),
-        (_, kind) if kind == "http" => format!("http {}", text::at(upstream, "health_check.path")),
-        (_, kind) => kind,
+    let checks = &upstream["health_check"];
+    // Where no type is written, a path makes it HTTP.
+    match (checks["enabled"].as_bool(), checks["type"].as_str(), checks["path"].as_str()) {
+        (Some(false), ..) => "off".to_owned(),
+        (_, Some("http") | None, Some(path)) => format!("http {path}"),
+        (_, kind, _) => kind.unwrap_or("tcp").to_owned(),
     }
 }
 
