@@ -7,6 +7,7 @@
 mod keeper;
 #[cfg(test)]
 mod properties;
+mod steady;
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +29,7 @@ use weir_shared::{
     time::Timestamp,
 };
 
+use self::steady::Steady;
 use crate::{clock::Clock, store::codec::WithKey};
 
 /// Version of the file's form.
@@ -126,11 +128,9 @@ fn parse(text: &[u8]) -> Result<LastGood, String> {
 pub fn write(path: &Path, config: &Config, health: &KnownHealth, at: Timestamp) -> io::Result<()> {
     let part = path.with_extension("json.part");
     let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
-    let mut file = BufWriter::with_capacity(BUFFER, file);
+    let mut file = BufWriter::with_capacity(BUFFER, Steady::new(file));
     compose(&mut file, config, health, at)?;
-    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.sync_all()?;
-    drop(file);
+    file.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
     std::fs::rename(&part, path)?;
     // The new name is durable only once the folder is.
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
