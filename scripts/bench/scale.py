@@ -24,7 +24,7 @@ SCRIPT = pathlib.Path(__file__).parent / "configs" / "paced.lua"
 CHANGES = 200
 PAGES = 30
 # Connections times requests a second of each: every one sends, waits for the answer, and then this long (ms).
-CONNECTIONS, PAUSE_MS = 50, 10
+CONNECTIONS, PAUSE_MS = 64, 10
 COMMITS_PER_SECOND = 50
 
 # Both long and checks are no part of what is measured; the second shows what they cost in memory.
