@@ -222,3 +222,26 @@ fn a_bound_client_is_not_hedged_away() {
     }
     assert!(!origins[1].targets().iter().any(|target| target == "/slow"), "nobody else was asked");
 }
+
+/// Whoever drains a server sees whether clients bound to it still come.
+#[test]
+fn a_drain_tells_of_bound_clients() {
+    let scene = Scene::new(&json!({ "enabled": true }));
+    let api = scene.weir.api();
+    let (server, cookie) = scene.bind();
+    let address = scene.origins[server.parse::<usize>().unwrap()].address();
+    let path = format!("/v1/upstreams/default/servers/{}/drain", config::slug(address));
+    let begun = api.post(&path, &json!({ "timeout": "1h" })).expect(202).json();
+    assert_eq!(begun["bound"], json!({ "requests": 0, "last_at": null }));
+    for _ in 0..3 {
+        assert_eq!(scene.get(&cookie).text(), server);
+        assert_ne!(scene.get("").text(), server, "a new client goes elsewhere");
+    }
+    let bound = eventually("the requests are seen", || {
+        let bound = api.get(&path).expect(200).json()["bound"].clone();
+        (bound["requests"] == 3).then_some(bound)
+    });
+    assert!(bound["last_at"].is_string(), "{bound}");
+    api.delete(&path).assert(200);
+    assert_eq!(api.get(&path).expect(200).json()["bound"], json!(null), "it is over");
+}

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     access::scope::Need,
     catalog::{Applied, change::Change},
-    drains::{Drain, DrainOutcome, StartDrain, Then},
+    drains::{Drain, DrainOutcome, Drains, StartDrain, Then, bound::BoundClients},
     error::Target,
     store::codec,
     strict,
@@ -67,6 +67,8 @@ pub(super) struct DrainView {
     in_flight: u32,
     /// Connections to the server with a request on them.
     connections: u64,
+    /// In an upstream with `affinity`, what is seen of clients bound to the server; null in others, and once it has ended.
+    bound: Option<BoundClients>,
     /// Whether it has ended.
     done: bool,
     /// How it ended.
@@ -76,9 +78,11 @@ pub(super) struct DrainView {
 }
 
 impl DrainView {
-    fn new(drain: &Drain, reader: &TableReader) -> Self {
+    fn new(drain: &Drain, drains: &Drains, reader: &TableReader) -> Self {
         let table = reader.snapshot();
-        let server = table.upstream(&drain.upstream).and_then(|upstream| upstream.server(&drain.server));
+        let upstream = table.upstream(&drain.upstream);
+        let binds = upstream.is_some_and(|upstream| upstream.affinity.is_some()) && drain.is_under_way();
+        let server = upstream.and_then(|upstream| upstream.server(&drain.server));
         // What has the name now may be another server, or the same in use again.
         let state = server.filter(|_| !drain.is_past()).map(|server| &server.state);
         Self {
@@ -89,6 +93,7 @@ impl DrainView {
             then: drain.then,
             in_flight: state.map_or(0, |state| state.in_flight.count()),
             connections: state.map_or(0, |state| ServerTotals::sum(&state.counters).connections_active),
+            bound: if binds { drains.bound(&drain.upstream, &drain.server) } else { None },
             done: !drain.is_under_way(),
             outcome: drain.end.map(|end| end.outcome),
             ended_at: drain.end.map(|end| end.at),
@@ -142,7 +147,8 @@ pub(super) async fn list(State(api): State<Arc<Api>>, request: Request<Body>) ->
         .collect();
     let (page, next) = paging.page(&drains, |(key, _)| key);
     let reader = api.catalog.reader();
-    let items = page.into_iter().map(|(_, drain)| DrainView::new(drain, reader)).collect();
+    let drains = api.catalog.drains();
+    let items = page.into_iter().map(|(_, drain)| DrainView::new(drain, drains, reader)).collect();
     let page = Page { items, next, revision: reader.snapshot().revision() };
     Ok(reply::json(StatusCode::OK, &page))
 }
@@ -225,7 +231,7 @@ pub(super) async fn read(
             return Err(Problem::new(Code::NotFound, detail));
         }
     };
-    Ok(reply::json(StatusCode::OK, &DrainView::new(&drain, api.catalog.reader())))
+    Ok(reply::json(StatusCode::OK, &DrainView::new(&drain, api.catalog.drains(), api.catalog.reader())))
 }
 
 /// Cancels the drain of a server
@@ -252,12 +258,12 @@ pub(super) async fn cancel(
 
 /// Begins a drain and answers it.
 pub(super) async fn begin(api: &Api, call: &Call, start: StartDrain) -> Result<Response, Problem> {
-    let reader = api.catalog.reader().clone();
+    let (reader, drains) = (api.catalog.reader().clone(), api.catalog.drains().clone());
     let render = move |applied: &Applied| {
         let drain = applied.drain.as_ref();
         let drain = drain.ok_or_else(|| Problem::new(Code::Internal, "The drain is not there."))?;
         let target = Target::Server(drain.upstream.clone(), drain.server.clone());
-        let answer = Answer::shows(applied, StatusCode::ACCEPTED, &DrainView::new(drain, &reader))?
+        let answer = Answer::shows(applied, StatusCode::ACCEPTED, &DrainView::new(drain, &drains, &reader))?
             .see(format!("{}/health", view::location(&target)));
         Ok(match view::revision(&target, &applied.config) {
             Some(revision) => answer.tagged(revision, applied),

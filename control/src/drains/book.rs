@@ -12,7 +12,10 @@ use weir_shared::{
     time::{Moment, Now},
 };
 
-use super::{Drain, DrainEventKind};
+use super::{
+    Drain, DrainEventKind,
+    bound::{Bound, BoundClients},
+};
 use crate::{
     catalog::address,
     store::{Record, RecordKind, RecordOp, codec},
@@ -25,6 +28,8 @@ pub struct Entry {
     pub drain: Arc<Drain>,
     /// Its deadline.
     pub until: Moment,
+    /// What is seen of clients bound to its server.
+    pub bound: Arc<Bound>,
 }
 
 /// The drains of a process: at most one for each server. Cheap to clone; all clones are the same.
@@ -63,6 +68,13 @@ impl Drains {
     #[must_use]
     pub fn of(&self, upstream: &str, server: &str) -> Option<Arc<Drain>> {
         self.entry(upstream, server).map(|entry| entry.drain)
+    }
+
+    /// What is seen of clients bound to a server whose drain is under way.
+    #[must_use]
+    pub fn bound(&self, upstream: &str, server: &str) -> Option<BoundClients> {
+        let entry = self.entry(upstream, server).filter(|entry| entry.drain.is_under_way())?;
+        Some(entry.bound.seen())
     }
 
     /// The last drain of the server that `key` names or named: its id, or its address however written. The server may be gone.
@@ -202,7 +214,11 @@ impl Entry {
     fn resumed(drain: Drain, now: Now) -> Self {
         let given = drain.deadline.millis_since(drain.started_at);
         let left = drain.deadline.millis_since(now.wall).min(given);
-        Self { drain: Arc::new(drain), until: now.moment.plus(Duration::from_millis(left)) }
+        Self {
+            drain: Arc::new(drain),
+            until: now.moment.plus(Duration::from_millis(left)),
+            bound: Arc::default(),
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 //! them).
 
 pub mod book;
+pub mod bound;
 pub mod runner;
 mod step;
 #[cfg(test)]

@@ -7,9 +7,12 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::sleep;
-use weir_shared::{state::ServerState, time::Moment};
+use weir_shared::{
+    state::ServerState,
+    time::{Moment, Timestamp},
+};
 
-use super::{Drain, DrainOutcome, Drains, Then, book::Entry};
+use super::{Drain, DrainOutcome, Drains, Then, book::Entry, bound::Bound};
 use crate::{
     catalog::{Beside, Catalog, Mode, Request, change::Change, precondition::Precondition},
     clock::Clock,
@@ -39,6 +42,9 @@ struct Watched {
     drain: Arc<Drain>,
     state: Arc<ServerState>,
     watch: Watch,
+    bound: Arc<Bound>,
+    /// Requests that the server had got when it was looked at last.
+    requests: u64,
 }
 
 /// What it means that no request is under way.
@@ -75,6 +81,21 @@ impl Watch {
     }
 }
 
+impl Watched {
+    /// Counts what bound clients have sent since the last look: nobody else's requests come to the server.
+    fn count(&mut self, now: Timestamp) {
+        if self.watch.quiet_ends == QuietEnds::Nothing {
+            let before = std::mem::replace(&mut self.requests, requests(&self.state));
+            self.bound.note(self.requests.saturating_sub(before), now);
+        }
+    }
+}
+
+/// Requests that a server has got.
+fn requests(state: &ServerState) -> u64 {
+    state.counters.iter().map(|worker| worker.requests.value()).sum()
+}
+
 impl Runner {
     /// Ends the drains of `catalog`.
     #[must_use]
@@ -101,7 +122,7 @@ impl Runner {
     fn follow(&mut self, under_way: Vec<Entry>) {
         let table = self.catalog.reader().snapshot();
         let mut before = std::mem::take(&mut self.watched);
-        for Entry { drain, until } in under_way {
+        for Entry { drain, until, bound } in under_way {
             // By place in memory, which is unique while the drain is held here.
             let key = Arc::as_ptr(&drain).addr();
             let watched = before.remove(&key).or_else(|| {
@@ -110,7 +131,8 @@ impl Runner {
                 let quiet_ends =
                     if upstream.affinity.is_some() { QuietEnds::Nothing } else { QuietEnds::Drain };
                 let watch = Watch::new(until, quiet_ends);
-                Some(Watched { drain, state: Arc::clone(&server.state), watch })
+                let state = Arc::clone(&server.state);
+                Some(Watched { drain, requests: requests(&state), state, watch, bound })
             });
             self.watched.extend(watched.map(|watched| (key, watched)));
         }
@@ -118,9 +140,10 @@ impl Runner {
 
     /// Looks at every drain once and ends those that are over. Answers whether the ends could be stored.
     async fn look(&mut self) -> bool {
-        let now = self.clock.now().moment;
+        let now = self.clock.now();
         let over = |watched: &mut Watched| {
-            let outcome = watched.watch.look(watched.state.in_flight.count(), now)?;
+            watched.count(now.wall);
+            let outcome = watched.watch.look(watched.state.in_flight.count(), now.moment)?;
             Some((Arc::clone(&watched.drain), Arc::clone(&watched.state), outcome))
         };
         let over: Vec<_> = self.watched.values_mut().filter_map(over).collect();

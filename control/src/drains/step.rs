@@ -137,7 +137,11 @@ impl Drains {
             Change::EndDrain { drain, outcome } if drain.then == Then::Keep => {
                 let end = End { outcome: *outcome, at: now.wall, is_past: false };
                 let drain = Drain { end: Some(end), ..Drain::clone(drain) };
-                edits.push(Edit::Put(Entry { drain: Arc::new(drain), until: now.moment }));
+                edits.push(Edit::Put(Entry {
+                    drain: Arc::new(drain),
+                    until: now.moment,
+                    bound: Arc::default(),
+                }));
             }
             _ => {}
         }
@@ -195,7 +199,7 @@ impl Drains {
             admin_state_before: ended.map_or(present, |ended| ended.admin_state_before),
             end: None,
         };
-        Entry { drain: Arc::new(drain), until: now.moment.plus(timeout) }
+        Entry { drain: Arc::new(drain), until: now.moment.plus(timeout), bound: Arc::default() }
     }
 }
 

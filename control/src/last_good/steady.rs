@@ -67,7 +67,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let mut file = BufWriter::new(Steady::new(File::create(&path).unwrap()));
-        let mut expected: Vec<u8> = (0..3 * STEP + 5).map(|n| (n % 251) as u8).collect();
+        let mut expected: Vec<u8> = (0..251).cycle().take(3 * STEP + 5).collect();
         for piece in expected.chunks(100_000) {
             file.write_all(piece).unwrap();
         }

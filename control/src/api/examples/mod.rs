@@ -77,7 +77,7 @@ pub(super) fn drain() -> Value {
     json!({
         "upstream": "default", "server": "127.0.0.1-3001", "started_at": AT,
         "deadline": AT.plus(std::time::Duration::from_secs(30)), "then": "remove", "in_flight": 3, "connections": 3,
-        "done": false, "outcome": null, "ended_at": null
+        "bound": null, "done": false, "outcome": null, "ended_at": null
     })
 }
 
