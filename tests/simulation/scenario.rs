@@ -54,12 +54,12 @@ impl Scenario {
         }
     }
 
-    /// Ten servers alike, and one request in a hundred that takes three seconds.
-    pub(crate) fn long(name: &'static str, load: f64) -> Self {
-        let what = "1 balancer, 10 servers alike: 1 % of the requests take 3 s";
-        let scenario = Self::of(name, what, vec![Character::NORMAL; 10], load);
-        // On average a request takes four times as long.
-        Self { long: Some((100, 3000.0)), rate: scenario.rate / 4.0, ..scenario }
+    /// Ten servers alike, and one request in a hundred that takes `times` as long as the others do on average.
+    pub(crate) fn long(name: &'static str, load: f64, times: f64) -> Self {
+        let what = format!("1 balancer, 10 servers alike: 1 % of the requests take {times} times as long");
+        let scenario = Self::of(name, &what, vec![Character::NORMAL; 10], load);
+        let long = Some((100, times * Character::NORMAL.mean_ms));
+        Self { long, rate: scenario.rate / (0.99 + 0.01 * times), ..scenario }
     }
 
     /// The same with a second server asked for one request in twenty at most.
