@@ -40,18 +40,17 @@ impl Bound {
     /// Notes that `requests` have come by `now`.
     pub(super) fn note(&self, requests: u64, now: Timestamp) {
         if requests > 0 {
-            self.requests.fetch_add(requests, Ordering::Relaxed);
             self.last_at.store(now.0, Ordering::Relaxed);
+            self.requests.fetch_add(requests, Ordering::Release);
         }
     }
 
     /// What was seen.
     #[must_use]
     pub fn seen(&self) -> BoundClients {
+        // In this order: whoever sees requests sees when they came.
+        let requests = self.requests.load(Ordering::Acquire);
         let last_at = self.last_at.load(Ordering::Relaxed);
-        BoundClients {
-            requests: self.requests.load(Ordering::Relaxed),
-            last_at: (last_at != NEVER).then_some(Timestamp(last_at)),
-        }
+        BoundClients { requests, last_at: (last_at != NEVER).then_some(Timestamp(last_at)) }
     }
 }

@@ -1,6 +1,6 @@
 //! Connections to servers that wait for a next request, by worker and server.
 //!
-//! Keyed by the server's state, so that a connection survives any change of the configuration that leaves the server in
+//! A pool belongs to the server's state, so that a connection survives any change of the configuration that leaves the server in
 //! place. Last in, first out: the most recently used connection is the least likely to have been closed meanwhile, and
 //! the surplus of a burst grows old and is closed.
 //! Hot path: no allocation once a pool exists, no lock.
@@ -128,7 +128,7 @@ impl Pools {
     /// The pool of `server`.
     pub(super) fn of(&self, worker: WorkerId, upstream: &Upstream, server: &Server) -> Rc<ServerPool> {
         let known = self.by_number.borrow().get(server.state.number.value()).cloned().flatten();
-        // Numbers are given away again; no two servers alive have the same one.
+        // Of one compiler no two servers alive have the same number; of two they may.
         match known.filter(|pool| Arc::ptr_eq(&pool.state, &server.state)) {
             Some(pool) => {
                 pool.limits.set(Limits::of(upstream));

@@ -130,7 +130,7 @@ pub struct Hash {
     pub balance_percent: u16,
     /// `maglev`: size of the table, 1009 to 2000000; the next prime is taken. With more than one server per hundred places the
     /// table has 65537, 655373 or 1000003 places, and where one size follows another all keys move once. When a server is removed,
-    /// or gets another weight, some keys of others move as well: of 10 servers 2 % as many as its own, of 100 55 % (8 % with
+    /// or gets another weight, some keys of others move as well: of 10 servers 2 % as many as its own, of 100 60 % (8 % with
     /// 2000000), of 1000 more than its own by far; `ring_hash` moves none of them. Default 65537.
     #[schema(minimum = 1009, maximum = 2_000_000)]
     pub table_size: u32,

@@ -36,7 +36,7 @@ macro_rules! counters {
     ($(#[$doc:meta])* $name:ident, $(#[$totals_doc:meta])* $totals:ident {
         $($(#[$hot_doc:meta])* $hot:ident),* ; $($(#[$field_doc:meta])* $field:ident,)*
     }) => {
-        /// What each request counts comes first, on one cache line but for its latency.
+        /// What each request counts comes first: what a good answer takes is on one cache line, but for its latency.
         $(#[$doc])*
         #[derive(Debug, Default)]
         #[repr(C, align(64))]

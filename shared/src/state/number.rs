@@ -7,7 +7,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Gives out numbers, the smallest free one first.
+/// Gives out numbers, the smallest free one first. Locked for one of them at a time, by whoever compiles, and by the last to
+/// let go of a server that was removed.
 #[derive(Clone, Debug, Default)]
 pub struct Numbers(Arc<Mutex<Given>>);
 

@@ -124,7 +124,7 @@ impl ServerState {
         self.cut.store(now.0, Ordering::Release);
     }
 
-    /// Whether an attempt begun at `began` was given up. A load of a line that only changes when an operator acts.
+    /// Whether an attempt begun at `began` was given up. A load of a line that the attempt has touched anyway.
     #[must_use]
     pub fn is_cut(&self, began: Moment) -> bool {
         began.0 < self.cut.load(Ordering::Relaxed)

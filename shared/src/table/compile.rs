@@ -150,7 +150,7 @@ impl Compiler {
         let since = before.map(|before| before.since(&servers, now.moment)).unwrap_or_default();
         let policy = EligiblePolicy::of(record);
         let eligible = Eligible::build(&servers, &placement, policy, &since, generation, now.moment);
-        let outlier = &spec.outlier_detection;
+        let hash = before.and_then(|before| before.hash.as_ref());
         Some(Upstream {
             id: id.clone(),
             slot,
@@ -160,7 +160,7 @@ impl Compiler {
             latency: latency(spec),
             load_reports: spec.load_reports.enabled.then(|| spec.load_reports.max_age.duration()),
             affinity: spec.affinity.enabled.then(|| AffinityTable::new(&servers)),
-            hash: HashTable::build(spec.algorithm, &spec.hash, &servers, &placement),
+            hash: HashTable::build(spec.algorithm, &spec.hash, &servers, &placement, hash),
             shadow: Shadow::compile(spec, &servers, &placement, before, self.workers, now),
             balance_percent: if spec.algorithm.uses_key() { spec.hash.balance_percent } else { 0 },
             tls: certificates.outgoing(&spec.tls, before, &self.tls, &at.at("tls"), errors),
@@ -187,9 +187,9 @@ impl Compiler {
             placement,
             state,
             record: Arc::clone(record),
-            ejection: ejecting::policy(outlier),
-            rates: ejecting::rates(outlier),
-            error_statuses: outlier.count_statuses.clone().into_boxed_slice(),
+            ejection: ejecting::policy(&spec.outlier_detection),
+            rates: ejecting::rates(&spec.outlier_detection),
+            error_statuses: spec.outlier_detection.count_statuses.clone().into_boxed_slice(),
             eligible: ArcSwap::from_pointee(eligible),
         })
     }

@@ -50,7 +50,7 @@ pub enum Side {
 }
 
 impl Placement {
-    /// Places `servers`, of `upstream`, as seen from `site`. Those that are not wanted have no place.
+    /// Places `servers`, of `upstream`, as seen from `site`. Those that are not wanted get no requests; keys alone count on them to come back.
     #[must_use]
     pub fn new(servers: &[Arc<Server>], upstream: &Upstream, site: &Site) -> Self {
         let zone = site.zone.as_deref().filter(|_| upstream.zone_awareness.mode == ZoneMode::PreferLocal);

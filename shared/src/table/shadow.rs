@@ -50,7 +50,13 @@ impl Shadow {
                 decay: Decay::after(spec.latency.decay_time.duration()),
                 hot_quantile: shadow.hot_quantile.unwrap_or(spec.latency.hot_quantile),
             },
-            hash: HashTable::build(shadow.algorithm, hash, servers, placement),
+            hash: HashTable::build(
+                shadow.algorithm,
+                hash,
+                servers,
+                placement,
+                known.and_then(|known| known.hash.as_ref()),
+            ),
             balance_percent: if shadow.algorithm.uses_key() { hash.balance_percent } else { 0 },
             state,
         })

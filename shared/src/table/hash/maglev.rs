@@ -26,6 +26,9 @@ const EMPTY: u32 = u32::MAX;
 #[derive(Debug)]
 pub(super) struct Maglev {
     slots: Box<[u32]>,
+    /// What it was made of, and the size that was asked for.
+    entries: Box<[Entry]>,
+    asked: u32,
 }
 
 /// A server while the table is being filled.
@@ -40,12 +43,12 @@ struct Filling {
 }
 
 impl Maglev {
-    pub(super) fn build(entries: &[Entry], size: u32) -> Self {
-        let mut entries: Vec<&Entry> = entries.iter().collect();
-        entries.sort_unstable_by_key(|entry| (&entry.name, entry.index));
-        let size = next_prime(slots(size.into(), entries.len() as u64));
+    pub(super) fn build(entries: Vec<Entry>, asked: u32) -> Self {
+        let mut turns: Vec<&Entry> = entries.iter().collect();
+        turns.sort_unstable_by_key(|entry| (&entry.name, entry.index));
+        let size = next_prime(slots(asked.into(), entries.len() as u64));
         let heaviest = entries.iter().map(|entry| u64::from(entry.weight)).max().unwrap_or(1);
-        let mut servers: Vec<Filling> = entries
+        let mut servers: Vec<Filling> = turns
             .iter()
             .map(|entry| {
                 let name = entry.name.as_bytes();
@@ -71,7 +74,12 @@ impl Maglev {
                 left -= usize::from(server.fill_one(&mut slots, size));
             }
         }
-        Self { slots }
+        Self { slots, entries: entries.into(), asked }
+    }
+
+    /// Whether it was made of these `entries`, with this size.
+    pub(super) fn is_of(&self, entries: &[Entry], asked: u32) -> bool {
+        self.asked == asked && *self.entries == *entries
     }
 
     /// The server of `key`, or the one it is sent to at the `look`th attempt.
@@ -88,7 +96,7 @@ fn slots(size: u64, servers: u64) -> u64 {
     if size >= needed {
         return size.min(MAX_SLOTS);
     }
-    STEPS.into_iter().find(|step| *step >= needed).unwrap_or(MOST_BY_ITSELF)
+    STEPS.into_iter().find(|step| *step >= needed).unwrap_or_else(|| MOST_BY_ITSELF.max(size))
 }
 
 impl Filling {

@@ -51,9 +51,9 @@ pub struct HashTable {
 enum Kind {
     Ring(Ring),
     Maglev {
-        all: Maglev,
+        all: Arc<Maglev>,
         /// Made without those that are out of use, if there are any: whose keys go where they will be if these never come back.
-        wanted: Option<Maglev>,
+        wanted: Option<Arc<Maglev>>,
     },
 }
 
@@ -63,13 +63,14 @@ pub struct Key(u64);
 
 impl HashTable {
     /// The tables of `algorithm` over the parts of `placement`; `None` for an algorithm that needs none, or when no server
-    /// is wanted.
+    /// is wanted. Tables of `before` that would be made again as they are, which may take a tenth of a second each, are taken over.
     #[must_use]
     pub fn build(
         algorithm: Algorithm,
         settings: &model::Hash,
         servers: &[Arc<Server>],
         placement: &Placement,
+        before: Option<&Self>,
     ) -> Option<Self> {
         if !algorithm.uses_key() || placement.parts.is_empty() {
             return None;
@@ -79,7 +80,11 @@ impl HashTable {
             Some(Entry { index: *index, name: server.record.server.address.clone(), weight: server.weight })
         };
         let entries = |indexes: &[u32]| -> Vec<Entry> { indexes.iter().filter_map(entry).collect() };
-        let maglev = |indexes: &[u32]| Maglev::build(&entries(indexes), settings.table_size);
+        let maglev = |indexes: &[u32]| {
+            let (entries, size) = (entries(indexes), settings.table_size);
+            let known = before.and_then(|before| before.maglevs().find(|known| known.is_of(&entries, size)));
+            known.map_or_else(|| Arc::new(Maglev::build(entries, size)), Arc::clone)
+        };
         let table = |part: &Part| match algorithm {
             Algorithm::RingHash => Kind::Ring(Ring::build(&entries(&part.keyed))),
             _ => Kind::Maglev {
@@ -88,6 +93,16 @@ impl HashTable {
             },
         };
         Some(Self { tables: placement.parts.iter().map(table).collect() })
+    }
+
+    fn maglevs(&self) -> impl Iterator<Item = &Arc<Maglev>> {
+        self.tables
+            .iter()
+            .flat_map(|table| match table {
+                Kind::Ring(_) => [None, None],
+                Kind::Maglev { all, wanted } => [Some(all), wanted.as_ref()],
+            })
+            .flatten()
     }
 
     /// The hash of a key made of `bytes`.
@@ -183,6 +198,7 @@ pub(super) fn network(address: IpAddr, ipv4_prefix: u8, ipv6_prefix: u8) -> ([u8
 }
 
 /// A server to be built in.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     index: u32,
     /// What is hashed: the address, so that several balancers agree whatever they call the server.

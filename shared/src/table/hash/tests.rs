@@ -27,7 +27,9 @@ fn ring(entries: &[Entry]) -> HashTable {
 }
 
 fn maglev(entries: &[Entry], size: u32) -> HashTable {
-    HashTable { tables: [Kind::Maglev { all: Maglev::build(entries, size), wanted: None }].into() }
+    HashTable {
+        tables: [Kind::Maglev { all: Arc::new(Maglev::build(entries.to_vec(), size)), wanted: None }].into(),
+    }
 }
 
 fn first(table: &HashTable, key: &str) -> u32 {
@@ -89,7 +91,7 @@ fn homes(entries: &[Entry]) -> Vec<u32> {
 
 /// The servers of all slots.
 fn slots(entries: &[Entry], size: u64) -> Vec<u32> {
-    let table = Maglev::build(entries, u32::try_from(size).unwrap());
+    let table = Maglev::build(entries.to_vec(), u32::try_from(size).unwrap());
     (0..size).map(|slot| table.at(slot, 0).unwrap()).collect()
 }
 
@@ -148,7 +150,7 @@ fn a_maglev_table_is_the_same_whatever_the_order_of_servers() {
 
 #[test]
 fn parts_follow_weights() {
-    let table = Maglev::build(&entries(&[1, 2, 3, 4, 5]), 65_537);
+    let table = Maglev::build(entries(&[1, 2, 3, 4, 5]), 65_537);
     let mut parts = [0_u32; 5];
     for slot in 0..65_537 {
         parts[table.at(slot, 0).unwrap() as usize] += 1;
@@ -160,7 +162,7 @@ fn parts_follow_weights() {
 
 #[test]
 fn a_small_table_grows_with_its_servers() {
-    let table = Maglev::build(&many(1000), 1009);
+    let table = Maglev::build(many(1000), 1009);
     let found: std::collections::HashSet<u32> = (0..655_373).filter_map(|slot| table.at(slot, 0)).collect();
     assert_eq!(found.len(), 1000);
 }
@@ -195,4 +197,17 @@ fn networks_keep_their_leading_bits() {
     assert_eq!(mapped[..len], [10, 1, 0xf0, 0]);
     let (bytes, len) = Key::network("2001:db8:1:ffff::1".parse().unwrap(), &settings);
     assert_eq!(bytes[..len], [0x20, 1, 0xd, 0xb8, 0, 1, 0xf0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_table_that_would_be_the_same_is_taken_over() {
+    let known = maglev(&many(5), 1009);
+    let is_known = |entries: &[Entry], size| known.maglevs().any(|known| known.is_of(entries, size));
+    let mut heavier = many(5);
+    heavier[2].weight += 1;
+    let fewer = &many(5)[..4];
+    assert_eq!(
+        [is_known(&many(5), 1009), is_known(&many(5), 2003), is_known(&heavier, 1009), is_known(fewer, 1009)],
+        [true, false, false, false]
+    );
 }
