@@ -192,9 +192,11 @@ fn type_error(at: &Pointer, error: &serde_json::Error, value: Option<&Value>) ->
 /// `detail` without the names that Rust has for things.
 fn in_plain_words(detail: String) -> String {
     match detail.rsplit_once(", expected ") {
-        Some((found, "u8" | "u16" | "u32" | "u64" | "usize")) => {
-            format!("{found}, expected a whole number from 0")
-        }
+        Some((found, "u8")) => format!("{found}, expected a whole number from 0 to {}", u8::MAX),
+        Some((found, "u16")) => format!("{found}, expected a whole number from 0 to {}", u16::MAX),
+        Some((found, "u32")) => format!("{found}, expected a whole number from 0 to {}", u32::MAX),
+        Some((found, "u64" | "usize")) => format!("{found}, expected a whole number from 0"),
+        Some((found, "i8" | "i16" | "i32" | "i64")) => format!("{found}, expected a whole number"),
         Some((found, "f32" | "f64")) => format!("{found}, expected a number"),
         Some(_) | None => detail.replacen("unknown variant", "unknown value", 1),
     }

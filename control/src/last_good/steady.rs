@@ -8,7 +8,8 @@ use std::{
     io::{self, Seek, SeekFrom, Write},
 };
 
-/// Bytes after which the disk is waited for.
+/// Bytes after which the disk is waited for: who flushes meanwhile waits behind so much at most, 14 ms at worst where
+/// all of it at the end made that 45.
 const STEP: usize = 1024 * 1024;
 
 /// The file.

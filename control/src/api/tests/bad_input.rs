@@ -209,6 +209,9 @@ async fn faults_are_told_without_the_words_of_a_programming_language() {
     assert!(drain.contains("unknown value `delete`, expected one of `keep`"), "{drain}");
     let since = detail(api.get("/v1/audit?since=yesterday").await);
     assert!(since.contains("2026-11-22T21:40:00Z"), "{since}");
+    let far = json!({"id": "far", "servers": [{"address": "a:1", "priority": 300}]});
+    let priority = detail(api.post("/v1/upstreams", far).await);
+    assert!(priority.contains("expected a whole number from 0 to 255"), "{priority}");
 }
 
 #[tokio::test]
