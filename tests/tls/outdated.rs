@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use rustls::version::TLS13;
+use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConnection, StreamOwned};
 use serde_json::json;
 use weir_tests::client::Wire;
@@ -66,6 +66,25 @@ fn what_is_asked_of_clients_holds_for_open_connections() {
     assert_eq!(weir.api().post("/v1/certificates", &Authority::new().body("others")).status(), 201);
     change("optional", "others");
     assert!(ask(&mut named).starts_with("http/1.1 421 "));
+    weir.assert_no_errors();
+}
+
+#[test]
+fn a_version_that_is_spoken_no_more_ends_with_the_next_request() {
+    let (weir, authority, server) = (Weir::start(), Authority::new(), Origin::named("one"));
+    assert_eq!(weir.api().post("/v1/certificates", &authority.sign(&["a.test"]).body("site")).status(), 201);
+    let edge = listen(&weir, &server, &json!({"certificates": ["site"]}));
+    let open = |version| connect(edge, &authority.client(&[version], &["http/1.1"], None), "a.test").unwrap();
+    let (mut older, mut newer) = (open(&TLS12), open(&TLS13));
+    for client in [&mut older, &mut newer] {
+        assert!(ask(client).starts_with("http/1.1 200 "));
+    }
+    weir.api().patch("/v1/listeners/edge", &json!({"tls": {"min_version": "1.3"}})).assert(200);
+    assert!(ask(&mut newer).starts_with("http/1.1 200 "));
+    let refused = ask(&mut older);
+    assert!(refused.starts_with("http/1.1 421 ") && refused.contains("connection: close"), "{refused}");
+    assert_eq!(ask(&mut older), "", "and closed");
+    assert_eq!(server.seen().len(), 3, "no server has heard of what was refused");
     weir.assert_no_errors();
 }
 

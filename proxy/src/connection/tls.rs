@@ -2,12 +2,12 @@
 
 use std::{cell::RefCell, future::poll_fn, io, pin::pin, sync::Arc, task::Poll};
 
-use rustls::{Error, HandshakeKind};
+use rustls::{Error, HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use weir_shared::{
     id::ListenerId,
-    model::AlpnProtocol,
+    model::{AlpnProtocol, TlsVersion},
     state::{HandshakeFailure, TlsCounters},
     table::Table,
     tls::{IncomingTls, Proof},
@@ -24,6 +24,7 @@ pub(crate) struct Secured {
     /// The settings under which the connection was last found to be one that may be used.
     agreed: RefCell<Arc<IncomingTls>>,
     proof: Proof,
+    version: TlsVersion,
     /// Who the client is, if it was asked.
     identity: Option<Identity>,
     /// Whether HTTP/2 was agreed on.
@@ -52,7 +53,7 @@ impl Secured {
         // A connection may have been made by the table's settings before the listener has heard of them.
         let in_force =
             table.listener(id.as_str()).and_then(|listener| listener.tls.as_ref()).unwrap_or(asked);
-        let may_go_on = in_force.still_takes(&self.settings, self.proof);
+        let may_go_on = in_force.still_takes(&self.settings, self.version, self.proof);
         if may_go_on {
             self.agreed.replace(Arc::clone(asked));
         }
@@ -106,11 +107,13 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     counters.handshakes.add(1);
     counters.resumed.add(u64::from(session.handshake_kind() == Some(HandshakeKind::Resumed)));
     let is_http2 = session.alpn_protocol() == Some(AlpnProtocol::H2.as_bytes());
+    let is_newest = session.protocol_version() == Some(ProtocolVersion::TLSv1_3);
     let chain = session.peer_certificates().unwrap_or_default();
     let secured = Secured {
         settings: Arc::clone(settings),
         agreed: RefCell::new(Arc::clone(settings)),
         proof: if chain.is_empty() { Proof::None } else { Proof::Certificate },
+        version: if is_newest { TlsVersion::Tls13 } else { TlsVersion::Tls12 },
         sni: session.server_name().map(Into::into),
         identity: settings.asks_clients().then(|| Identity::of(chain)),
         protocol: if is_http2 { AlpnProtocol::H2 } else { AlpnProtocol::Http11 },

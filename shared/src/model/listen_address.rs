@@ -6,8 +6,9 @@ use std::{
     path::PathBuf,
 };
 
-/// Longest path of a unix socket: `sun_path` of Linux's `sockaddr_un` holds 108 bytes with the end.
-const MAX_PATH_BYTES: usize = 107;
+/// Longest path of a unix socket: `sun_path` of Linux's `sockaddr_un` holds 108 bytes with the end, and a socket that takes
+/// another one's place is bound beside it first, as `PATH.new`.
+const MAX_PATH_BYTES: usize = 103;
 /// What the path of a unix socket is written behind.
 const UNIX: &str = "unix:";
 
@@ -153,7 +154,11 @@ mod tests {
             let told = ListenAddress::parse(text).unwrap_err();
             assert!(told.contains(hint), "{text:?}: {told}");
         }
-        assert!(ListenAddress::parse(&format!("unix:/{}", "a".repeat(107))).is_err());
+        let path_of = |bytes: usize| format!("unix:/{}", "a".repeat(bytes - 1));
+        assert!(ListenAddress::parse(&path_of(MAX_PATH_BYTES)).is_ok());
+        assert!(
+            ListenAddress::parse(&path_of(MAX_PATH_BYTES + 1)).unwrap_err().contains("at most 103 bytes")
+        );
     }
 
     #[test]

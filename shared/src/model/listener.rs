@@ -43,7 +43,7 @@ pub struct Listener {
     /// Unique name, immutable.
     #[schema(pattern = "^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$", min_length = 1, max_length = 63)]
     pub id: String,
-    /// `IP:port` (`0.0.0.0:80`; `[::]:80` for IPv4 and IPv6; port 0 takes a free one) or `unix:/absolute/path`. That of
+    /// `IP:port` (`0.0.0.0:80`; `[::]:80` for IPv4 and IPv6; port 0 takes a free one) or `unix:/absolute/path` of at most 103 bytes. That of
     /// `default` is the one the process was started with. With another one the new address is bound before the old one is
     /// given up, and open connections stay.
     pub address: String,
@@ -52,7 +52,7 @@ pub struct Listener {
     /// Where the connections of a `tcp` listener go: the id of an upstream. Others have routes.
     #[schema(nullable, example = "postgres")]
     pub upstream: Option<String>,
-    /// How connections are secured, at listeners with the protocol `https`.
+    /// How connections are secured, at listeners with the protocol `https`. Others have no certificates and ask for none.
     pub tls: ListenerTls,
     /// Whether clients may speak HTTP/2. Default true.
     pub http2: bool,
@@ -266,15 +266,17 @@ fn protocol(listener: &Listener, at: &Pointer, errors: &mut Vec<FieldError>) {
         }
         _ => {}
     }
-    if listener.protocol == ListenerProtocol::Https {
-        listener.tls.check(&at.at("tls"), errors);
+    let tls = at.at("tls");
+    match listener.protocol {
+        ListenerProtocol::Https => listener.tls.check(&tls, errors),
+        ListenerProtocol::Http | ListenerProtocol::Tcp => listener.tls.check_unused(&tls, errors),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Accept;
+    use crate::model::{Accept, ClientAuth, ClientAuthMode};
 
     fn faults(listener: &Listener) -> Vec<String> {
         let mut errors = Vec::new();
@@ -318,6 +320,19 @@ mod tests {
         assert_eq!(faults(&listener), expected);
         let listener = Listener { upstream: Some("web".into()), ..Listener::default() };
         assert_eq!(faults(&listener), ["#/upstream"]);
+    }
+
+    #[test]
+    fn whoever_means_tls_does_not_get_plain_text() {
+        let client_auth = ClientAuth { mode: ClientAuthMode::Required, ca: Some("clients".into()) };
+        let tls = ListenerTls { certificates: vec!["site".into()], client_auth, ..ListenerTls::default() };
+        for protocol in [ListenerProtocol::Http, ListenerProtocol::Tcp] {
+            let upstream = (protocol == ListenerProtocol::Tcp).then(|| "web".to_owned());
+            let listener = Listener { protocol, upstream, tls: tls.clone(), ..Listener::default() };
+            assert_eq!(faults(&listener), ["#/tls/certificates", "#/tls/client_auth/mode"]);
+        }
+        let listener = Listener { protocol: ListenerProtocol::Https, tls, ..Listener::default() };
+        assert_eq!(faults(&listener), Vec::<String>::new());
     }
 
     #[test]

@@ -4,14 +4,14 @@ use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::CertificateKind;
+use super::{CertificateKind, route::check::unique};
 use crate::error::{FieldError, FieldErrorCode, Pointer};
 
 /// Most certificates of one listener.
 const MAX_OF_LISTENER: usize = 1000;
 
-/// A version of TLS. Older ones are not spoken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// A version of TLS, the older one first. Older ones than these are not spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub enum TlsVersion {
     /// RFC 5246, with forward secrecy and authenticated encryption only.
     #[default]
@@ -127,6 +127,18 @@ impl ListenerTls {
         own.chain(ca)
     }
 
+    /// Checks the settings of a listener that secures nothing. Whoever wrote a certificate, or who is let in, meant it.
+    pub fn check_unused(&self, at: &Pointer, errors: &mut Vec<FieldError>) {
+        let detail =
+            "this holds where `protocol` is \"https\" alone: set that, or send \"tls\": null to leave it out";
+        if !self.certificates.is_empty() {
+            errors.push(at.at("certificates").error(FieldErrorCode::InvalidValue, detail));
+        }
+        if self.client_auth.mode != ClientAuthMode::Off {
+            errors.push(at.at("client_auth").at("mode").error(FieldErrorCode::InvalidValue, detail));
+        }
+    }
+
     /// Checks the settings by themselves.
     pub fn check(&self, at: &Pointer, errors: &mut Vec<FieldError>) {
         let certificates = at.at("certificates");
@@ -136,6 +148,8 @@ impl ListenerTls {
         } else if self.certificates.len() > MAX_OF_LISTENER {
             let detail = format!("at most {MAX_OF_LISTENER} certificates");
             errors.push(certificates.error(FieldErrorCode::TooMany, detail));
+        } else {
+            unique(self.certificates.iter(), &certificates, errors);
         }
         let alpn = at.at("alpn");
         if self.alpn.is_empty() {

@@ -16,7 +16,7 @@ use super::{Certificate, names, names::Names, provider, tickets::Bound, versions
 use crate::{
     error::{FieldError, FieldErrorCode, Pointer},
     id::CertificateId,
-    model::{AlpnProtocol, ClientAuthMode, ListenerTls, UnknownName},
+    model::{AlpnProtocol, ClientAuthMode, ListenerTls, TlsVersion, UnknownName},
     sharing::SharedMap,
 };
 
@@ -81,9 +81,13 @@ impl IncomingTls {
         self.settings.client_auth.mode != ClientAuthMode::Off
     }
 
-    /// Whether a connection made under the settings `before`, by a client that has shown `proof`, may go on under these.
+    /// Whether a connection made under the settings `before`, in `version`, by a client that has shown `proof`, may go on
+    /// under these.
     #[must_use]
-    pub fn still_takes(&self, before: &Self, proof: Proof) -> bool {
+    pub fn still_takes(&self, before: &Self, version: TlsVersion, proof: Proof) -> bool {
+        if version < self.settings.min_version {
+            return false;
+        }
         match (self.settings.client_auth.mode, proof) {
             (ClientAuthMode::Off, _) | (ClientAuthMode::Optional, Proof::None) => true,
             (ClientAuthMode::Required, Proof::None) => false,

@@ -169,21 +169,22 @@ fn what_is_no_switch_opens_no_stream() {
 fn routes_take_it_for_a_get() {
     let server = Switcher::willing();
     let weir = in_front_of(&[&server], &json!({"upgrades": ["echo"]}));
-    let refused = |id: &str, method: &str, status: u16| {
+    let put = |id: &str, method: &str, status: u16| {
         let route = json!({
             "match": {"path": {"value": "/chat"}, "methods": [method]},
             "action": {"fixed_response": {"status": status}}
         });
-        weir.api().put(&format!("/v1/routes/{id}"), &route).assert(201);
+        weir.api().put(&format!("/v1/routes/{id}"), &route)
     };
-    refused("connect", "CONNECT", 418);
-    refused("post", "POST", 403);
+    let never = put("connect", "CONNECT", 418).expect(422).json();
+    assert_eq!(never["errors"][0]["pointer"], "#/match/methods/0", "no request would be for it: {never}");
+    put("post", "POST", 403).assert(201);
     block_on(async {
         let client = connect(&weir).await;
         let response = ask(&client, "echo").await;
-        assert_eq!(response.status(), StatusCode::OK, "neither of the others is for it");
+        assert_eq!(response.status(), StatusCode::OK, "the other is not for it");
         drop(hyper::upgrade::on(response).await.unwrap());
-        refused("get", "GET", 404);
+        put("get", "GET", 404).assert(201);
         assert_eq!(ask(&client, "echo").await.status(), StatusCode::NOT_FOUND);
     });
     assert!(server.only().starts_with("GET /chat?room=1 HTTP/1.1\r\n"));

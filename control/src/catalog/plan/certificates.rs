@@ -110,7 +110,7 @@ pub(super) fn with_key(
         wanted.private_key = present.filter(|key| tls::key_fits(&wanted, key));
         if wanted.private_key.is_none() {
             let detail = match before {
-                Some(_) => "the key there is does not fit this certificate: give the one that does",
+                Some(_) => "the key that is there does not fit this certificate: give the one that does",
                 None => "the private key of the certificate, in PEM; what is exported does not hold it",
             };
             errors.push(at.at("private_key").error(FieldErrorCode::Required, detail));

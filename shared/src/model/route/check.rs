@@ -5,7 +5,8 @@ use std::{collections::HashSet, fmt::Display, net::Ipv6Addr};
 use serde_json::Value;
 
 use super::{
-    FieldMatch, FieldMatchType, PathMatch, PathMatchType, PathRewriteType, Route, RouteMatch, check_action,
+    FieldMatchType, PathMatch, PathMatchType, PathRewriteType, Route, RouteMatch, check_action,
+    demands::{header, method, parameter},
 };
 use crate::{
     error::{FieldError, FieldErrorCode, Pointer},
@@ -13,7 +14,6 @@ use crate::{
     model::{
         Config,
         check::{check_id, description, labels, number},
-        limits::field_name,
     },
     path,
     pattern::{self, Extent},
@@ -26,10 +26,7 @@ const MAX_PATTERNS: usize = 2_000;
 /// Most bytes of fixed responses in all routes together.
 const MAX_BODIES: usize = 16 * 1024 * 1024;
 /// Longest value that is compared with, in bytes.
-const MAX_VALUE_BYTES: usize = 1024;
-
-/// Methods that are most likely meant by another spelling.
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+pub(super) const MAX_VALUE_BYTES: usize = 1024;
 
 /// Checks a route by itself.
 pub fn route(route: &Route, at: &Pointer, errors: &mut Vec<FieldError>) {
@@ -248,54 +245,9 @@ pub(super) fn path_value(value: &str, at: &Pointer, errors: &mut Vec<FieldError>
 }
 
 /// Checks a regular expression that has to match a whole value.
-fn regex(text: &str, at: &Pointer, errors: &mut Vec<FieldError>) {
+pub(super) fn regex(text: &str, at: &Pointer, errors: &mut Vec<FieldError>) {
     if let Err(unusable) = pattern::compile(text, Extent::Whole) {
         push_value(at, FieldErrorCode::InvalidValue, unusable, text, errors);
-    }
-}
-
-fn method(text: &str, at: &Pointer, errors: &mut Vec<FieldError>) {
-    let upper = text.to_ascii_uppercase();
-    if METHODS.contains(&upper.as_str()) && upper != text {
-        let detail = format!("case counts in methods: did you mean \"{upper}\"?");
-        push_value(at, FieldErrorCode::InvalidValue, detail, text, errors);
-    } else if text.len() > 32 || http::Method::from_bytes(text.as_bytes()).is_err() {
-        push_value(at, FieldErrorCode::InvalidValue, "not a method, as \"GET\"", text, errors);
-    }
-}
-
-fn header(field: &FieldMatch, at: &Pointer, errors: &mut Vec<FieldError>) {
-    if field.name.eq_ignore_ascii_case("host") {
-        let detail = "the host asked for is matched by `hosts`, whichever field it comes in";
-        errors.push(at.at("name").error(FieldErrorCode::InvalidValue, detail));
-    } else {
-        field_name(&field.name, &at.at("name"), errors);
-    }
-    field_value(field, at, errors);
-}
-
-fn parameter(field: &FieldMatch, at: &Pointer, errors: &mut Vec<FieldError>) {
-    if field.name.is_empty() || field.name.len() > 255 {
-        errors.push(at.at("name").error(FieldErrorCode::OutOfRange, "a parameter's name has 1 to 255 bytes"));
-    }
-    field_value(field, at, errors);
-}
-
-fn field_value(field: &FieldMatch, at: &Pointer, errors: &mut Vec<FieldError>) {
-    let at = at.at("value");
-    match field.kind {
-        FieldMatchType::Present if !field.value.is_empty() => {
-            errors.push(at.error(FieldErrorCode::InvalidValue, "`present` takes any value: leave this out"));
-        }
-        FieldMatchType::Prefix if field.value.is_empty() => {
-            errors
-                .push(at.error(FieldErrorCode::Required, "say what the value begins with, or use `present`"));
-        }
-        FieldMatchType::Regex => regex(&field.value, &at, errors),
-        FieldMatchType::Exact | FieldMatchType::Prefix if field.value.len() > MAX_VALUE_BYTES => {
-            errors.push(at.error(FieldErrorCode::OutOfRange, "at most 1024 bytes"));
-        }
-        FieldMatchType::Exact | FieldMatchType::Present | FieldMatchType::Prefix => {}
     }
 }
 
@@ -307,7 +259,7 @@ fn too_many<T>(items: &[T], most: usize, what: &str, at: &Pointer, errors: &mut 
 }
 
 /// Adds an error for each of `names` that was there before.
-pub(super) fn unique<N: AsRef<str>>(
+pub(in crate::model) fn unique<N: AsRef<str>>(
     names: impl Iterator<Item = N>,
     at: &Pointer,
     errors: &mut Vec<FieldError>,

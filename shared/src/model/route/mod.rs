@@ -4,6 +4,7 @@ mod action;
 pub(super) mod check;
 mod check_action;
 mod conflict;
+mod demands;
 mod fields;
 mod matching;
 

@@ -125,6 +125,12 @@ fn a_connection_goes_on_where_no_more_is_asked_than_its_client_has_proved() {
         ((Off, "one"), Proof::None, (Required, "one"), false),
     ] {
         let (made, now) = (asking(was.0, was.1, &before), asking(asked.0, asked.1, &after));
-        assert_eq!(now.still_takes(&made, proof), goes_on, "{was:?} {proof:?} {asked:?}");
+        let is_taken = now.still_takes(&made, TlsVersion::Tls12, proof);
+        assert_eq!(is_taken, goes_on, "{was:?} {proof:?} {asked:?}");
     }
+    let made = asking(Off, "one", &before);
+    let newer = ListenerTls { min_version: TlsVersion::Tls13, ..showing(&["site"]) };
+    let newer = listener(&newer, &after, None);
+    assert!(newer.still_takes(&made, TlsVersion::Tls13, Proof::None));
+    assert!(!newer.still_takes(&made, TlsVersion::Tls12, Proof::None));
 }
