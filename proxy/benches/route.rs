@@ -17,7 +17,7 @@ use weir_shared::{
 const NOW: Now = Now { moment: Moment(1_000_000), wall: Timestamp(0) };
 
 /// What tells the routes apart.
-const KINDS: [&str; 5] = ["host", "wildcard", "prefix", "exact", "regex"];
+const KINDS: [&str; 6] = ["host", "wildcard", "prefix", "exact", "field", "regex"];
 
 fn main() {
     divan::main();
@@ -30,6 +30,9 @@ fn route(kind: &str, n: usize) -> Value {
         "wildcard" => json!({"hosts": [format!("*.h{n}.test")], "path": {"value": "/shop"}}),
         "prefix" => json!({"path": {"value": format!("/shop/p{n}")}}),
         "exact" => json!({"path": {"type": "exact", "value": format!("/shop/p{n}/cart")}}),
+        "field" => {
+            json!({"path": {"value": "/shop"}, "headers": [{"name": "tenant", "value": format!("t{n}")}]})
+        }
         "bare" => json!({"path": {"type": "regex", "value": format!(".*/p{n}/[a-z]+")}}),
         _ => json!({"path": {"type": "regex", "value": format!("/shop/p{n}/[a-z]+")}}),
     };
@@ -54,7 +57,8 @@ fn find<const ROUTES: usize>(bencher: Bencher<'_, '_>, kind: &str) {
     let table = compile(config(kind, routes), None);
     let host = format!("{}h{}.test", if kind == "wildcard" { "www." } else { "" }, routes / 2);
     let path = format!("/shop/p{}/cart", routes / 2);
-    let headers = HeaderMap::new();
+    let mut headers = HeaderMap::new();
+    headers.insert("tenant", format!("t{}", routes / 2).parse().unwrap());
     let client = || IpAddr::from([192, 0, 2, 1]);
     let request = RouteRequest {
         listener: "default",

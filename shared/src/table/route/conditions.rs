@@ -2,10 +2,12 @@
 //!
 //! Hot path: no allocation but for parameters that a regular expression looks at.
 
+use std::borrow::Cow;
+
 use http::{HeaderName, Method};
 use regex::bytes::Regex;
 
-use super::RouteRequest;
+use super::{RouteRequest, alike::Demand};
 use crate::{
     cidr::Cidr,
     model::{FieldMatch, FieldMatchType, PathMatchType, Route as Model},
@@ -56,6 +58,15 @@ impl Conditions {
         })
     }
 
+    /// The values that a request has to have, header fields first.
+    pub(super) fn demands(&self) -> impl Iterator<Item = Demand<'_>> {
+        let headers =
+            self.headers.iter().filter_map(|(name, value)| Some(Demand::Header(name, value.only()?)));
+        let query =
+            self.query.iter().filter_map(|(name, value)| Some(Demand::Parameter(name, value.only()?)));
+        headers.chain(query)
+    }
+
     /// Whether `request`, for the canonical path `path`, has all of it. Host and path were compared already, unless the path
     /// is a regular expression.
     pub(super) fn hold(&self, request: &RouteRequest<'_>, path: &str) -> bool {
@@ -93,20 +104,42 @@ impl Value {
         }
     }
 
+    /// The only value it takes, if there is one.
+    fn only(&self) -> Option<&str> {
+        match self {
+            Self::Is(wanted) => std::str::from_utf8(wanted).ok(),
+            Self::Any | Self::Begins(_) | Self::Matches(_) => None,
+        }
+    }
+
     /// Whether the first parameter called `name` is what it has to be.
     fn takes_parameter(&self, query: Option<&str>, name: &str) -> bool {
-        let parameters = query.unwrap_or_default().split('&');
-        let mut named = parameters.filter_map(|parameter| {
-            let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            decoded(key).eq(name.bytes()).then_some(value)
-        });
-        let Some(value) = named.next() else { return false };
+        let Some(value) = first_parameter(query, name) else { return false };
         match self {
             Self::Is(wanted) => decoded(value).eq(wanted.iter().copied()),
             Self::Any => true,
             Self::Begins(wanted) => decoded(value).take(wanted.len()).eq(wanted.iter().copied()),
             Self::Matches(regex) => regex.is_match(&decoded(value).collect::<Vec<u8>>()),
         }
+    }
+}
+
+/// The first parameter called `name`, as it is written.
+fn first_parameter<'q>(query: Option<&'q str>, name: &str) -> Option<&'q str> {
+    let mut parameters = query?.split('&');
+    parameters.find_map(|parameter| {
+        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        decoded(key).eq(name.bytes()).then_some(value)
+    })
+}
+
+/// The first parameter called `name`, as servers read it; `None` also for one that is no text.
+pub(super) fn parameter<'q>(query: Option<&'q str>, name: &str) -> Option<Cow<'q, str>> {
+    let value = first_parameter(query, name)?;
+    if value.contains(['%', '+']) {
+        String::from_utf8(decoded(value).collect()).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(value))
     }
 }
 

@@ -3,16 +3,16 @@
 //! Exact paths are looked up whole. Prefixes are in a tree by segment, and so are regular expressions, as far as every match of
 //! them begins with whole segments. A request passes along one branch, and of the routes it meets there the first in order whose
 //! conditions hold takes it: the cost is that of the path's own segments, however many routes there are, plus that of routes with
-//! the very same path. A route that comes or goes changes its own place alone.
+//! the very same path that are not told apart by a value (`alike`). A route that comes or goes changes its own place alone.
 //!
 //! Hot path: no allocation.
 
 use std::sync::Arc;
 
 use super::{
-    Ranked, Route, RouteRequest,
+    Route, RouteRequest,
+    alike::Alike,
     expressions::Expressions,
-    insert,
     map::Map,
     tree::{Content, Tree},
 };
@@ -25,7 +25,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct HostRoutes {
     count: usize,
-    exact: Map<Ranked>,
+    exact: Map<Alike>,
     tree: Tree<Place>,
 }
 
@@ -35,12 +35,12 @@ struct Place {
     /// Expressions whose matches all begin with it.
     regexes: Expressions,
     /// Prefixes that end here.
-    prefixes: Ranked,
+    prefixes: Alike,
 }
 
 /// Where a route lies.
 enum Found<'p> {
-    Ranked(&'p mut Ranked),
+    Alike(&'p mut Alike),
     Expressions(&'p mut Expressions),
 }
 
@@ -61,7 +61,7 @@ impl HostRoutes {
     pub(super) fn insert(&mut self, route: &Arc<Route>) {
         self.count += 1;
         self.change(&route.record.spec.matches.path, &mut |found| match found {
-            Found::Ranked(routes) => insert(routes, route),
+            Found::Alike(routes) => routes.insert(route),
             Found::Expressions(routes) => routes.insert(route),
         });
     }
@@ -70,7 +70,7 @@ impl HostRoutes {
     pub(super) fn remove(&mut self, route: &Route) {
         self.count = self.count.saturating_sub(1);
         self.change(&route.record.spec.matches.path, &mut |found| match found {
-            Found::Ranked(routes) => routes.retain(|other| other.id != route.id),
+            Found::Alike(routes) => routes.remove(route),
             Found::Expressions(routes) => routes.remove(route),
         });
     }
@@ -80,11 +80,11 @@ impl HostRoutes {
         let value = path::canonical(&wanted.value);
         match wanted.kind {
             PathMatchType::Exact => {
-                self.exact.change(&value, |routes| edit(Found::Ranked(routes)), Vec::is_empty);
+                self.exact.change(&value, |routes| edit(Found::Alike(routes)), Alike::is_empty);
             }
             PathMatchType::Prefix => {
                 let mut steps = path::without_last_slash(&value).split('/').skip(1);
-                self.tree.change(&mut steps, &mut |place| edit(Found::Ranked(&mut place.prefixes)));
+                self.tree.change(&mut steps, &mut |place| edit(Found::Alike(&mut place.prefixes)));
             }
             PathMatchType::Regex => {
                 let prefix = pattern::literal_prefix(&wanted.value);
@@ -97,14 +97,14 @@ impl HostRoutes {
 
     /// The only route, if there is one and it is for every path.
     pub(super) fn only(&self) -> Option<&Arc<Route>> {
-        self.tree.here.prefixes.first().filter(|_| self.count == 1)
+        self.tree.here.prefixes.first_plain().filter(|_| self.count == 1)
     }
 
     /// The route that takes `request`, for the canonical path `path`.
     pub(super) fn find(&self, request: &RouteRequest<'_>, path: &str) -> Option<&Arc<Route>> {
         let mut best = Best { request, path, route: None };
         if let Some(routes) = self.exact.get(path) {
-            best.look(routes);
+            best.look_among(routes);
         }
         let mut tree = &self.tree;
         best.look_at(&tree.here);
@@ -140,7 +140,12 @@ impl<'h> Best<'h, '_> {
                 self.look(&group.routes);
             }
         }
-        self.look(&place.prefixes);
+        self.look_among(&place.prefixes);
+    }
+
+    fn look_among(&mut self, routes: &'h Alike) {
+        let request = self.request;
+        routes.each(request, |routes| self.look(routes));
     }
 
     /// Whether the first of `routes` comes before what was found.

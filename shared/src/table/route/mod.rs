@@ -1,9 +1,10 @@
 //! A route as the request path sees it, and how the one for a request is found.
 //!
-//! Reading order: this file, `conditions` (what a route demands), `order` (which of several comes first), `map`, `tree`, `expressions`, `host` (the
+//! Reading order: this file, `conditions` (what a route demands), `order` (which of several comes first), `map`, `tree`, `expressions`, `alike`, `host` (the
 //! routes of one host, by path), `index` (all hosts), `compile`.
 
 mod action;
+mod alike;
 mod compile;
 mod conditions;
 mod expressions;
@@ -20,6 +21,8 @@ mod tree;
 use std::{sync::Arc, time::Duration};
 
 pub use action::{Action, FieldEdits, FixedAnswer, NewPath, RedirectTo, Split, Target};
+#[cfg(test)]
+use alike::Alike;
 pub(super) use compile::{Scene, compile};
 use conditions::Conditions;
 pub use index::Routes;

@@ -5,6 +5,7 @@ mod cases;
 mod expressions;
 mod linear;
 mod reuse;
+mod values;
 
 use std::{net::IpAddr, sync::Arc};
 
