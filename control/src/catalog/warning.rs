@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use weir_shared::{
     id::Revision,
-    model::{AdminState, Config, UpstreamRecord},
+    model::{AdminState, Config, UpstreamRecord, UpstreamTls},
 };
 
 use crate::error::Loss;
@@ -62,6 +62,14 @@ pub fn warnings(config: &Config, bound: &[String]) -> Vec<Warning> {
                     format!("no server takes requests: those of the route \"{}\" are answered 503", route.id);
                 found.push(Warning { path, detail });
             }
+        }
+    }
+    for upstream in config.upstreams.values().map(|record| &record.spec) {
+        let is_meant = upstream.tls != UpstreamTls::default();
+        if is_meant && !upstream.tls.enabled {
+            let path = format!("/upstreams/{}/tls", upstream.id);
+            let detail = "it is not `enabled`: its servers are spoken to in plain text".to_owned();
+            found.push(Warning { path, detail });
         }
     }
     for listener in config.listeners.values().map(|record| &record.spec) {

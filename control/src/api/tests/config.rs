@@ -289,6 +289,18 @@ async fn a_listener_whose_upstream_has_no_server_is_warned_of() {
     assert_eq!(put(&api, "", &document(json!(["[::1]:82"]))).await.json()["warnings"], json!([]));
 }
 
+#[tokio::test]
+async fn settings_of_tls_that_are_not_enabled_are_warned_of() {
+    let api = Harness::new().await;
+    let document = |tls: Value| json!({"upstreams": [{"id": "db", "servers": ["[::1]:82"], "tls": tls}]});
+    let told = put(&api, "", &document(json!({"server_name": "db.test"}))).await.json()["warnings"].clone();
+    let detail = "it is not `enabled`: its servers are spoken to in plain text";
+    assert_eq!(told, json!([{"path": "/upstreams/db/tls", "detail": detail}]));
+    for tls in [json!({"enabled": true, "server_name": "db.test"}), json!({})] {
+        assert_eq!(put(&api, "", &document(tls)).await.json()["warnings"], json!([]));
+    }
+}
+
 /// Listeners that are not named are deleted; `default` is as it was before it was ever changed.
 async fn exported_without_others_deletes_them(api: &Harness, mut exported: Value) {
     exported["listeners"] = json!([]);
