@@ -143,3 +143,32 @@ fn a_change_of_settings_loses_nothing() {
     assert_eq!(after["passive"]["ejected_until"], ejected["passive"]["ejected_until"]);
     assert_eq!((&after["since"], &after["passive"]["ejections"]), (&ejected["since"], &json!(1)));
 }
+
+/// A port that accepts and closes because there is no server behind it (a container's, a tunnel's) passes every check that only
+/// connects. That ends the first ejection, and none after it.
+#[test]
+fn a_port_that_only_accepts_is_not_given_requests_after_each_check() {
+    let bad = Origin::script(|_| vec![Step::Close]);
+    let good = Origin::named("good");
+    let weir = Weir::start();
+    weir.api().set_default(&config::with(
+        &[bad.address(), good.address()],
+        &json!({ "algorithm": "round_robin", "health_check": { "interval": "1s" } }),
+    ));
+    let mut client = Wire::connect(weir.data());
+    let mut failed = 0;
+    let mut until = |what: &str, is_there: &dyn Fn(&Value) -> bool| {
+        eventually(what, || {
+            failed += usize::from(client.post("/", "once").status != 200);
+            let health = weir.api().server_health(bad.address());
+            is_there(&health).then_some(health)
+        })
+    };
+    let is_ejected = |health: &Value| health["reason"] == "ejected";
+    let ejections = |health: &Value| health["passive"]["ejections"].as_u64().unwrap();
+    let checks = |health: &Value| health["check"]["total"].as_u64().unwrap();
+    let twice = until("it is ejected again", &|health| is_ejected(health) && ejections(health) == 2);
+    let later = until("checks go on", &|health| checks(health) >= checks(&twice) + 3);
+    assert!(is_ejected(&later) && ejections(&later) == 2, "{later}");
+    assert_eq!(failed, 10, "five for each ejection");
+}

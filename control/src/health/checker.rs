@@ -267,7 +267,9 @@ fn is_timeout(reason: Reason) -> bool {
 /// Whether a pass is reason enough to end an ejection, if there is one.
 ///
 /// An http or grpc check asks what requests ask, so its pass speaks for them (as in Envoy). Opening a connection says less: it
-/// speaks for a server only where connections were what it lacked: by the error that ejected it, or by the check before.
+/// speaks for a server only where connections were what it lacked: by the check before, or by the error that ejected it, and
+/// then once. A port that accepts and closes for want of a server behind it (a container's, a tunnel's) would else be given
+/// requests to fail after each check, until one of them succeeds.
 /// No single check speaks against a rate over many requests.
 fn vouches(target: &Target, group: &Group, now: Now) -> bool {
     let outliers = &group.upstream.record.spec.outlier_detection;
@@ -280,7 +282,8 @@ fn vouches(target: &Target, group: &Group, now: Now) -> bool {
         Some(HealthCheckType::Http | HealthCheckType::Grpc) => true,
         Some(HealthCheckType::Tcp) => {
             let was_failing = target.state.health.record().last.is_some_and(|last| !last.ok);
-            was_failing || fault == ServerFault::Connection
+            let outlier = &target.state.outlier;
+            was_failing || (fault == ServerFault::Connection && !outlier.is_unproven())
         }
         None => false,
     }

@@ -74,8 +74,9 @@ pub struct OutlierDetection {
     #[schema(minimum = 0, maximum = 100)]
     pub max_ejection_percent: u8,
     /// Whether a passed active check ends an ejection for errors in a row: of an `http` or `grpc` check any pass, of a `tcp`
-    /// check one that shows that connections are possible again. Ejections by rates run their time, because one check
-    /// says nothing about a rate (in Envoy these end too). Default true.
+    /// check one that shows that connections are possible again; if requests lose theirs all the same, the next ejection
+    /// runs its time. So do ejections by rates, because one check says nothing about a rate (in Envoy these end too). Default
+    /// true.
     pub successful_active_health_check_uneject_server: bool,
 }
 

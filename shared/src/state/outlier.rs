@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -102,6 +102,8 @@ impl Rows {
 #[derive(Debug, Default)]
 pub struct Outlier {
     rows: Rows,
+    /// Whether the last ejection ended early and no request has succeeded since.
+    unproven: AtomicBool,
     /// End of the ejection in microseconds; 0 = not ejected.
     ejected_until: AtomicU64,
     /// Held for a few assignments when an ejection starts or ends, and when counters are read.
@@ -114,6 +116,9 @@ impl Outlier {
     /// Takes in a success. Costs a read unless errors came before.
     pub fn succeeded(&self) {
         self.rows.reset();
+        if self.unproven.load(Ordering::Relaxed) {
+            self.unproven.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Takes in a failure. Answers the evidence if the server should be ejected now; the caller then decides with
@@ -184,10 +189,17 @@ impl Outlier {
             && record.until.is_some()
         {
             last.ended = Some(at);
+            self.unproven.store(true, Ordering::Relaxed);
         }
         record.until = None;
         self.rows.reset();
         self.ejected_until.swap(0, Ordering::AcqRel) != 0
+    }
+
+    /// Whether the last ejection ended early, by what a check found, and no request has borne that out.
+    #[must_use]
+    pub fn is_unproven(&self) -> bool {
+        self.unproven.load(Ordering::Relaxed)
     }
 
     /// Whether the server is ejected at `now`.
@@ -342,6 +354,24 @@ mod tests {
         assert!(
             length(u64::MAX) <= Duration::from_secs(40) && length(u64::MAX) > Duration::from_millis(39_999)
         );
+    }
+
+    #[test]
+    fn an_early_end_is_unproven_until_a_request_succeeds() {
+        let outlier = Outlier::default();
+        let eject = || outlier.eject(&POLICY, ROW, Now::default(), 0);
+        eject();
+        outlier.uneject(EjectionEnd::Due);
+        assert!(!outlier.is_unproven(), "nobody has said anything");
+        eject();
+        outlier.uneject(EjectionEnd::Early(Timestamp(5_000)));
+        feed(&outlier, &[Some(OOPS)]);
+        assert!(outlier.is_unproven());
+        eject();
+        outlier.uneject(EjectionEnd::Due);
+        assert!(outlier.is_unproven(), "nor did time prove anything");
+        feed(&outlier, &[None]);
+        assert!(!outlier.is_unproven());
     }
 
     #[test]

@@ -63,6 +63,26 @@ async fn a_passing_tcp_check_ends_one_for_lost_connections() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_tcp_check_speaks_once_for_a_server_that_goes_on_losing_connections() {
+    let evidence = row(ServerFault::Connection);
+    let play = ejected("tcp", evidence).await;
+    play.pass(1.5).await;
+    assert!(!is_ejected(&play));
+    play.fixture.eject(A, evidence, Duration::from_secs(300));
+    play.pass(10.0).await;
+    assert!(is_ejected(&play), "it accepts connections, and did so before");
+    play.stage.set(A, Script::Refuse);
+    play.pass(1.0).await;
+    play.stage.set(A, Script::Pass);
+    play.pass(1.0).await;
+    assert!(!is_ejected(&play), "now there is something new");
+    play.fixture.state(A).outlier.succeeded();
+    play.fixture.eject(A, evidence, Duration::from_secs(300));
+    play.pass(1.5).await;
+    assert!(!is_ejected(&play), "a request has borne the last word out");
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_check_ends_an_ejection_by_rates_nor_any_when_that_is_turned_off() {
     let rate = Evidence::SuccessRate { requests: 200, rate: 0.5, mean: 0.9, threshold: 0.6 };
     let play = ejected("http", rate).await;

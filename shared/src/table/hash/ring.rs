@@ -3,7 +3,7 @@
 //! Compatible with libketama: forty MD5 digests of `address-n` per server of average weight, four points of each. Source:
 //! R. Jones, "libketama: a consistent hashing algo for memcache clients" (2007).
 
-use md5::{Digest, Md5};
+use md5::{Digest, Md5, block_api::compress};
 
 use super::Entry;
 
@@ -63,9 +63,22 @@ impl Ring {
     }
 }
 
-/// Where on the circle a key is.
+/// Where on the circle a key is. Most keys fit, with the padding of RFC 1321 §3.1 and §3.2, one block of MD5, and there is no
+/// more to do for them than that block: a seventh of a pick is saved.
 pub(super) fn hash(key: &[u8]) -> u32 {
-    little_endian(&Md5::digest(key))
+    let mut block = [0; 64];
+    let (bytes, length) = block.split_at_mut(56);
+    match bytes.get_mut(..=key.len()).and_then(<[u8]>::split_last_mut) {
+        Some((end, bytes)) => {
+            bytes.copy_from_slice(key);
+            *end = 0x80;
+            length.copy_from_slice(&(8 * key.len() as u64).to_le_bytes());
+        }
+        None => return little_endian(&Md5::digest(key)),
+    }
+    let mut state = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
+    compress(&mut state, &[block]);
+    state[0]
 }
 
 fn little_endian(bytes: &[u8]) -> u32 {
