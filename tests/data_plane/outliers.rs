@@ -153,7 +153,7 @@ fn a_port_that_only_accepts_is_not_given_requests_after_each_check() {
     let weir = Weir::start();
     weir.api().set_default(&config::with(
         &[bad.address(), good.address()],
-        &json!({ "algorithm": "round_robin", "health_check": { "interval": "1s" } }),
+        &json!({ "algorithm": "round_robin", "health_check": { "interval": "1s" }, "outlier_detection": {} }),
     ));
     let mut client = Wire::connect(weir.data());
     let mut failed = 0;
