@@ -96,6 +96,11 @@ impl ResponseBody {
         }
     }
 
+    /// Whether some of the next part has been read already.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        matches!(&self.source, Source::Server(body) if body.is_at_hand())
+    }
+
     /// Ready when the body is to end though its client has not taken what came before: its time is over, or the operator has
     /// given it up. For whoever does not ask for the next part meanwhile.
     pub(crate) fn poll_over(&mut self, cx: &Context<'_>) -> Poll<()> {

@@ -1,6 +1,8 @@
-//! Bytes on their way to a client or a server: what was written here, then one part of a body, in one system call where possible.
+//! Bytes on their way to a client or a server: what was written here, and parts of a body that lie where they were read, in one
+//! system call where possible.
 
 use std::{
+    collections::VecDeque,
     io::{self, IoSlice, Write},
     pin::Pin,
     task::{Context, Poll, ready},
@@ -13,31 +15,41 @@ use tokio::io::AsyncWrite;
 const COPIED: usize = 4 * 1024;
 /// Copied bytes beyond which they are sent before more is put in.
 const ENOUGH: usize = 16 * 1024;
+/// Parts that are not copied, at most.
+const MOST_PARTS: usize = 8;
 
-/// What is to be sent next: `head`, then `data`, then `tail`.
+/// What is to be sent next.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    head: Vec<u8>,
-    /// How much of `head` is sent.
+    /// Heads, the framing of chunks and small parts.
+    written: Vec<u8>,
+    /// How much of `written` is sent.
     sent: usize,
-    data: Bytes,
-    /// The line end behind a chunk.
-    tail: &'static [u8],
+    /// What goes in between, from where it was read.
+    parts: VecDeque<Part>,
     /// Bytes sent so far.
     total: u64,
+}
+
+/// A part of a body.
+#[derive(Debug)]
+struct Part {
+    /// Goes behind so many bytes of what was written.
+    at: usize,
+    data: Bytes,
 }
 
 impl Outgoing {
     /// Begins with `head`.
     pub(crate) fn new(head: Vec<u8>) -> Self {
-        Self { head, ..Self::default() }
+        Self { written: head, ..Self::default() }
     }
 
     /// Takes over room to write into.
     pub(crate) fn take_room(&mut self, room: Vec<u8>) {
-        if self.head.is_empty() {
-            self.head = room;
-            self.head.clear();
+        if self.written.is_empty() && self.parts.is_empty() {
+            self.written = room;
+            self.written.clear();
             self.sent = 0;
         }
     }
@@ -45,22 +57,29 @@ impl Outgoing {
     /// Gives back the room that was written into. Everything has been sent.
     pub(crate) fn give_back_room(&mut self) -> Vec<u8> {
         self.sent = 0;
-        std::mem::take(&mut self.head)
+        // A connection at rest keeps nothing.
+        self.parts = VecDeque::new();
+        std::mem::take(&mut self.written)
     }
 
     /// Whether everything put in is sent.
     pub(crate) fn is_empty(&self) -> bool {
-        self.sent == self.head.len() && self.data.is_empty() && self.tail.is_empty()
+        self.sent == self.written.len() && self.parts.is_empty()
     }
 
-    /// Whether another part of a body can be put in.
-    pub(crate) fn has_room(&self) -> bool {
-        self.data.is_empty() && self.tail.is_empty() && self.head.len() < ENOUGH
+    /// Whether another part of a body can be put in. One that was read already takes no more memory for that, but one that has
+    /// to be read first would.
+    pub(crate) fn has_room(&self, at_hand: AtHand) -> bool {
+        let most = match at_hand {
+            AtHand::Yes => MOST_PARTS,
+            AtHand::No => 1,
+        };
+        self.parts.len() < most && self.written.len() < ENOUGH
     }
 
     /// Bytes that are still to be sent.
     pub(crate) fn left(&self) -> usize {
-        self.head.len() - self.sent + self.data.len() + self.tail.len()
+        self.written.len() - self.sent + self.parts.iter().map(|part| part.data.len()).sum::<usize>()
     }
 
     /// Bytes sent so far.
@@ -68,47 +87,43 @@ impl Outgoing {
         self.total
     }
 
-    /// Where to write what comes next. There is room.
+    /// Where to write what comes next.
     pub(crate) fn writer(&mut self) -> &mut Vec<u8> {
-        if self.sent == self.head.len() {
-            self.head.clear();
+        if self.is_empty() {
+            self.written.clear();
             self.sent = 0;
         }
-        &mut self.head
+        &mut self.written
     }
 
-    /// Adds content as it is.
+    /// Adds content as it is. There is room.
     pub(crate) fn put(&mut self, data: Bytes) {
-        if data.len() <= COPIED { self.writer().extend_from_slice(&data) } else { self.data = data }
+        let written = self.writer();
+        if data.len() <= COPIED {
+            written.extend_from_slice(&data);
+        } else {
+            let at = written.len();
+            self.parts.push_back(Part { at, data });
+        }
     }
 
-    /// Adds content as a chunk (RFC 9112 §7.1).
+    /// Adds content as a chunk (RFC 9112 §7.1). There is room.
     pub(crate) fn put_chunk(&mut self, data: Bytes) {
         if data.is_empty() {
             return;
         }
         // Writing into a vector cannot fail.
         let _ = write!(self.writer(), "{:x}\r\n", data.len());
-        if data.len() <= COPIED {
-            self.head.extend_from_slice(&data);
-            self.head.extend_from_slice(b"\r\n");
-        } else {
-            self.data = data;
-            self.tail = b"\r\n";
-        }
+        self.put(data);
+        self.written.extend_from_slice(b"\r\n");
     }
 
     /// Adds the last chunk, if the trailer section is empty.
     pub(crate) fn put_last_chunk(&mut self) {
-        if self.tail.is_empty() {
-            self.writer().extend_from_slice(b"0\r\n\r\n");
-        } else {
-            self.tail = b"\r\n0\r\n\r\n";
-        }
+        self.writer().extend_from_slice(b"0\r\n\r\n");
     }
 
     /// Adds the last chunk and the trailer section (RFC 9112 §7.1.2), which `trailers` writes, each field with its line end.
-    /// There is room.
     pub(crate) fn put_trailers(&mut self, trailers: impl FnOnce(&mut Vec<u8>)) {
         let out = self.writer();
         out.extend_from_slice(b"0\r\n");
@@ -123,14 +138,13 @@ impl Outgoing {
         stream: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
-            let head = self.head.get(self.sent..).unwrap_or_default();
             let stream = Pin::new(&mut *stream);
-            let written = if self.data.is_empty() && self.tail.is_empty() {
-                stream.poll_write(cx, head)
+            let written = if self.parts.is_empty() {
+                stream.poll_write(cx, self.written.get(self.sent..).unwrap_or_default())
             } else {
-                let parts = [IoSlice::new(head), IoSlice::new(&self.data), IoSlice::new(self.tail)];
-                let from = usize::from(head.is_empty());
-                stream.poll_write_vectored(cx, parts.get(from..).unwrap_or(&parts))
+                let mut slices = [IoSlice::new(&[]); 2 * MOST_PARTS + 1];
+                let count = self.gather(&mut slices);
+                stream.poll_write_vectored(cx, slices.get(..count).unwrap_or(&slices))
             };
             match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -140,17 +154,57 @@ impl Outgoing {
         Poll::Ready(Ok(()))
     }
 
-    fn advance(&mut self, written: usize) {
-        self.total += written as u64;
-        let of_head = written.min(self.head.len() - self.sent);
-        self.sent += of_head;
-        let of_data = (written - of_head).min(self.data.len());
-        self.data.advance(of_data);
-        if self.data.is_empty() {
-            // Even an empty part holds the buffer that it was read into.
-            self.data = Bytes::new();
+    /// Puts what is to be sent into `slices`, in order, as far as they reach. Answers how many are filled.
+    fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let (mut from, mut count) = (self.sent, 0);
+        let mut free = slices.iter_mut();
+        let mut fill = |bytes: &'a [u8]| {
+            if !bytes.is_empty()
+                && let Some(slice) = free.next()
+            {
+                *slice = IoSlice::new(bytes);
+                count += 1;
+            }
+        };
+        for part in &self.parts {
+            fill(self.written.get(from..part.at).unwrap_or_default());
+            fill(&part.data);
+            from = part.at;
         }
-        self.tail = self.tail.get(written - of_head - of_data..).unwrap_or_default();
+        fill(self.written.get(from..).unwrap_or_default());
+        count
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        self.total += count as u64;
+        loop {
+            let until = self.parts.front().map_or(self.written.len(), |part| part.at);
+            let step = count.min(until.saturating_sub(self.sent));
+            self.sent += step;
+            count -= step;
+            let Some(part) = self.parts.front_mut() else { return };
+            let step = count.min(part.data.len());
+            part.data.advance(step);
+            count -= step;
+            if !part.data.is_empty() {
+                return;
+            }
+            // Even an empty part holds the buffer that it was read into.
+            self.parts.pop_front();
+        }
+    }
+}
+
+/// Whether the next part of a body has been read already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AtHand {
+    Yes,
+    No,
+}
+
+impl From<bool> for AtHand {
+    fn from(is_at_hand: bool) -> Self {
+        if is_at_hand { Self::Yes } else { Self::No }
     }
 }
 
@@ -162,7 +216,9 @@ mod tests {
     fn sent(outgoing: &mut Outgoing, step: usize) -> Vec<u8> {
         let mut sent = Vec::new();
         while !outgoing.is_empty() {
-            let all = [outgoing.head.get(outgoing.sent..).unwrap(), &outgoing.data, outgoing.tail].concat();
+            let mut slices = [IoSlice::new(&[]); 2 * MOST_PARTS + 1];
+            let filled = outgoing.gather(&mut slices);
+            let all: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
             let count = step.min(all.len());
             sent.extend_from_slice(&all[..count]);
             outgoing.advance(count);
@@ -182,15 +238,24 @@ mod tests {
     #[test]
     fn parts_go_out_in_order_however_they_are_taken() {
         let large = vec![b'x'; COPIED + 1];
-        let expected =
-            [b"head\r\n\r\n2\r\nab\r\n1001\r\n".as_slice(), &large, b"\r\n0\r\n\r\n", b"next"].concat();
+        let expected = [
+            b"head\r\n\r\n2\r\nab\r\n1001\r\n".as_slice(),
+            &large,
+            b"\r\n1001\r\n",
+            &large,
+            b"\r\n0\r\n\r\n",
+            b"next",
+        ]
+        .concat();
         for step in [1, 3, 7, 100, 5000, 100_000] {
             let mut outgoing = Outgoing::default();
             outgoing.writer().extend_from_slice(b"head\r\n\r\n");
             outgoing.put_chunk(Bytes::from_static(b"ab"));
             outgoing.put_chunk(Bytes::new());
             outgoing.put_chunk(Bytes::from(large.clone()));
-            assert!(!outgoing.has_room());
+            assert!(!outgoing.has_room(AtHand::No));
+            assert!(outgoing.has_room(AtHand::Yes));
+            outgoing.put_chunk(Bytes::from(large.clone()));
             outgoing.put_last_chunk();
             let mut all = sent(&mut outgoing, step);
             outgoing.put(Bytes::from_static(b"next"));

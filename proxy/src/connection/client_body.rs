@@ -21,6 +21,13 @@ pub(crate) enum ClientBody {
     Http2(Incoming),
 }
 
+impl ClientBody {
+    /// Whether some of the next part has been read already.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        matches!(self, Self::Http1(body) if body.is_at_hand())
+    }
+}
+
 impl Body for ClientBody {
     type Data = Bytes;
     /// `InvalidData`: it is not valid. Anything else: the client has broken it off.

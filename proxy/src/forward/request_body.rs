@@ -66,6 +66,11 @@ impl RequestBody {
         self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
+    /// Whether some of the next piece has arrived already.
+    pub(super) fn is_at_hand(&self) -> bool {
+        self.incoming.as_ref().is_some_and(ClientBody::is_at_hand)
+    }
+
     /// Whether nothing comes after what was taken of it.
     pub(super) fn is_used_up(&self) -> bool {
         self.replay.is_at_end() && self.is_read()

@@ -110,6 +110,11 @@ impl ServerBody {
         self.stall
     }
 
+    /// Whether some of the next part has been read already.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| !connection.buffer.is_empty())
+    }
+
     pub(crate) fn is_end_stream(&self) -> bool {
         self.decoder.is_done()
     }

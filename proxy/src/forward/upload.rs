@@ -13,7 +13,11 @@ use super::{
     request_body::{Framing, Piece, RequestBody},
     stream::Stream,
 };
-use crate::{error::ProxyError, header, outgoing::Outgoing};
+use crate::{
+    error::ProxyError,
+    header,
+    outgoing::{AtHand, Outgoing},
+};
 
 /// How long a server may take to say 100 before the body is sent anyway: it may not know the expectation
 /// (RFC 9110 §10.1.1).
@@ -124,11 +128,15 @@ impl Upload {
                 }
                 State::Body | State::Taken => {}
             }
-            if self.state == State::Body && self.outgoing.has_room() {
+            // As much as there is, because each write is a wake-up for the server.
+            while self.state == State::Body && self.outgoing.has_room(AtHand::from(self.body.is_at_hand())) {
                 match self.body.poll_piece(cx) {
                     Poll::Ready(Ok(piece)) => self.put(piece),
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(UploadError::Client(error))),
-                    Poll::Pending => self.waits_for_client = true,
+                    Poll::Pending => {
+                        self.waits_for_client = true;
+                        break;
+                    }
                 }
             }
             if self.outgoing.is_empty() {

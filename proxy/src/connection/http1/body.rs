@@ -32,6 +32,11 @@ impl Body {
         self.0.borrow().body_left()
     }
 
+    /// Whether something has arrived that was not used.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        !self.0.borrow().input.is_empty()
+    }
+
     /// Whether nothing is left of it.
     pub(crate) fn is_read(&self) -> bool {
         self.0.borrow().is_request_read()

@@ -1,7 +1,7 @@
 //! Sends a response as its body arrives and its client takes it.
 //!
 //! The head waits for the first part of the body if that is at hand, so that a small response is one write. What the client
-//! does not take holds up whoever makes the body: one part is kept, and small ones up to a few kilobytes.
+//! does not take holds up whoever makes the body: what one read has brought is kept, and small parts up to a few kilobytes.
 
 use std::{
     future::poll_fn,
@@ -17,7 +17,10 @@ use super::{
     response::Framing,
     wire::{Gone, Link},
 };
-use crate::{body::ResponseBody, connection::Client, forward::write_field, header::is_forbidden_trailer};
+use crate::{
+    body::ResponseBody, connection::Client, forward::write_field, header::is_forbidden_trailer,
+    outgoing::AtHand,
+};
 
 /// Why a response could not be sent whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +113,8 @@ impl Sending {
             if self.stage == Stage::Body && self.body.is_end_stream() {
                 self.end(link);
             }
-            if self.stage != Stage::Body || !link.borrow().outgoing.has_room() {
+            let at_hand = AtHand::from(self.body.is_at_hand());
+            if self.stage != Stage::Body || !link.borrow().outgoing.has_room(at_hand) {
                 return true;
             }
         }

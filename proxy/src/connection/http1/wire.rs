@@ -26,6 +26,9 @@ use crate::{
 /// Room made for the first read of a request, in bytes. Most fit, with their bodies if they have small ones.
 pub(in crate::connection) const FIRST_READ: usize = 4 * 1024;
 
+/// The same for a request whose body is larger, in bytes.
+const LARGER_READ: usize = 4 * FIRST_READ;
+
 /// How long a connection that has served a request keeps what the next one needs.
 const BRISK: Duration = Duration::from_secs(1);
 
@@ -57,6 +60,8 @@ pub(super) struct Wire {
     is_blocked: bool,
     /// The body of the request under way.
     decoder: Decoder,
+    /// How much is read at once when a request begins: of one with a body like that of the last.
+    first_read: usize,
     /// How much is read of a body at once.
     read_size: usize,
     pub(super) continuation: Continuation,
@@ -89,6 +94,7 @@ impl Wire {
             outgoing: Outgoing::default(),
             is_blocked: false,
             decoder: Decoder::new(BodyFraming::Length(0)),
+            first_read: FIRST_READ,
             read_size: FIRST_READ,
             continuation: Continuation::None,
             stage: Stage::Rest,
@@ -132,7 +138,7 @@ impl Wire {
             if self.input.is_empty() && self.stage != Stage::Brisk && self.poll_readable(cx).is_pending() {
                 return Poll::Ready(Err(NoHead::AtRest));
             }
-            let room = self.input.len().max(FIRST_READ);
+            let room = self.input.len().max(self.first_read);
             match self.poll_read(cx, room) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(Ok(0)) => {
@@ -191,11 +197,20 @@ impl Wire {
         let head = self.arriving.take(&mut self.input, limits, &self.client.worker.request_maps)?;
         if let Some(head) = &head {
             self.decoder = Decoder::new(head.framing);
-            self.read_size = FIRST_READ;
+            self.expect_body();
             self.continuation = head.wants.continuation;
             self.stage = Stage::Asked;
         }
         Ok(head)
+    }
+
+    /// Some of the body may have arrived with the head.
+    fn expect_body(&mut self) {
+        let is_small = self.decoder.left().is_some_and(|left| left <= FIRST_READ as u64 / 2);
+        self.first_read = if is_small { FIRST_READ } else { LARGER_READ };
+        // There is more where this came from.
+        let is_full = self.input.len() == self.input.capacity();
+        self.read_size = if is_full { self.first_read } else { FIRST_READ };
     }
 
     /// Only what is far beyond both limits of the listener is cut off here; the target and the fields each have a check, and an
