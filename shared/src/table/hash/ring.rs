@@ -64,7 +64,7 @@ impl Ring {
 }
 
 /// Where on the circle a key is. Most keys fit, with the padding of RFC 1321 §3.1 and §3.2, one block of MD5, and there is no
-/// more to do for them than that block: a seventh of a pick is saved.
+/// more to do for them than that block.
 pub(super) fn hash(key: &[u8]) -> u32 {
     let mut block = [0; 64];
     let (bytes, length) = block.split_at_mut(56);
