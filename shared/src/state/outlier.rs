@@ -361,9 +361,6 @@ mod tests {
         let outlier = Outlier::default();
         let eject = || outlier.eject(&POLICY, ROW, Now::default(), 0);
         eject();
-        outlier.uneject(EjectionEnd::Due);
-        assert!(!outlier.is_unproven(), "nobody has said anything");
-        eject();
         outlier.uneject(EjectionEnd::Early(Timestamp(5_000)));
         feed(&outlier, &[Some(OOPS)]);
         assert!(outlier.is_unproven());
