@@ -236,6 +236,21 @@ mod tests {
     }
 
     #[test]
+    fn parts_and_copies_are_bounded() {
+        let mut outgoing = Outgoing::default();
+        for _ in 0..MOST_PARTS {
+            assert!(outgoing.has_room(AtHand::Yes));
+            outgoing.put(Bytes::from(vec![b'x'; COPIED + 1]));
+        }
+        assert!(!outgoing.has_room(AtHand::Yes));
+        let mut outgoing = Outgoing::default();
+        outgoing.put(Bytes::from_static(b"small"));
+        assert!(outgoing.has_room(AtHand::No));
+        outgoing.writer().resize(ENOUGH, b'x');
+        assert!(!outgoing.has_room(AtHand::Yes));
+    }
+
+    #[test]
     fn parts_go_out_in_order_however_they_are_taken() {
         let large = vec![b'x'; COPIED + 1];
         let expected = [
