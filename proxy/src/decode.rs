@@ -109,6 +109,17 @@ impl Decoder {
         }
     }
 
+    /// Whether a step can be taken with `buffer` as it is: content is there, or a whole line of framing and what follows it.
+    pub(crate) fn is_at_hand(&self, buffer: &[u8]) -> bool {
+        let lines = match self.state {
+            State::Done | State::Broken => return false,
+            State::Length(_) | State::ChunkData(_) | State::UntilClose => return !buffer.is_empty(),
+            State::ChunkEnd => buffer.get(2..).unwrap_or_default(),
+            State::ChunkSize | State::Trailers => buffer,
+        };
+        memchr::memchr(b'\n', lines).is_some_and(|end| end + 1 < lines.len())
+    }
+
     /// The connection has ended. Answers whether that ends the body as it should.
     pub(crate) fn close(&mut self) -> bool {
         let is_end = matches!(self.state, State::UntilClose | State::Done);
@@ -326,5 +337,22 @@ mod tests {
         assert_eq!(decode(BodyFraming::Chunked, many.as_bytes(), 1000).2, Err(Malformed));
         assert_eq!(decode(BodyFraming::Length(9), b"hello", 1000).2, Ok(false));
         assert_eq!(decode(BodyFraming::Length(5), b"hello and more", 1000).2, Ok(false));
+    }
+
+    #[test]
+    fn framing_alone_is_nothing_at_hand() {
+        let mut decoder = Decoder::new(BodyFraming::Chunked);
+        assert!(!decoder.is_at_hand(b"4\r\n"));
+        assert!(decoder.is_at_hand(b"4\r\nx"));
+        let mut buffer = BytesMut::from("1\r\nx");
+        assert!(matches!(decoder.step(&mut buffer), Ok(Step::Data(_))));
+        for framing in ["", "\r\n", "\r\n4", "\r\n4\r\n", "\r\n0\r\n"] {
+            assert!(!decoder.is_at_hand(framing.as_bytes()), "{framing:?}");
+        }
+        for next in ["\r\n4\r\nx", "\r\n0\r\n\r\n"] {
+            assert!(decoder.is_at_hand(next.as_bytes()), "{next:?}");
+        }
+        assert!(Decoder::new(BodyFraming::Length(1)).is_at_hand(b"x"));
+        assert!(!Decoder::new(BodyFraming::Length(0)).is_at_hand(b"next"));
     }
 }

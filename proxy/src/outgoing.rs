@@ -89,21 +89,15 @@ impl Outgoing {
 
     /// Where to write what comes next.
     pub(crate) fn writer(&mut self) -> &mut Vec<u8> {
-        if self.is_empty() {
-            self.written.clear();
-            self.sent = 0;
-        }
         &mut self.written
     }
 
     /// Adds content as it is. There is room.
     pub(crate) fn put(&mut self, data: Bytes) {
-        let written = self.writer();
         if data.len() <= COPIED {
-            written.extend_from_slice(&data);
+            self.written.extend_from_slice(&data);
         } else {
-            let at = written.len();
-            self.parts.push_back(Part { at, data });
+            self.parts.push_back(Part { at: self.written.len(), data });
         }
     }
 
@@ -175,8 +169,17 @@ impl Outgoing {
         count
     }
 
-    fn advance(&mut self, mut count: usize) {
+    fn advance(&mut self, count: usize) {
         self.total += count as u64;
+        self.pass(count);
+        if self.is_empty() {
+            // What is sent takes no room from what comes next.
+            self.written.clear();
+            self.sent = 0;
+        }
+    }
+
+    fn pass(&mut self, mut count: usize) {
         loop {
             let until = self.parts.front().map_or(self.written.len(), |part| part.at);
             let step = count.min(until.saturating_sub(self.sent));
@@ -248,6 +251,10 @@ mod tests {
         assert!(outgoing.has_room(AtHand::No));
         outgoing.writer().resize(ENOUGH, b'x');
         assert!(!outgoing.has_room(AtHand::Yes));
+        outgoing.advance(ENOUGH - 1);
+        assert!(!outgoing.has_room(AtHand::Yes));
+        outgoing.advance(1);
+        assert!(outgoing.has_room(AtHand::No), "what is sent takes no room");
     }
 
     #[test]

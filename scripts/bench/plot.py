@@ -5,7 +5,7 @@ from html import escape
 COLOURS = {"weir": "#0b6e4f", "nginx": "#6b8f71", "haproxy": "#4a7c9b", "envoy": "#9b5d8a", "caddy": "#c98b3c", "traefik": "#7d7d7d"}
 OTHERS = "#b0b0b0"
 BAR, GAP, GROUP = 14, 4, 16
-LEFT, WIDTH, RIGHT, TOP = 130, 560, 190, 64
+LEFT, WIDTH, RIGHT, TOP = 130, 560, 190, 76
 
 
 def cpu(document):
@@ -27,13 +27,14 @@ def cpu(document):
             bars += _bar(y, name, row, most)
             y += BAR + GAP
         y += GROUP
-    title = "CPU time per request, µs: median of the rounds, and the range between them"
+    title = "CPU time per request, µs: median of the rounds, ± half of the range between them"
     machine, versions = document["machine"], document["versions"]
-    below = f"{machine['cpu']}, Linux {machine['kernel']}; " + ", ".join(f"{name} {text}" for name, text in versions.items())
+    below = f"{machine['cpu']}, Linux {machine['kernel']}"
+    measured = ", ".join(f"{name} {text}" for name, text in versions.items())
     width = LEFT + WIDTH + RIGHT
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {y + 8:.0f}" font-family="sans-serif" font-size="11">'
     ground = f'<rect width="{width}" height="{y + 8:.0f}" fill="white"/>'
-    lines = [head, ground, _text(16, 22, title, "start", "bold"), _text(16, 40, below), *bars, "</svg>"]
+    lines = [head, ground, _text(16, 22, title, "start", "bold"), _text(16, 40, below), _text(16, 54, measured), *bars, "</svg>"]
     return "\n".join(lines) + "\n"
 
 

@@ -183,3 +183,21 @@ fn when_all_of_a_level_fail_a_request_the_backup_has_it() {
     weir.api().set_default(&config::with(&[], &settings));
     assert_eq!((0..5).map(|_| weir.client().get("/").text()).collect::<Vec<_>>(), ["backup"; 5]);
 }
+
+/// What was kept of the body is in as many pieces as it came in, and more than go out at once.
+#[test]
+fn a_body_of_many_pieces_is_sent_again() {
+    let failing =
+        Origin::script(|_| reply::raw("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"));
+    let origin = Origin::named("origin");
+    let weir = Weir::start();
+    let servers = [failing.address(), origin.address()];
+    weir.api().set_default(&config::with(&servers, &json!({ "algorithm": "first" })));
+    let body = format!("3e8\r\n{}\r\n", "x".repeat(1000)).repeat(60) + "0\r\n\r\n";
+    let response = weir
+        .client()
+        .exchange(format!("PUT / HTTP/1.1\r\nHost: weir.test\r\nTransfer-Encoding: chunked\r\n\r\n{body}"));
+    assert_eq!(response.text(), "origin");
+    assert_eq!(failing.only().request.body.len(), 60_000);
+    assert_eq!(origin.only().request.body.len(), 60_000);
+}

@@ -112,7 +112,7 @@ impl ServerBody {
 
     /// Whether some of the next part has been read already.
     pub(crate) fn is_at_hand(&self) -> bool {
-        self.connection.as_ref().is_some_and(|connection| !connection.buffer.is_empty())
+        self.connection.as_ref().is_some_and(|connection| self.decoder.is_at_hand(&connection.buffer))
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {

@@ -224,3 +224,49 @@ fn a_stray_line_end_behind_the_last_request_costs_no_answer() {
     gate.open();
     assert!(client.response("POST").unwrap().text() == answer, "all of it");
 }
+
+/// `sizes` chunks of these many bytes, and the last one.
+fn chunks(sizes: impl Iterator<Item = usize>) -> String {
+    let chunks: String = sizes.map(|size| format!("{size:x}\r\n{}\r\n", "x".repeat(size))).collect();
+    chunks + "0\r\n\r\n"
+}
+
+/// More pieces than go out at once, of sizes that are copied and sizes that are not.
+fn mixed() -> impl Iterator<Item = usize> {
+    [10, 5000, 1000, 9000, 1].into_iter().cycle().take(60)
+}
+
+#[test]
+fn chunks_that_arrive_together_go_on_whole() {
+    let origin = Origin::script(|_| {
+        reply::raw(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}", chunks(mixed())))
+    });
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    for sizes in [mixed().collect(), vec![1000; 100], vec![4096; 40], vec![1; 5000]] {
+        let body = chunks(sizes.iter().copied());
+        let response = client.exchange(format!(
+            "POST / HTTP/1.1\r\nHost: weir.test\r\nTransfer-Encoding: chunked\r\n\r\n{body}"
+        ));
+        assert_eq!((response.status, response.body.len()), (200, mixed().sum()));
+        let seen = origin.seen();
+        assert_eq!(seen.last().map(|seen| seen.request.body.len()), Some(sizes.iter().sum()));
+    }
+}
+
+#[test]
+fn a_body_follows_a_head_that_fills_what_is_sent_at_once() {
+    let origin = Origin::named("origin");
+    let weir = in_front_of(&origin);
+    let mut client = weir.client();
+    let fields: String = (0..4).map(|n| format!("X-Large-{n}: {}\r\n", "v".repeat(6000))).collect();
+    for (framing, body) in
+        [("Content-Length: 20000", "x".repeat(20_000)), ("Transfer-Encoding: chunked", chunks(mixed()))]
+    {
+        let response =
+            client.exchange(format!("PUT / HTTP/1.1\r\nHost: weir.test\r\n{fields}{framing}\r\n\r\n{body}"));
+        assert_eq!(response.status, 200, "{framing}");
+    }
+    let lengths: Vec<_> = origin.seen().iter().map(|seen| seen.request.body.len()).collect();
+    assert_eq!(lengths, [20_000, mixed().sum()]);
+}

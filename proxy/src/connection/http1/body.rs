@@ -32,9 +32,9 @@ impl Body {
         self.0.borrow().body_left()
     }
 
-    /// Whether something has arrived that was not used.
+    /// Whether some of the next part has been read already.
     pub(crate) fn is_at_hand(&self) -> bool {
-        !self.0.borrow().input.is_empty()
+        self.0.borrow().is_body_at_hand()
     }
 
     /// Whether nothing is left of it.

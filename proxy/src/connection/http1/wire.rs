@@ -236,6 +236,11 @@ impl Wire {
         self.decoder.left()
     }
 
+    /// Whether some of the next part of the request's body has been read already.
+    pub(super) fn is_body_at_hand(&self) -> bool {
+        self.decoder.is_at_hand(&self.input)
+    }
+
     /// Whether the request has arrived whole.
     pub(super) fn is_request_read(&self) -> bool {
         self.decoder.is_done()

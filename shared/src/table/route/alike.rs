@@ -63,7 +63,12 @@ impl Alike {
     pub(super) fn each<'s>(&'s self, request: &RouteRequest<'_>, mut look: impl FnMut(&'s [Arc<Route>])) {
         look(&self.plain);
         for (name, routes) in &self.by_header {
-            for line in request.headers.get_all(name) {
+            let lines = || request.headers.get_all(name).iter();
+            for (number, line) in lines().enumerate() {
+                // A line said again says nothing new, but would have its routes looked at again.
+                if lines().take(number).any(|earlier| earlier == line) {
+                    continue;
+                }
                 if let Some(routes) =
                     std::str::from_utf8(line.as_bytes()).ok().and_then(|text| routes.get(text))
                 {
