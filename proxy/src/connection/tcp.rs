@@ -138,8 +138,9 @@ async fn pass(
 ) {
     let Tunnel { lease, mut stream } = tunnel;
     let deadline = worker.deadline();
-    let has_answered = Cell::new(false);
+    let (has_answered, has_moved) = (Cell::new(false), Cell::new(false));
     let count = |way: Way, bytes: usize| {
+        has_moved.set(true);
         let bytes = bytes as u64;
         let server = lease.counters();
         match way {
@@ -162,7 +163,9 @@ async fn pass(
     };
     let ended = tunnel::relay(worker, &mut client, &mut stream, Early::default(), &watch).await;
     match ended {
-        Ended::Whole => lease.succeeded(),
+        Ended::Whole if has_moved.get() => lease.succeeded(),
+        // A port behind which nothing is can do as much: accept, and close.
+        Ended::Whole => {}
         // Whoever is left learns that this is no end in order: what it got may not be all there was.
         Ended::Failed(Way::Up, Side::Source) | Ended::Failed(Way::Down, Side::Sink) => {
             worker.listener().client_aborts.add(1);

@@ -2,11 +2,13 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use weir_tests::client::Wire;
 use weir_tests::config;
@@ -40,7 +42,7 @@ fn connect(address: SocketAddr) -> TcpStream {
 }
 
 /// A TCP listener before one server, with the fields of `more`.
-fn tunnel(weir: &Weir, server: SocketAddr, more: serde_json::Value) -> SocketAddr {
+fn tunnel(weir: &Weir, server: SocketAddr, more: Value) -> SocketAddr {
     weir.api().set_default(&config::bare(&[server]));
     let mut listener = json!({"protocol": "tcp", "upstream": "default"});
     listener.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -227,4 +229,53 @@ fn a_process_that_ends_lets_connections_finish() {
     // With the connections that were tried while it still listened.
     drop((client, server, accepted));
     assert!(weir.wait(Duration::from_secs(10)).success());
+}
+
+/// The address of a server that does `deed` with each connection.
+fn doing(deed: impl Fn(TcpStream) + Send + 'static) -> SocketAddr {
+    let (address, accepted) = server();
+    thread::spawn(move || accepted.into_iter().for_each(deed));
+    address
+}
+
+/// A check that only connects ends one ejection. It ends the next one as well only if the server has done something for a client
+/// meanwhile, and to accept and to close is nothing.
+#[test]
+fn a_connection_that_ends_without_a_byte_proves_nothing() {
+    let (is_broken, ended) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+    let bad = doing({
+        let (is_broken, ended) = (Arc::clone(&is_broken), Arc::clone(&ended));
+        move |stream| {
+            if is_broken.load(Ordering::Relaxed) {
+                Wire::of(stream).reset();
+            } else {
+                ended.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    let good = doing(|mut stream| drop(stream.write_all(b"good")));
+    let weir = Weir::start();
+    weir.api().set_default(&config::with(
+        &[bad, good],
+        &json!({ "algorithm": "round_robin", "health_check": { "interval": "1s" }, "outlier_detection": {} }),
+    ));
+    let listener = add_with(&weir, "tcp", json!({"protocol": "tcp", "upstream": "default"}));
+    let until = |what: &str, is_there: &dyn Fn(&Value) -> bool| {
+        eventually(what, || {
+            drop(connect(listener).read(&mut [0; 8]));
+            let health = weir.api().server_health(bad);
+            is_there(&health).then_some(health)
+        })
+    };
+    let is_ejected = |health: &Value| health["reason"] == "ejected";
+    let ejections = |health: &Value| health["passive"]["ejections"].as_u64().unwrap();
+    let checks = |health: &Value| health["check"]["total"].as_u64().unwrap();
+    until("it is ejected", &|health| ejections(health) == 1);
+    until("a check ends that", &|health| !is_ejected(health));
+    is_broken.store(false, Ordering::Relaxed);
+    until("some connections end in order", &|_| ended.load(Ordering::Relaxed) >= 3);
+    is_broken.store(true, Ordering::Relaxed);
+    let again = until("it is ejected again", &|health| is_ejected(health) && ejections(health) == 2);
+    let later = until("checks go on", &|health| checks(health) >= checks(&again) + 3);
+    assert!(is_ejected(&later) && ejections(&later) == 2, "{later}");
 }
