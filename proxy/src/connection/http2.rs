@@ -48,8 +48,9 @@ pub(super) async fn serve(client: Rc<Client>, stream: ClientStream, input: Bytes
         }
     });
     let owed = Rc::new(client.worker.deadline());
-    let io = TokioIo::new(Http2Io::new(stream, input, Rc::clone(&client), Rc::clone(&owed)));
-    let mut connection = Box::pin(builder.serve_connection(io, service));
+    let io = Http2Io::new(stream, input, Rc::clone(&client), Rc::clone(&owed));
+    let socket = io.socket();
+    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
     let mut told_to_close = false;
     poll_fn(|cx| {
         let is_idle_too_long = client.phase() != Phase::Exchange && client.deadline.has_passed();
@@ -64,8 +65,13 @@ pub(super) async fn serve(client: Rc<Client>, stream: ClientStream, input: Bytes
             connection.as_mut().graceful_shutdown();
         }
         if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+            // Answers that were ready before: as many as fit.
+            let _ = socket.borrow_mut().poll_send(cx);
             let is_flood = result.is_err_and(|error| is_flood(&error));
             client.worker.listener().floods.add(u64::from(is_flood));
+            return Poll::Ready(());
+        }
+        if matches!(socket.borrow_mut().poll_send(cx), Poll::Ready(Err(_))) {
             return Poll::Ready(());
         }
         if owed.poll(cx).is_ready() {
