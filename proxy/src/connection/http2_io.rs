@@ -28,6 +28,13 @@ const ENHANCE_YOUR_CALM: u32 = 0xb;
 /// Most bytes gathered before they are sent: a record of TLS. What is larger by itself is not copied for it.
 const MOST_GATHERED: usize = 16 * 1024;
 
+/// Whether what was sent may wait further down, as with TLS.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flush {
+    Done,
+    Owed,
+}
+
 /// A client's socket as the library has it.
 pub(super) struct Http2Io<S>(Rc<RefCell<Watched<S>>>);
 
@@ -36,8 +43,7 @@ pub(super) struct Watched<S> {
     stream: S,
     /// What the library has written and was not sent.
     gathered: BytesMut,
-    /// Whether nothing that was sent waits further down.
-    is_flushed: bool,
+    flush: Flush,
     /// What was read before it was known to be HTTP/2.
     ahead: BytesMut,
     client: Rc<Client>,
@@ -70,7 +76,7 @@ impl<S: AsyncWrite + Unpin> Http2Io<S> {
         Self(Rc::new(RefCell::new(Watched {
             stream,
             gathered: BytesMut::new(),
-            is_flushed: true,
+            flush: Flush::Done,
             ahead,
             client,
             received,
@@ -90,15 +96,15 @@ impl<S: AsyncWrite + Unpin> Watched<S> {
     /// The client is gone.
     pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.gathered.is_empty() {
-            self.is_flushed = false;
+            self.flush = Flush::Owed;
             match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.gathered))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => self.gathered.advance(count),
             }
         }
-        if !self.is_flushed {
+        if self.flush == Flush::Owed {
             ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-            self.is_flushed = true;
+            self.flush = Flush::Done;
         }
         if self.client.phase() != Phase::Exchange {
             // A connection at rest keeps no room for what it may have to send.
@@ -114,7 +120,7 @@ impl<S: AsyncWrite + Unpin> Watched<S> {
             ready!(self.poll_send(cx))?;
         }
         if count > MOST_GATHERED {
-            self.is_flushed = false;
+            self.flush = Flush::Owed;
             return Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
         }
         if self.gathered.is_empty() {
