@@ -1,7 +1,7 @@
 """How long clients wait that do not wait for each other: an open loop at fixed rates, the same for every proxy.
 
 A closed loop stops asking while a proxy is held up, and so does not see what it does to those who come meanwhile. Here times
-run from the moment a request was due. The rates are shares of what the slowest proxy did in the closed loop `small`.
+run from the moment a request was due, be it that it waited for a connection. The rates are shares of what the slowest proxy did in the closed loop `small`.
 """
 
 import json
@@ -16,7 +16,7 @@ QUANTILES = ("p50_ms", "p99_ms", "p999_ms")
 
 def measure(process, port, options, rate, seed):
     """One run of `rate` requests a second; what the client counted."""
-    sizes = (port, "/1k", f"{rate:.0f}", options.warm_up, options.duration, seed)
+    sizes = (port, "/1k", f"{rate:.0f}", options.warm_up, options.duration, seed, options.connections)
     command = ["taskset", "-c", options.load_core, str(options.open_loop), *map(str, sizes)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=options.warm_up + options.duration + 30)
     if process.poll() is not None:
