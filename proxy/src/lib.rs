@@ -15,6 +15,7 @@ mod worker;
 mod connection;
 mod decode;
 mod exchange;
+mod gathering;
 mod head;
 mod outgoing;
 mod pipeline;

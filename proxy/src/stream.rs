@@ -4,7 +4,6 @@
 
 use std::{
     io::{self, IoSlice},
-    net::SocketAddr,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
     time::Duration,
@@ -44,24 +43,6 @@ impl UnixClient {
 }
 
 impl ClientStream {
-    /// Turns Nagle's algorithm off, where there is one. Best effort: a socket that cannot still works.
-    pub(crate) fn set_nodelay(&self) {
-        match self {
-            Self::Tcp(stream) => drop(stream.set_nodelay(true)),
-            Self::Unix(_) => {}
-            Self::Tls(stream) => stream.get_ref().0.set_nodelay(),
-        }
-    }
-
-    /// The address the client connected to; none of a unix socket.
-    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(stream) => stream.local_addr().ok(),
-            Self::Unix(_) => None,
-            Self::Tls(stream) => stream.get_ref().0.local_addr(),
-        }
-    }
-
     /// The error the kernel holds for the connection, if it has failed.
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
         match self {

@@ -12,14 +12,7 @@ mod tcp;
 mod tls;
 mod tunnel;
 
-use std::{
-    future::poll_fn,
-    net::{Ipv4Addr, SocketAddr},
-    pin::pin,
-    rc::Rc,
-    sync::Arc,
-    task::Poll,
-};
+use std::{future::poll_fn, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, task::Poll};
 
 use bytes::BytesMut;
 pub(crate) use client::Client;
@@ -45,20 +38,13 @@ pub(crate) struct Ends {
     pub(crate) local: Option<SocketAddr>,
 }
 
-/// Serves `stream` on a task of its own, which ends with the connection and then gives its `seat` back. A `peer` without
-/// an address came by a unix socket.
-pub(crate) fn spawn(
-    worker: &Rc<Worker>,
-    handle: &Rc<Handle>,
-    stream: ClientStream,
-    peer: Option<SocketAddr>,
-    seat: Seat,
-) {
+/// Serves `stream` on a task of its own, which ends with the connection and then gives its `seat` back.
+pub(crate) fn spawn(worker: &Rc<Worker>, handle: &Rc<Handle>, stream: ClientStream, ends: Ends, seat: Seat) {
     let open = Open::count(worker, handle, seat);
     // Owned by the worker's local set, which ends with the worker.
     tokio::task::spawn_local(async move {
         let (worker, handle) = (Rc::clone(&open.worker), Rc::clone(&open.handle));
-        let mut serving = pin!(serve(worker, Rc::clone(&handle), stream, peer));
+        let mut serving = pin!(serve(worker, Rc::clone(&handle), stream, ends));
         // Asked afterwards: whoever can has then told its client that this is no end in order.
         poll_fn(|cx| {
             let served = serving.as_mut().poll(cx);
@@ -81,10 +67,7 @@ async fn unless_over<F: Future>(worker: &Worker, handle: &Handle, future: F) -> 
     .await
 }
 
-async fn serve(worker: Rc<Worker>, handle: Rc<Handle>, mut stream: ClientStream, peer: Option<SocketAddr>) {
-    stream.set_nodelay();
-    let unnamed = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let own = Ends { peer: peer.unwrap_or(unnamed), local: stream.local_addr() };
+async fn serve(worker: Rc<Worker>, handle: Rc<Handle>, mut stream: ClientStream, own: Ends) {
     let Some(ends) = proxy_header::receive(&worker, &handle, &mut stream, own).await else {
         return;
     };

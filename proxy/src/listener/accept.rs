@@ -1,6 +1,11 @@
 //! Accepting connections.
 
-use std::{io, net::SocketAddr, rc::Rc, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    rc::Rc,
+    time::Duration,
+};
 
 use http::StatusCode;
 use tokio::{
@@ -13,7 +18,7 @@ use super::{
     handle::{Done, Stop},
 };
 use crate::{
-    connection,
+    connection::{self, Ends},
     error::ProxyError,
     problem,
     stream::{ClientStream, UnixClient},
@@ -28,7 +33,8 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// A worker's socket at work.
 #[derive(Debug)]
 pub(crate) enum Acceptor {
-    Tcp(TcpListener),
+    /// The address is what every client connects to; `None`: it may be any of the system's.
+    Tcp(TcpListener, Option<SocketAddr>),
     Unix(UnixListener),
 }
 
@@ -43,7 +49,13 @@ impl Acceptor {
     /// Registers `socket` with the runtime of this thread.
     pub(crate) fn new(socket: WorkerSocket) -> io::Result<Self> {
         Ok(match socket {
-            WorkerSocket::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
+            WorkerSocket::Tcp(socket) => {
+                let address = socket.local_addr()?;
+                Self::Tcp(
+                    TcpListener::from_std(socket)?,
+                    Some(address).filter(|address| !address.ip().is_unspecified()),
+                )
+            }
             WorkerSocket::Unix(socket) => Self::Unix(UnixListener::from_std(socket)?),
         })
     }
@@ -64,7 +76,7 @@ impl Acceptor {
         let mut last_logged: Option<Instant> = None;
         while let Some(Some(accepted)) = worker.until_drained(stop.unless_asked(self.accept())).await {
             match accepted {
-                Ok((stream, peer)) => {
+                Ok((stream, ends)) => {
                     if worker.is_short_of_memory() {
                         shed(&worker, &stream);
                         continue;
@@ -72,7 +84,7 @@ impl Acceptor {
                     // Waits with the connection in hand: whether there is room is only known when one comes. Further ones
                     // wait in the kernel's queue.
                     let seat = seat(&worker, &handle, &stop).await;
-                    connection::spawn(&worker, &handle, stream, peer, seat);
+                    connection::spawn(&worker, &handle, stream, ends, seat);
                 }
                 Err(error) => {
                     worker.listener().accept_errors.add(1);
@@ -86,42 +98,53 @@ impl Acceptor {
             }
         }
         // These only learn that the listener ends: no limit makes them wait for that.
-        while let Ok((stream, peer)) = self.accept_waiting() {
+        while let Ok((stream, ends)) = self.accept_waiting() {
             let process = worker.places().take_beyond_limit();
             let seat = Seat { _process: process, _listener: handle.places.take_beyond_limit() };
-            connection::spawn(&worker, &handle, stream, peer, seat);
+            connection::spawn(&worker, &handle, stream, ends, seat);
         }
         // The socket is closed before those are told who wait for it, whichever order the fields would be dropped in.
         drop(self);
         drop(stop);
     }
 
-    async fn accept(&self) -> io::Result<(ClientStream, Option<SocketAddr>)> {
+    async fn accept(&self) -> io::Result<(ClientStream, Ends)> {
         match self {
-            Self::Tcp(socket) => {
-                socket.accept().await.map(|(stream, peer)| (ClientStream::Tcp(stream), Some(peer)))
+            Self::Tcp(socket, address) => {
+                let (stream, peer) = socket.accept().await?;
+                Ok(tcp(stream, peer, *address))
             }
-            Self::Unix(socket) => {
-                socket.accept().await.map(|(stream, _)| (ClientStream::Unix(UnixClient::new(stream)), None))
-            }
+            Self::Unix(socket) => Ok(unix(socket.accept().await?.0)),
         }
     }
 
     /// A connection that waits already, asked of the kernel and not of the runtime, which may not have heard of it.
-    fn accept_waiting(&self) -> io::Result<(ClientStream, Option<SocketAddr>)> {
+    fn accept_waiting(&self) -> io::Result<(ClientStream, Ends)> {
         match self {
-            Self::Tcp(socket) => {
+            Self::Tcp(socket, address) => {
                 let (stream, peer) = socket2::SockRef::from(socket).accept()?;
                 stream.set_nonblocking(true)?;
-                Ok((ClientStream::Tcp(TcpStream::from_std(stream.into())?), peer.as_socket()))
+                let peer = peer.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+                Ok(tcp(TcpStream::from_std(stream.into())?, peer, *address))
             }
             Self::Unix(socket) => {
                 let (stream, _) = socket2::SockRef::from(socket).accept()?;
                 stream.set_nonblocking(true)?;
-                Ok((ClientStream::Unix(UnixClient::new(UnixStream::from_std(stream.into())?)), None))
+                Ok(unix(UnixStream::from_std(stream.into())?))
             }
         }
     }
+}
+
+/// A connection of `peer` to `address`, or where the system says if that may be any.
+fn tcp(stream: TcpStream, peer: SocketAddr, address: Option<SocketAddr>) -> (ClientStream, Ends) {
+    let local = address.or_else(|| stream.local_addr().ok());
+    (ClientStream::Tcp(stream), Ends { peer, local })
+}
+
+fn unix(stream: UnixStream) -> (ClientStream, Ends) {
+    let unnamed = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    (ClientStream::Unix(UnixClient::new(stream)), Ends { peer: unnamed, local: None })
 }
 
 /// A place for one more connection of `handle`. Waits while there is none; when the listener or the process ends, the limits

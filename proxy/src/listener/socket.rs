@@ -137,6 +137,8 @@ fn shared(address: SocketAddr) -> io::Result<TcpListener> {
 fn open(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    // Linux hands it down to what is accepted, which so needs no call of its own.
+    socket.set_tcp_nodelay(true)?;
     if address.is_ipv6() {
         // [::] serves IPv4 clients too, whatever the system's default is.
         socket.set_only_v6(false)?;

@@ -230,7 +230,8 @@ fn a_connection_at_rest_keeps_no_room_for_a_request() {
     let listener = Arc::clone(worker.table().0.listener("default").unwrap());
     let handle = Rc::new(Handle::new(listener, Places::new(0)));
     let stream = ClientStream::Unix(UnixClient::new(UnixStream::pair().unwrap().0));
-    let serving = super::super::serve(worker, handle, stream, None);
+    let ends = Ends { peer: SocketAddr::from(([192, 0, 2, 9], 1)), local: None };
+    let serving = super::super::serve(worker, handle, stream, ends);
     let (task, wire, client) = (size_of_val(&serving), size_of::<super::Wire>(), size_of::<Client>());
     assert!(task + wire + client < 2048, "{task} + {wire} + {client}");
 }

@@ -4,7 +4,7 @@
 //! request's own task.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::poll_fn,
     pin::Pin,
     rc::Rc,
@@ -24,7 +24,7 @@ use weir_shared::{state::ServerState, time::Moment, tls::OutgoingTls};
 
 use super::{
     fault,
-    wire::{Traffic, Wire},
+    wire::{Socket, Wire},
 };
 use crate::{error::ProxyError, worker::Worker};
 
@@ -61,9 +61,11 @@ pub(super) struct Connection {
 }
 
 /// What the connection's task shares with the others.
-#[derive(Default)]
 struct Shared {
-    traffic: Rc<Traffic>,
+    /// Bytes that have left, as the task has last seen.
+    written: Cell<u64>,
+    /// Bytes that have come, as the task has last seen.
+    read: Cell<u64>,
     streams: Cell<usize>,
 }
 
@@ -88,7 +90,13 @@ pub(super) struct Stream {
 /// A connection that is ready for requests, and what has to be run for it.
 pub(super) struct Opened<S> {
     pub(super) connection: Rc<Connection>,
-    driver: client::Connection<Wire<S>, Bytes>,
+    driver: Driver<S>,
+}
+
+/// The library's end of a connection, and its socket.
+struct Driver<S> {
+    library: client::Connection<Wire<S>, Bytes>,
+    socket: Rc<RefCell<Socket<S>>>,
 }
 
 /// Begins HTTP/2 on `stream`, and waits until the server has said what it allows: before that it may be no server of
@@ -98,8 +106,8 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     tls: Option<Arc<OutgoingTls>>,
 ) -> Result<Opened<S>, ProxyError> {
-    let shared = Rc::new(Shared::default());
-    let wire = Wire::new(stream, Rc::clone(&shared.traffic));
+    let wire = Wire::new(stream);
+    let socket = wire.socket();
     let begun = client::Builder::new()
         .enable_push(false)
         // Until the server has spoken: none.
@@ -110,14 +118,18 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         .max_send_buffer_size(SEND_BUFFER)
         .handshake(wire)
         .await;
-    let (sender, mut driver) = begun.map_err(|error| fault::while_opening(&error))?;
-    poll_fn(|cx| match Pin::new(&mut driver).poll(cx) {
+    let (sender, library) = begun.map_err(|error| fault::while_opening(&error))?;
+    let mut driver = Driver { library, socket };
+    poll_fn(|cx| match driver.poll(cx) {
         Poll::Ready(Ok(())) => Poll::Ready(Err(ProxyError::ConnectionFailed)),
-        Poll::Ready(Err(error)) => Poll::Ready(Err(fault::while_opening(&error))),
-        Poll::Pending if driver.max_concurrent_send_streams() > 0 => Poll::Ready(Ok(())),
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        Poll::Pending if driver.library.max_concurrent_send_streams() > 0 => Poll::Ready(Ok(())),
         Poll::Pending => Poll::Pending,
     })
     .await?;
+    let (written, read) = driver.traffic();
+    let shared =
+        Rc::new(Shared { written: Cell::new(written), read: Cell::new(read), streams: Cell::new(0) });
     let connection = Rc::new(Connection {
         sender,
         opened: worker.clock.moment(),
@@ -141,28 +153,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Opened<S> {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+    /// Ready when the connection has ended; with the error, if it was not in order.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        let ended = Pin::new(&mut self.library).poll(cx);
+        // If it has ended, as much as fits of what there was to say about that.
+        let sent = self.socket.borrow_mut().poll_send(cx);
+        match (ended, sent) {
+            (Poll::Ready(Ok(())), _) => Poll::Ready(Ok(())),
+            (Poll::Ready(Err(error)), _) => {
+                tracing::debug!(%error, "connection to a server ended");
+                Poll::Ready(Err(fault::while_opening(&error)))
+            }
+            (Poll::Pending, Poll::Ready(Err(error))) => {
+                tracing::debug!(%error, "connection to a server ended");
+                Poll::Ready(Err(ProxyError::ConnectionFailed))
+            }
+            (Poll::Pending, _) => Poll::Pending,
+        }
+    }
+
+    /// Bytes that have left, and bytes that have come.
+    fn traffic(&self) -> (u64, u64) {
+        let socket = self.socket.borrow();
+        (socket.written(), socket.read())
+    }
+}
+
 async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     worker: &Worker,
     state: &ServerState,
     shared: &Shared,
-    mut driver: client::Connection<Wire<S>, Bytes>,
+    mut driver: Driver<S>,
 ) {
     let counters = state.counters.of(worker.id);
-    let (mut written, mut read) = (0, 0);
-    let mut watch = Watch { pings: driver.ping_pong(), read: 0, is_asked: false };
+    counters.bytes_sent.add(shared.written.get());
+    counters.bytes_received.add(shared.read.get());
+    let mut watch = Watch { pings: driver.library.ping_pong(), read: 0, is_asked: false };
     let deadline = worker.deadline();
     deadline.set(worker.after(SIGN_OF_LIFE));
     poll_fn(|cx| {
-        let ended = Pin::new(&mut driver).poll(cx);
-        let traffic = &shared.traffic;
-        counters
-            .bytes_sent
-            .add(traffic.written.get() - std::mem::replace(&mut written, traffic.written.get()));
-        counters.bytes_received.add(traffic.read.get() - std::mem::replace(&mut read, traffic.read.get()));
-        if let Poll::Ready(ended) = ended {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "connection to a server ended");
-            }
+        let ended = driver.poll(cx);
+        let (written, read) = driver.traffic();
+        counters.bytes_sent.add(written - shared.written.replace(written));
+        counters.bytes_received.add(read - shared.read.replace(read));
+        if ended.is_ready() {
             return Poll::Ready(());
         }
         while deadline.poll(cx).is_ready() {
@@ -170,6 +205,9 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             deadline.set(worker.after(patience));
             // What was put in has to be sent.
             cx.waker().wake_by_ref();
+        }
+        if shared.streams.get() == 0 {
+            driver.socket.borrow_mut().rest();
         }
         Poll::Pending
     })
@@ -187,7 +225,7 @@ struct Watch {
 impl Watch {
     /// How long to wait until the next look; `None`: the server is gone.
     fn look(&mut self, shared: &Shared) -> Option<Duration> {
-        let is_quiet = std::mem::replace(&mut self.read, shared.traffic.read.get()) == self.read;
+        let is_quiet = std::mem::replace(&mut self.read, shared.read.get()) == self.read;
         if !is_quiet || shared.streams.get() == 0 {
             self.is_asked = false;
             return Some(SIGN_OF_LIFE);
@@ -249,8 +287,8 @@ impl Connection {
     pub(super) fn begin(self: &Rc<Self>, request: Request<()>, ends: End) -> Result<Stream, ProxyError> {
         let place = Place {
             connection: Rc::clone(self),
-            written: self.shared.traffic.written.get(),
-            read: self.shared.traffic.read.get(),
+            written: self.shared.written.get(),
+            read: self.shared.read.get(),
             was_idle: self.is_resting(),
         };
         self.shared.streams.set(self.shared.streams.get() + 1);
@@ -277,7 +315,7 @@ pub(super) enum End {
 impl Place {
     /// Whether anything was sent since the request was handed over: if not, nothing of it was.
     pub(super) fn may_be_sent(&self) -> bool {
-        self.connection.shared.traffic.written.get() != self.written
+        self.connection.shared.written.get() != self.written
     }
 
     /// Whether the connection was at rest before the request, and has ended: perhaps for its age.
@@ -287,7 +325,7 @@ impl Place {
 
     /// Nothing came of the request in time. If nothing came at all, no further one is sent there.
     pub(super) fn timed_out(&self) {
-        if self.connection.shared.traffic.read.get() == self.read {
+        if self.connection.shared.read.get() == self.read {
             self.connection.is_retired.set(true);
         }
     }
