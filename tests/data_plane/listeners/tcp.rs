@@ -238,26 +238,53 @@ fn doing(deed: impl Fn(TcpStream) + Send + 'static) -> SocketAddr {
     address
 }
 
-/// A check that only connects ends one ejection. It ends the next one as well only if the server has done something for a client
-/// meanwhile, and to accept and to close is nothing.
+/// A port that accepts connections and closes them.
+struct Port {
+    address: SocketAddr,
+    is_closed: Arc<AtomicBool>,
+    ended: Arc<AtomicUsize>,
+    accepting: thread::JoinHandle<()>,
+}
+
+impl Port {
+    fn open(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let (is_closed, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let accepting = thread::spawn({
+            let (is_closed, ended) = (Arc::clone(&is_closed), Arc::clone(&ended));
+            move || {
+                while !is_closed.load(Ordering::Relaxed) {
+                    match listener.accept() {
+                        Ok(_) => drop(ended.fetch_add(1, Ordering::Relaxed)),
+                        Err(_) => thread::sleep(Duration::from_millis(1)),
+                    }
+                }
+            }
+        });
+        Self { address, is_closed, ended, accepting }
+    }
+
+    /// Refuses connections from here on; answers how many it has accepted.
+    fn close(self) -> usize {
+        self.is_closed.store(true, Ordering::Relaxed);
+        self.accepting.join().unwrap();
+        self.ended.load(Ordering::Relaxed)
+    }
+}
+
+/// A check that only connects ends one ejection for want of connections. It ends the next one as well only if the server has done
+/// something for a client meanwhile, and to accept and to close is nothing.
 #[test]
 fn a_connection_that_ends_without_a_byte_proves_nothing() {
-    let (is_broken, ended) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
-    let bad = doing({
-        let (is_broken, ended) = (Arc::clone(&is_broken), Arc::clone(&ended));
-        move |stream| {
-            if is_broken.load(Ordering::Relaxed) {
-                Wire::of(stream).reset();
-            } else {
-                ended.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    });
+    let port = Port::open(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let bad = port.address;
     let good = doing(|mut stream| drop(stream.write_all(b"good")));
     let weir = Weir::start();
     weir.api().set_default(&config::with(
         &[bad, good],
-        &json!({ "algorithm": "round_robin", "health_check": { "interval": "1s" }, "outlier_detection": {} }),
+        &json!({ "algorithm": "round_robin", "health_check": { "interval": "2s" }, "outlier_detection": {} }),
     ));
     let listener = add_with(&weir, "tcp", json!({"protocol": "tcp", "upstream": "default"}));
     let until = |what: &str, is_there: &dyn Fn(&Value) -> bool| {
@@ -270,12 +297,22 @@ fn a_connection_that_ends_without_a_byte_proves_nothing() {
     let is_ejected = |health: &Value| health["reason"] == "ejected";
     let ejections = |health: &Value| health["passive"]["ejections"].as_u64().unwrap();
     let checks = |health: &Value| health["check"]["total"].as_u64().unwrap();
-    until("it is ejected", &|health| ejections(health) == 1);
-    until("a check ends that", &|health| !is_ejected(health));
-    is_broken.store(false, Ordering::Relaxed);
-    until("some connections end in order", &|_| ended.load(Ordering::Relaxed) >= 3);
-    is_broken.store(true, Ordering::Relaxed);
-    let again = until("it is ejected again", &|health| is_ejected(health) && ejections(health) == 2);
+    // The port is closed for much less than the time between two checks, so that none of them finds it so.
+    let ejected_between_checks = |port: Port, count: u64| {
+        let before = checks(&weir.api().server_health(bad));
+        until("a check has just been made", &|health| checks(health) > before);
+        let ended = port.close();
+        let health = until("it is ejected", &|health| is_ejected(health) && ejections(health) == count);
+        let port = Port::open(bad);
+        assert_eq!(health["check"]["failed"], 0, "{health}");
+        (port, ended, health)
+    };
+    let (port, _, _) = ejected_between_checks(port, 1);
+    let back = until("a check ends that", &|health| !is_ejected(health));
+    let (port, ended, again) = ejected_between_checks(port, 2);
+    assert!(ended as u64 > checks(&again) - checks(&back) + 3, "clients were accepted too");
     let later = until("checks go on", &|health| checks(health) >= checks(&again) + 3);
     assert!(is_ejected(&later) && ejections(&later) == 2, "{later}");
+    assert_eq!(later["check"]["failed"], 0, "{later}");
+    port.close();
 }
